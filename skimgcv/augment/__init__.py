@@ -1,0 +1,1 @@
+"""Image augmentation: parameters in, one transform an image out."""

@@ -1,0 +1,1 @@
+"""Warnings and errors that can be told apart by their type."""
