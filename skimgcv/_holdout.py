@@ -1,0 +1,186 @@
+"""validation_split -> row numbers: which training rows early stopping looks at."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+_EPSILON = 1e-9  # 0.07 * 100 is 7.000000000000001, which means 7
+_STARTS = 8
+
+
+def hold_out(
+    y: np.ndarray, share: float, rng: np.random.Generator, groups: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split the rows of one fit into those that train and those held out.
+
+    Without groups the split is stratified: ``ceil(share * n)`` rows are held out,
+    and of each class within one row of its exact share. Every class keeps a row
+    in training, so a class of one row is never held out; where that takes rows
+    from the hold-out, it is smaller by them. (scikit-learn's
+    ``StratifiedShuffleSplit`` refuses such classes; in a fold they are ordinary.)
+
+    With groups no group is on both sides. The shares are as near as a search finds
+    them: from several random selections of whole groups, groups are moved across
+    and exchanged one by one as long as that lowers the sum, over classes, of
+    (held rows - exact rows) squared over the class's rows. Every class keeps a
+    row in training here too.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n_samples,)
+        Encoded labels.
+    share : float
+        Of the rows, strictly between 0 and 1.
+    rng : numpy.random.Generator
+        The only source of randomness.
+    groups : array-like of shape (n_samples,), optional
+        Rows with the same value stay together.
+
+    Returns
+    -------
+    train_rows, held_rows : ndarray of intp
+        Sorted; together each row once, neither empty.
+
+    Raises
+    ------
+    ValueError
+        When `share` is out of range, when the rows or the groups are too few to
+        leave something on both sides, or when `groups` has another length.
+
+    Examples
+    --------
+    >>> y = np.array([0] * 6 + [1] * 4)
+    >>> train, held = hold_out(y, 0.5, np.random.default_rng(0))
+    >>> np.bincount(y[held]).tolist()
+    [3, 2]
+    """
+    _check_share(share)
+    held = _stratified(y, share, rng) if groups is None else _grouped(y, share, rng, groups)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _check_share(share: Any) -> None:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) < 1:
+        raise ValueError(
+            "validation_split must be a share strictly between 0 and 1 (or 0 for none); "
+            f"got {share!r}"
+        )
+
+
+def _stratified(y: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    sizes = np.bincount(y)
+    counts = _stratified_counts(sizes, share, rng)
+    if not counts.any():
+        raise ValueError(
+            f"validation_split={share} holds nothing out: {len(y)} rows of "
+            f"{np.count_nonzero(sizes)} classes, and each class keeps one in training; "
+            "pass more rows, or validation_split=0"
+        )
+    held = np.zeros(len(y), dtype=bool)
+    for code in np.flatnonzero(counts):
+        held[rng.permutation(np.flatnonzero(y == code))[: counts[code]]] = True
+    return held
+
+
+def _stratified_counts(sizes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Share out ``ceil(share * n)`` rows, largest remainders first, ties at random."""
+    total = np.ceil(share * sizes.sum() - _EPSILON)
+    exact = sizes * (total / sizes.sum())
+    most = np.minimum(np.ceil(share * sizes - _EPSILON), np.maximum(sizes - 1, 0))
+    counts = np.minimum(np.floor(exact + _EPSILON), most)
+    tiebreak = rng.permutation(len(sizes))
+    for code in np.lexsort((tiebreak, counts - exact)):
+        if counts.sum() < total and counts[code] < most[code]:
+            counts[code] += 1
+    return counts.astype(np.intp)
+
+
+def _grouped(y: np.ndarray, share: float, rng: np.random.Generator, groups: Any) -> np.ndarray:
+    groups = check_array(groups, input_name="groups", ensure_2d=False, dtype=None)
+    if groups.shape != y.shape:
+        raise ValueError(
+            f"groups must have one value a row, shape {y.shape}; its shape is {groups.shape}"
+        )
+    names, group_of_row = np.unique(groups, return_inverse=True)
+    table = np.zeros((len(names), y.max() + 1))
+    np.add.at(table, (group_of_row, y), 1)
+    table = table[:, table.any(axis=0)]
+    movable = (table < table.sum(axis=0)).all(axis=1)
+    if len(names) < 2 or not movable.any():
+        raise ValueError(
+            f"validation_split={share} with groups needs a group that can be held out while "
+            f"each class keeps a row in training; of {len(names)} group(s) each has all the "
+            "rows of some class: pass finer groups, or validation_split=0"
+        )
+    chosen = _choose_groups(table, share, movable, rng)
+    return chosen[group_of_row]
+
+
+def _choose_groups(
+    table: np.ndarray, share: float, movable: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return which groups are held out, a bool each, as near the shares as found.
+
+    ``table`` counts rows by group and class; ``movable`` says which groups leave
+    every class a row in training.
+    """
+    best, best_cost = movable, np.inf
+    for _ in range(_STARTS):
+        held = _random_start(table, share, rng.permutation(np.flatnonzero(movable)))
+        while _improve(held, table, share, movable):
+            pass
+        cost = _cost(held, table, share)
+        if cost < best_cost - _EPSILON:
+            best, best_cost = held, cost
+    return best
+
+
+def _cost(held: np.ndarray, table: np.ndarray, share: float) -> float:
+    sizes = table.sum(axis=0)
+    return float((((held @ table) - share * sizes) ** 2 / sizes).sum())
+
+
+def _random_start(table: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:
+    taken = np.cumsum(table[order], axis=0)
+    keeps_classes = (taken < table.sum(axis=0)).all(axis=1)
+    enough = keeps_classes & (taken.sum(axis=1) <= share * table.sum())
+    held = np.zeros(len(table), dtype=bool)
+    held[order[: max(1, np.count_nonzero(enough))]] = True
+    return held
+
+
+def _improve(held: np.ndarray, table: np.ndarray, share: float, movable: np.ndarray) -> bool:
+    """Make the best move across, or else the best exchange, in place; say if there was one."""
+    sizes = table.sum(axis=0)
+    rows = held @ table
+    signed = np.where(held, -1, 1)[:, np.newaxis] * table
+    change = ((2 * (rows - share * sizes) * signed + signed**2) / sizes).sum(axis=1)
+
+    allowed = movable & (rows + signed < sizes).all(axis=1)
+    if np.count_nonzero(held) == 1:
+        allowed &= ~held
+    moves = np.where(allowed, change, np.inf)
+    if moves.min() < -_EPSILON:
+        held[moves.argmin()] ^= True
+        return True
+
+    into = _cheapest(change, movable & ~held)
+    out = _cheapest(change, held)
+    changes = change[into, np.newaxis] + change[out] + 2 * (signed[into] / sizes) @ signed[out].T
+    after = rows + signed[into, np.newaxis] + signed[out]
+    changes[~(after < sizes).all(axis=2)] = np.inf
+    if not changes.size or changes.min() >= -_EPSILON:
+        return False
+    first, second = np.unravel_index(changes.argmin(), changes.shape)
+    held[[into[first], out[second]]] ^= True
+    return True
+
+
+def _cheapest(change: np.ndarray, eligible: np.ndarray, most: int = 64) -> np.ndarray:
+    # All pairs of many groups would be a large table for little gain.
+    candidates = np.flatnonzero(eligible)
+    return candidates[np.argsort(change[candidates], kind="stable")[:most]]

@@ -1,0 +1,201 @@
+"""sampling_strategy -> row numbers: rare classes more often, common ones less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+Counts = dict[int, int]
+
+
+def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Counts | None:
+    """Return how many rows an epoch draws of each class that the strategy names.
+
+    The vocabulary is imbalanced-learn's. Of the words that it reads in two ways,
+    the over-sampling reading (``RandomOverSampler``) holds here:
+
+    ====================== ========================================================
+    ``None``               every row once
+    ``"auto"``             the same as ``"not majority"``
+    ``"not majority"``     every class but the largest is raised to the largest
+    ``"not minority"``     every class but the smallest is raised to the largest
+    ``"all"``              every class is raised to the largest
+    ``"minority"``         the smallest class alone is raised to the largest
+    ``"majority"``         the largest class alone is lowered to the smallest
+    ``float`` in (0, 1]    of two classes, the smaller is raised to this share of
+                           the larger
+    ``{label: count}``     the count: above what exists it over-samples, below it
+                           under-samples; classes left out keep their rows
+    ``callable(labels)``   gives such a dict, from the original labels of these rows
+    ====================== ========================================================
+
+    Among classes of one size the first label in sorted order is the largest, or
+    the smallest. For any other under-sampling pass a callable, for instance
+    ``lambda y: imblearn.utils.check_sampling_strategy("auto", y, "under-sampling")``.
+
+    Two things differ from imbalanced-learn, both because these rows may be a fold:
+    labels in a dict that `y` lacks are ignored as long as one is there, and a
+    single class is balanced as it is.
+
+    Parameters
+    ----------
+    strategy : None, str, float, mapping or callable
+        As above.
+    y : ndarray of int, shape (n_samples,)
+        Encoded labels of the rows that train.
+    classes : ndarray of shape (n_classes,)
+        The original labels, sorted.
+
+    Returns
+    -------
+    dict of int to int, or None
+        Encoded class to rows an epoch; classes that are left out keep each row
+        once. ``None`` for the strategy ``None``.
+
+    Raises
+    ------
+    TypeError
+        When `strategy` is none of the forms.
+    ValueError
+        When a word is unknown, a ratio out of range, with more than two classes,
+        or below what the smaller class has already; when a count is negative or
+        no integer, when no label of the dict is in `y`, or when no row is left.
+
+    References
+    ----------
+    https://imbalanced-learn.org/stable/references/generated/imblearn.over_sampling.RandomOverSampler.html
+
+    Examples
+    --------
+    >>> y, classes = np.array([0, 0, 0, 0, 1, 1]), np.array(["cat", "lynx"])
+    >>> resolve_sampling("auto", y, classes)
+    {1: 4}
+    >>> resolve_sampling({"cat": 2, "lynx": 6}, y, classes)
+    {0: 2, 1: 6}
+    """
+    if strategy is None:
+        return None
+    codes, sizes = np.unique(y, return_counts=True)
+    present: Counts = dict(zip(codes.tolist(), sizes.tolist(), strict=True))
+    if isinstance(strategy, str):
+        return _from_word(strategy, present)
+    if not isinstance(strategy, bool) and isinstance(strategy, Real):
+        return _from_ratio(float(strategy), present)
+    if callable(strategy):
+        strategy = strategy(classes[y])
+    if not isinstance(strategy, Mapping):
+        raise TypeError(
+            "sampling_strategy must be None, a str, a float, a dict {label: count} or a "
+            f"callable that returns such a dict; got {type(strategy).__name__}"
+        )
+    return _from_dict(strategy, present, classes)
+
+
+def _from_word(word: str, present: Counts) -> Counts:
+    if word not in _TARGETED:
+        raise ValueError(
+            f"sampling_strategy must be one of {sorted(_TARGETED)} when it is a string; "
+            f"got {word!r}"
+        )
+    largest, smallest = (
+        max(present, key=present.__getitem__),
+        min(present, key=present.__getitem__),
+    )
+    size = present[smallest] if word == "majority" else present[largest]
+    targeted = _TARGETED[word]
+    return {code: size for code in present if targeted(code, largest, smallest)}
+
+
+_TARGETED: dict[str, Callable[[int, int, int], bool]] = {
+    "auto": lambda code, largest, smallest: code != largest,
+    "not majority": lambda code, largest, smallest: code != largest,
+    "not minority": lambda code, largest, smallest: code != smallest,
+    "all": lambda code, largest, smallest: True,
+    "minority": lambda code, largest, smallest: code == smallest,
+    "majority": lambda code, largest, smallest: code == largest,
+}
+
+
+def _from_ratio(ratio: float, present: Counts) -> Counts:
+    if not 0 < ratio <= 1:
+        raise ValueError(
+            "sampling_strategy must be in (0, 1] when it is a float, the smaller class's "
+            f"rows over the larger's; got {ratio}"
+        )
+    if len(present) > 2:
+        raise ValueError(
+            "sampling_strategy can be a float with two classes only; y has "
+            f"{len(present)}: pass a dict {{label: count}}"
+        )
+    largest = max(present, key=present.__getitem__)
+    counts = {}
+    for code, size in present.items():
+        if code == largest:
+            continue
+        # Truncated as imbalanced-learn truncates it, so that both draw the same number.
+        added = int(present[largest] * ratio - size)
+        if added <= 0:
+            raise ValueError(
+                f"sampling_strategy={ratio} would remove rows of the smaller class, or add "
+                f"none: it has {size} rows and the larger {present[largest]}, a ratio of "
+                f"{size / present[largest]:.3g} already; pass a larger ratio"
+            )
+        counts[code] = size + added
+    return counts
+
+
+def _from_dict(wanted: Mapping[Any, Any], present: Counts, classes: np.ndarray) -> Counts:
+    for label, count in wanted.items():
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
+            raise ValueError(
+                "sampling_strategy needs a whole number of rows, at least 0, for each label; "
+                f"{label!r} has {count!r}"
+            )
+    labels = {code: classes.tolist()[code] for code in present}
+    counts = {code: int(wanted[label]) for code, label in labels.items() if label in wanted}
+    if wanted and not counts:
+        raise ValueError(
+            f"sampling_strategy has no label of y: its labels are {list(wanted)!r}, those of y "
+            f"are {list(labels.values())!r}; use the labels of y as they are, of the same type"
+        )
+    if not any((present | counts).values()):
+        raise ValueError("sampling_strategy leaves no row to train on: every class has 0 rows")
+    return counts
+
+
+def sample_rows(counts: Counts, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the rows of one epoch, each class as evenly as can be.
+
+    Where a class of m rows is to give c, each of its rows comes floor(c / m) or
+    ceil(c / m) times; which rows come once more is drawn anew with each call. So
+    fewer rows than exist are drawn without replacement.
+
+    Parameters
+    ----------
+    counts : dict of int to int
+        As :func:`resolve_sampling` gives it for this `y`.
+    y : ndarray of int, shape (n_samples,)
+        Encoded labels of the rows that train.
+    rng : numpy.random.Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    ndarray of intp
+        Positions in `y`, in no order that matters: shuffle them.
+
+    Examples
+    --------
+    >>> y = np.array([0, 0, 0, 0, 1, 1])
+    >>> np.sort(sample_rows({1: 4}, y, np.random.default_rng(0))).tolist()
+    [0, 1, 2, 3, 4, 4, 5, 5]
+    """
+    drawn = []
+    for code in np.unique(y).tolist():
+        members = np.flatnonzero(y == code)
+        rounds, rest = divmod(counts.get(code, len(members)), len(members))
+        drawn += [np.tile(members, rounds), rng.permutation(members)[:rest]]
+    return np.concatenate(drawn)
