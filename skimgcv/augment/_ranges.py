@@ -1,0 +1,103 @@
+"""Range parameters: what users may write, and the numbers that it means."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+
+def symmetric(uniform: np.ndarray, limit: float) -> np.ndarray:
+    """Numbers of [-limit, limit)."""
+    return limit * (2 * uniform - 1)
+
+
+def between(uniform: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Numbers of [lower, upper)."""
+    return limits[0] + (limits[1] - limits[0]) * uniform
+
+
+def shift(uniform: np.ndarray, limit: Any, size: int) -> np.ndarray:
+    """Pixels of a shift range along an axis of ``size`` pixels.
+
+    A float below 1 is a share of the size, a larger one pixels; an integer k means
+    the whole numbers of the open interval (-k, k); a list is chosen from, its
+    values taken as shares if all lie within (-1, 1).
+    """
+    if np.ndim(limit):
+        choices = np.asarray(limit, dtype=np.float64).ravel()
+        picked = choices[(uniform * len(choices)).astype(np.intp)]
+        return picked * size if np.all(np.abs(choices) < 1) else picked
+    if isinstance(limit, numbers.Integral):
+        steps = max(2 * int(limit) - 1, 1)
+        return np.floor(uniform * steps) - (steps - 1) / 2
+    return symmetric(uniform, limit * size if limit < 1 else limit)
+
+
+def whole(uniform: np.ndarray, count: int) -> np.ndarray:
+    """Integers of [0, count)."""
+    return np.minimum((uniform * count).astype(np.int64), count - 1)
+
+
+def check_limit(name: str, value: Any, *, most: float = np.inf, unit: str = "") -> float:
+    """Return a non-negative number, or say what ``name`` needs."""
+    if _is_number(value) and 0 <= value <= most:
+        return float(value)
+    upper = "" if np.isinf(most) else f" and at most {most:g}"
+    raise ValueError(
+        f"`{name}` needs a number{unit and ' of ' + unit} of at least 0{upper}, got {value!r}"
+    )
+
+
+def check_pair(
+    name: str, value: Any, *, least: float = 0.0, most: float = np.inf
+) -> tuple[float, float]:
+    """Return (lower, upper), or say what ``name`` needs."""
+    if (
+        isinstance(value, (tuple, list, np.ndarray))
+        and len(value) == 2
+        and all(_is_number(part) for part in value)
+        and least <= value[0] <= value[1] <= most
+    ):
+        return float(value[0]), float(value[1])
+    upper = "" if np.isinf(most) else f" <= {most:g}"
+    raise ValueError(
+        f"`{name}` needs two numbers (lower, upper) with {least:g} <= lower <= upper{upper}, "
+        f"got {value!r}"
+    )
+
+
+def check_zoom(value: Any) -> tuple[float, float]:
+    """Return (lower, upper) of ``zoom_range``: a number z means (1 - z, 1 + z)."""
+    if _is_number(value):
+        value = (1 - value, 1 + value)
+    try:
+        return check_pair("zoom_range", value)
+    except ValueError as err:
+        raise ValueError(
+            "`zoom_range` needs a float from 0 to 1, or two of them (lower, upper) with "
+            f"0 <= lower <= upper, got {value!r}"
+        ) from err
+
+
+def check_shift(name: str, value: Any) -> Any:
+    """Return a shift range: a number of at least 0, or a list of numbers."""
+    if np.ndim(value) == 0:
+        check_limit(name, value)
+        return value
+    choices = np.asarray(value)
+    if choices.ndim != 1 or choices.size == 0 or choices.dtype.kind not in "iuf":
+        raise ValueError(
+            f"`{name}` needs a share of the size (a float below 1), a number of pixels, "
+            f"or a list of values to choose from, got {value!r}"
+        )
+    return choices
+
+
+def _is_number(value: Any) -> bool:
+    return (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, (bool, np.bool_))
+        and bool(np.isfinite(value))
+    )

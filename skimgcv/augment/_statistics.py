@@ -1,0 +1,200 @@
+"""The deterministic half: rescaling, and standardising by what the training rows show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+EPSILON = 1e-6
+"""Added to a standard deviation before dividing, as in Keras."""
+
+_CHUNK_BYTES = 1 << 23
+_WHITENING_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """What the model gets, from an image's raw values; in the order of Keras.
+
+    Parameters
+    ----------
+    preprocess : callable or None
+        Of one float image (height, width, channels); gives one of the same shape.
+    rescale : float or None
+        A factor of all values.
+    samplewise_center, samplewise_std : bool
+        Subtract each image's own mean; divide by its own standard deviation.
+    mean, std : ndarray of shape (channels,), or None
+        Of the training rows.
+    whitening : ndarray of shape (d, d), or None
+        With d = height * width * channels.
+    dtype : numpy dtype
+        Of the result: float16, float32 or float64.
+    """
+
+    preprocess: Callable[[np.ndarray], np.ndarray] | None = None
+    rescale: float | None = None
+    samplewise_center: bool = False
+    samplewise_std: bool = False
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+    whitening: np.ndarray | None = None
+    dtype: Any = np.float32
+
+    @property
+    def computing_dtype(self) -> np.dtype:
+        """The dtype that sums and products are taken in."""
+        return np.promote_types(self.dtype, np.float32)
+
+    def before_statistics(self) -> Standardizer:
+        """Return the part that comes before the training rows' statistics."""
+        return replace(self, mean=None, std=None, whitening=None, dtype=self.computing_dtype)
+
+    def __call__(self, images: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Standardise (n, height, width, channels) into a new array, or into ``out``."""
+        if out is None:
+            out = np.empty(images.shape, self.dtype)
+        # Half precision is for storing: sums over an image overflow in it.
+        work = out if out.dtype == self.computing_dtype else np.empty(out.shape, np.float32)
+        self._read(images, work)
+        self._scale(work)
+        if work is not out:
+            np.copyto(out, work, casting="same_kind")
+        return out
+
+    def _read(self, images: np.ndarray, work: np.ndarray) -> None:
+        if self.preprocess is None:
+            np.copyto(work, images, casting="unsafe")
+            return
+        for image, target in zip(images, work, strict=True):
+            # Its own copy: many such functions write to what they get.
+            result = np.asarray(self.preprocess(image.astype(work.dtype)))
+            if result.shape != target.shape:
+                raise ValueError(
+                    "`preprocessing_function` needs to return an image of the shape "
+                    f"{target.shape} that it got, it returned {result.shape}; "
+                    "resize images before they are given to fit and predict"
+                )
+            np.copyto(target, result, casting="unsafe")
+
+    def _scale(self, work: np.ndarray) -> None:
+        if self.rescale:
+            work *= work.dtype.type(self.rescale)
+        rows = work.reshape(len(work), -1)
+        if self.samplewise_center or self.samplewise_std:
+            rows -= rows.mean(axis=1, keepdims=True)
+        if self.samplewise_std:
+            rows /= rows.std(axis=1, keepdims=True) + work.dtype.type(EPSILON)
+        # A row of repeated channels: NumPy is slow along an axis of length 3.
+        lines = work.reshape(-1, work.shape[2] * work.shape[3])
+        if self.mean is not None:
+            lines -= np.tile(self.mean.astype(work.dtype), work.shape[2])
+        if self.std is not None:
+            lines /= np.tile((self.std + EPSILON).astype(work.dtype), work.shape[2])
+        if self.whitening is not None:
+            _whiten(rows, self.whitening.astype(work.dtype, copy=False))
+
+
+def _whiten(rows: np.ndarray, matrix: np.ndarray) -> None:
+    # Always products of one shape: BLAS picks another order of summing for another
+    # number of rows, and an image's bits must not depend on its companions.
+    block = np.zeros((_WHITENING_ROWS, rows.shape[1]), rows.dtype)
+    for start in range(0, len(rows), _WHITENING_ROWS):
+        part = rows[start : start + _WHITENING_ROWS]
+        block[: len(part)] = part
+        part[...] = (block @ matrix)[: len(part)]
+
+
+def chunks(images: Any, *, bytes_a_value: int = 8) -> Iterator[np.ndarray]:
+    """Read ``images`` in slices of a few megabytes, for memory maps and lazy sequences."""
+    values = int(np.prod(images.shape[1:]))
+    rows = max(1, _CHUNK_BYTES // max(1, values * bytes_a_value))
+    for start in range(0, len(images), rows):
+        yield np.asarray(images[start : start + rows])
+
+
+def channel_moments(parts: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and standard deviation of each channel, in float64.
+
+    One pass; chunks are merged as in Chan, Golub and LeVeque (1979), since a
+    difference of large sums would lose the digits of a small variance.
+    """
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for part in parts:
+        values = part.reshape(-1, part.shape[-1]).astype(np.float64)
+        size = len(values)
+        # Products with ones, since BLAS sums columns far faster than NumPy.
+        part_mean = np.full(size, 1 / size) @ values
+        values -= part_mean
+        part_squares = np.einsum("ij,ij->j", values, values)
+        gap = part_mean - mean
+        total = count + size
+        mean = mean + gap * (size / total)
+        squares = squares + part_squares + gap**2 * (count * size / total)
+        count = total
+    return mean, np.sqrt(squares / count)
+
+
+def whitening_matrix(parts: Iterator[np.ndarray], epsilon: float) -> np.ndarray:
+    """Return the ZCA whitening matrix of centred images, float32 of shape (d, d).
+
+    From the covariance, summed in chunks. Directions in which the training rows do
+    not vary at all are removed, and not blown up by 1 / ``epsilon``.
+
+    References
+    ----------
+    Krizhevsky (2009), "Learning multiple layers of features from tiny images",
+    appendix A.
+    """
+    count, products = 0, np.zeros((0, 0))
+    for part in parts:
+        rows = part.reshape(len(part), -1).astype(np.float64)
+        if count == 0:
+            products = np.zeros((rows.shape[1], rows.shape[1]))
+        products += rows.T @ rows
+        count += len(rows)
+    variances, directions = np.linalg.eigh(products)
+    singular = np.sqrt(np.maximum(variances, 0))
+    # What is smaller than this is the rounding of the sums.
+    noise = np.sqrt(variances[-1] * len(variances) * np.finfo(np.float64).eps)
+    gains = np.where(singular > noise, np.sqrt(count) / (singular + epsilon), 0.0)
+    return ((directions * gains) @ directions.T).astype(np.float32)
+
+
+def check_whitening_fits(image_shape: tuple[int, ...]) -> None:
+    """Refuse ZCA whitening of images whose covariance is too large for the memory.
+
+    Raises
+    ------
+    MemoryError
+        With the amount that it would take.
+    """
+    values = int(np.prod(image_shape))
+    # Products, eigenvectors and LAPACK's workspace of two more, all in float64.
+    needed = 4 * 8 * values**2
+    there = _memory_bytes()
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"zca_whitening of images of shape {image_shape} needs a covariance of "
+            f"{values} x {values} values and {needed / 2**30:.1f} GiB of memory to work it "
+            f"out, this machine has {there / 2**30:.1f} GiB; use smaller images, or "
+            "featurewise_center with featurewise_std_normalization"
+        )
+
+
+def _memory_bytes() -> int | None:
+    """Memory that this process can have: the machine's, or its container's limit."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdigit() else machine
