@@ -66,8 +66,15 @@ def test_a_share_of_whole_rows_is_exact():
     _, held = split(y, 0.1)
     np.testing.assert_array_equal(np.bincount(y[held]), [10, 5, 1])
     # 0.07 * 100 is 7.000000000000001 in floats, which must not become 8 rows.
-    _, held = split(np.zeros(100, dtype=int), 0.07)
+    _, held = split(np.repeat([0, 1], 50), 0.07)
     assert len(held) == 7
+
+
+def test_the_row_to_spare_goes_to_the_largest_remainder():
+    y = np.repeat([0, 1], [7, 3])
+    for seed in range(10):  # exact: 2.8 and 1.2
+        _, held = split(y, 0.4, seed)
+        assert np.bincount(y[held]).tolist() == [3, 1]
 
 
 def test_a_class_of_one_row_stays_in_training():
@@ -129,6 +136,22 @@ def test_grouped_shares_are_nearer_than_scikit_learns_best_split(seed):
     # Both measures are sums of floats in another order.
     assert ours <= min(deviation(y, test, 0.2) for _, test in by_fold) + 1e-9
     assert ours <= min(deviation(y, test, 0.2) for _, test in at_random) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_of_a_few_groups_the_best_selection_is_found(seed):
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 9, (12, 3))  # rows of each group and class
+    groups, y = np.nonzero(np.ones_like(table))
+    groups, y = np.repeat(groups, table.ravel()), np.repeat(y, table.ravel())
+    _, held = split(y, 0.3, seed, groups)
+
+    selections = (np.arange(1, 2**12 - 1)[:, np.newaxis] >> np.arange(12)) & 1
+    sizes = table.sum(axis=0)
+    rows = (selections @ table)[(selections @ table < sizes).all(axis=1)]
+    best = ((rows - 0.3 * sizes) ** 2 / sizes).sum(axis=1).min()
+    # A search need not find it; here it does, to the rounding of a sum of floats.
+    assert deviation(y, held, 0.3) == pytest.approx(best, abs=1e-9)
 
 
 def test_groups_of_one_row_are_as_good_as_none():
