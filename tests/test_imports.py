@@ -1,0 +1,161 @@
+"""Imports point downward, and each heavy package has the one door it is meant to have."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import skimgcv
+
+PACKAGE = Path(skimgcv.__file__).parent
+
+# From the ground up. A module imports from its own layer, without circles, or from below.
+LAYERS = [
+    {"exceptions", "_optional", "_parallel", "_seeding", "_code", "_images", "_targets"},
+    {"_validation"},
+    {"augment"},
+    {"_weights", "_sampling", "_holdout", "_epochs", "_batches"},
+    {"_scikeras", "_equality", "_training"},
+    {"_data", "_fitting", "_prediction"},
+    {"_classifier"},
+    {"__init__"},
+    {"model_selection", "display"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# What users can see is all that these build on, and the error that names an extra.
+ON_PUBLIC_NAMES = {"model_selection", "display"}
+PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._optional"}
+
+# Who may import a package at all.
+DOORS = {
+    "scikeras": {"skimgcv._scikeras"},
+    "albumentations": {"skimgcv.augment._adapters"},
+    "matplotlib": {"skimgcv.display"},
+}
+OPTIONAL = {"albumentations", "matplotlib", "imblearn", "pandas", "polars", "PIL", "rich", "jax"}
+KERAS = {"keras", "tensorflow"}
+
+
+def module_name(path):
+    parts = ["skimgcv", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def layer_of(module):
+    """The name, in LAYERS, of a module or of the subpackage that it is in."""
+    return [*module.split("."), "__init__"][1]
+
+
+@cache
+def imports(module, *, at_import_time=False):
+    """Full names that a module imports, everywhere or outside its functions."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    found = set()
+    for node in _statements(tree, into_functions=not at_import_time):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, module)
+            # "from skimgcv import _images" imports a module, "from skimgcv import X" a name.
+            found |= {
+                f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
+                for alias in node.names
+            }
+    return frozenset(found)
+
+
+def _statements(tree, *, into_functions):
+    for node in ast.iter_child_nodes(tree):
+        if not into_functions and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _statements(node, into_functions=into_functions)
+
+
+def _absolute(node, module):
+    if not node.level:
+        return node.module
+    is_package = MODULES[module].name == "__init__.py"
+    parts = module.split(".")
+    parts = parts[: len(parts) - node.level + is_package]
+    return ".".join(parts + ([node.module] if node.module else []))
+
+
+def ours(module):
+    return {name for name in imports(module) if name.split(".")[0] == "skimgcv"}
+
+
+def packages(module, **options):
+    return {name.split(".")[0] for name in imports(module, **options)} - {"skimgcv"}
+
+
+def test_every_module_has_a_layer():
+    assert {layer_of(module) for module in MODULES} <= set(LEVEL), "add the new one to LAYERS"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downward(module):
+    upward = {name for name in ours(module) if LEVEL[layer_of(name)] > LEVEL[layer_of(module)]}
+    assert not upward, f"{module} imports from above: {sorted(upward)}"
+
+
+def test_no_import_goes_round_in_a_circle():
+    # A package's __init__ gathers its own modules' names: they may not import it back.
+    graphlib.TopologicalSorter({module: ours(module) for module in MODULES}).prepare()
+
+
+def test_tools_on_top_use_public_names_only():
+    for module in MODULES:
+        if layer_of(module) in ON_PUBLIC_NAMES:
+            own = f"skimgcv.{layer_of(module)}"
+            private = {name for name in ours(module) if not name.startswith(own)} - PUBLIC
+            assert not private, f"{module} imports {sorted(private)}"
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_one_door_a_package(package):
+    importers = {m for m in MODULES if package in packages(m)}
+    assert importers <= {
+        m for m in MODULES if any(f"{m}.".startswith(f"{door}.") for door in DOORS[package])
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_optional_packages_are_imported_where_they_are_used(module):
+    assert packages(module, at_import_time=True).isdisjoint(OPTIONAL)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if layer_of(m) == "augment"])
+def test_augmenting_needs_no_keras_and_no_estimator(module):
+    if module != "skimgcv.augment._adapters":
+        assert packages(module).isdisjoint(KERAS)
+    assert packages(module, at_import_time=True).isdisjoint(KERAS)
+    for name in imports(module):
+        top, _, below = name.partition(".")
+        assert top != "sklearn" or below.split(".")[0] in {"base", "exceptions", "utils"}, name
+
+
+def test_importing_brings_in_no_optional_package():
+    # SciKeras, scikit-learn and Keras import some of these themselves where they find them,
+    # so what counts is what our import adds to theirs.
+    script = (
+        "import sys, keras, scikeras.wrappers, sklearn.model_selection\n"
+        "before = set(sys.modules)\n"
+        "import skimgcv\n"
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before}))\n"
+    )
+    added = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "skimgcv" in added
+    assert OPTIONAL.isdisjoint(added)
