@@ -26,9 +26,7 @@ class Augmenter(Protocol):
         give arrays (a memory map, say): read it in chunks.
         """
 
-    def draw(
-        self, rng: np.random.Generator, n: int, image_shape: tuple[int, int, int]
-    ) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
         """Take all the randomness of ``n`` images: an array with a row an image."""
 
     def apply(self, images: Images, table: np.ndarray) -> Images:

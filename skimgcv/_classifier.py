@@ -1,0 +1,397 @@
+"""AugmentedKerasClassifier: a Keras model that augments only inside ``fit``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from skimgcv._data import check_training_data
+from skimgcv._fitting import check_parameters, run_fit
+from skimgcv._prediction import predict_images
+from skimgcv._scikeras import PREFIXES
+from skimgcv._seeding import check_seed
+from skimgcv._validation import decode_one_hot
+
+
+class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
+    """Keras image classifier that augments its training rows, and nothing else.
+
+    ``fit`` transforms the rows that it is given, at random and anew each epoch.
+    Prediction, and every score, is on plain images. So any scikit-learn tool that
+    fits on one fold and scores another is free of leakage.
+
+    Parameters
+    ----------
+    model : callable or keras.Model
+        Builds a model, as in SciKeras: ``build(meta, compile_kwargs, ...)``, each
+        parameter optional. ``meta`` is a dict with ``n_classes_``, ``classes_``,
+        ``X_shape_`` (of the images), ``image_shape_``, ``X_dtype_``,
+        ``n_features_in_``, ``target_type_`` and ``n_outputs_expected_``. The
+        model may be compiled or not. A keras.Model is cloned, with fresh
+        weights, in each fit: load pretrained weights in a function.
+    augmenter : optional
+        ``None``; an ``ImageAugmenter``; a Keras ``ImageDataGenerator``; a Keras
+        image layer or a ``Sequential`` of them; an Albumentations transform; any
+        ``f(image, rng) -> image``. Never fitted itself: see ``augmenter_``.
+    class_augmenters : dict of label to augmenter, optional
+        Rows of that class are transformed by theirs instead. At prediction no
+        label is known, so what is done there is ``augmenter``'s to say: a class
+        augmenter standardises as it does, or not at all.
+    validation_augmenter : augmenter, optional
+        Transforms the inner hold-out's images, the same way each epoch. Without
+        it they are plain, as test images are: what one wants, unless the images
+        to come vary in ways that those at hand do not.
+    validation_split : float in [0, 1), default=0.0
+        Share of the training rows that is held out for ``val_loss`` and early
+        stopping: stratified, and whole groups where ``fit`` gets ``groups``.
+    sampling_strategy : None, str, float, dict or callable, default=None
+        Which classes an epoch draws more often, or less, in imbalanced-learn's
+        words: ``"auto"``, ``"minority"``, ``{label: rows}``. Each repeat of a row
+        has a transform of its own.
+    class_weight : None, "balanced" or dict of label to float, default=None
+        ``"balanced"`` is computed from the rows of the fit. Labels that a dict
+        lacks weigh 1. Weights count in training, not in ``val_loss``.
+    tta_rounds : int, default=0
+        Prediction averages the plain image and this many transformed ones.
+    tta_augmenter : augmenter, optional
+        What transforms them: ``augmenter``, unless given.
+    image_shape : tuple of int, optional
+        For a flat 2-D X the image that each row is: ``(28, 28, 1)``.
+    optimizer, loss, metrics
+        As for ``keras.Model.compile``, where the builder leaves that open.
+        ``loss="auto"`` is the crossentropy that fits the model's output.
+    batch_size : int, default=32
+    epochs : int, default=1
+    shuffle : bool, default=True
+        Whether each epoch has an order of its own.
+    callbacks : keras.callbacks.Callback, list or dict of them, optional
+        Each fit uses its own copies: see ``callbacks_``.
+    verbose : int, default=0
+        As for ``keras.Model.fit``.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same weights, bit for bit, in any process on one kind of
+        machine. No global generator is read or changed.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the model of the last call.
+    **routed
+        Parameters of these parameters: ``model__filters=32`` goes to the
+        builder, ``optimizer__learning_rate=1e-3``, ``loss__...``,
+        ``metrics__...``, ``callbacks__...``, ``compile__...`` to what is made of
+        the parameter, and ``fit__...``, ``predict__...`` to Keras' methods. A
+        name without a prefix goes to the builder, as SciKeras has it.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        Trained and compiled, nobody else's.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+        ``X.shape[1]``.
+    feature_names_in_ : ndarray of str
+        Of a data frame.
+    image_shape_ : tuple of int
+        One row as the model gets it: (height, width, channels) or (features,).
+    history_ : dict of str to list of float
+        A value an epoch: ``loss``, the metrics, and ``val_...`` of a hold-out.
+    augmenter_ : Augmenter
+        The fitted copy, with the statistics of the rows that trained.
+    callbacks_ : list of keras.callbacks.Callback
+        This fit's copies.
+    class_weight_ : dict of label to float
+    sample_indices_ : ndarray of int
+        The rows of the last epoch, in the order in which the model saw them.
+    validation_indices_ : ndarray of int
+        The rows that were held out.
+
+    Notes
+    -----
+    Rows whose weight is 0 are left out, as if they were not in X. ``y`` may be
+    one-hot, (n, classes): its classes are then 0 to classes - 1.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+    >>> def build(meta):
+    ...     return keras.Sequential([
+    ...         keras.layers.Input(meta["image_shape_"]),
+    ...         keras.layers.Flatten(),
+    ...         keras.layers.Dense(meta["n_classes_"], activation="softmax"),
+    ...     ])
+    >>> digits = load_digits()
+    >>> clf = AugmentedKerasClassifier(
+    ...     build, augmenter=ImageAugmenter(rotation_range=10, rescale=1 / 16),
+    ...     optimizer__learning_rate=0.03, random_state=0)
+    >>> scores = cross_val_score(clf, digits.images, digits.target, cv=3)
+    >>> bool(scores.mean() > 0.8)
+    True
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        augmenter: Any = None,
+        class_augmenters: dict[Any, Any] | None = None,
+        validation_augmenter: Any = None,
+        validation_split: float = 0.0,
+        sampling_strategy: Any = None,
+        class_weight: Any = None,
+        tta_rounds: int = 0,
+        tta_augmenter: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        optimizer: Any = "adam",
+        loss: Any = "auto",
+        metrics: Any = None,
+        batch_size: int = 32,
+        epochs: int = 1,
+        shuffle: bool = True,
+        callbacks: Any = None,
+        verbose: int = 0,
+        random_state: Any = None,
+        warm_start: bool = False,
+        **routed: Any,
+    ) -> None:
+        self.model = model
+        self.augmenter = augmenter
+        self.class_augmenters = class_augmenters
+        self.validation_augmenter = validation_augmenter
+        self.validation_split = validation_split
+        self.sampling_strategy = sampling_strategy
+        self.class_weight = class_weight
+        self.tta_rounds = tta_rounds
+        self.tta_augmenter = tta_augmenter
+        self.image_shape = image_shape
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = metrics
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.shuffle = shuffle
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.__dict__.update(routed)
+
+    # -- parameters ---------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, routed ones included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include those of the augmenters.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        return {**super().get_params(deep), **{n: getattr(self, n) for n in self._routed_names()}}
+
+    def set_params(self, **params: Any) -> AugmentedKerasClassifier:
+        """Set parameters: own ones, an augmenter's, or routed ones.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``epochs=5``, ``augmenter__rotation_range=20``,
+            ``model__filters=32``.
+
+        Returns
+        -------
+        self
+        """
+        own = self._routed_names()
+        routed = [n for n in params if n in own or _has_prefix(n)]
+        for name in routed:
+            setattr(self, name, params.pop(name))
+        super().set_params(**params)
+        return self
+
+    def _routed_names(self) -> list[str]:
+        # What **routed took: in the constructor nothing is checked, as scikit-learn has it.
+        return [n for n in vars(self) if n not in _PARAMETERS and n.strip("_") == n]
+
+    # -- training -----------------------------------------------------------
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+        groups: ArrayLike | None = None,
+        validation_data: tuple[Any, ...] | None = None,
+    ) -> AugmentedKerasClassifier:
+        """Build a model and train it on augmented rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, channels]) or (n, features)
+            Never changed, never copied whole.
+        y : array-like of shape (n,), or one-hot (n, classes)
+        sample_weight : array-like of shape (n,), optional
+            Multiplies the class's weight. Not negative.
+        class_weight : None, "balanced" or dict, optional
+            Beats the parameter of the same name.
+        groups : array-like of shape (n,), optional
+            Rows of one group are not parted by ``validation_split``.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Used for ``val_...`` instead of ``validation_split``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where an argument or a parameter is not usable, saying what is.
+        """
+        return self._train(
+            X,
+            y,
+            resume=self.warm_start and hasattr(self, "model_"),
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            groups=groups,
+            validation_data=validation_data,
+        )
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+    ) -> AugmentedKerasClassifier:
+        """Train one more epoch, going on from the model as it is.
+
+        Parameters
+        ----------
+        X, y, sample_weight, class_weight
+            As for ``fit``. Statistics are those of the first call's rows.
+        classes : array-like, optional
+            All labels; needed in the first call where its ``y`` lacks some.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where ``y`` has a label that the first call did not know.
+        """
+        return self._train(
+            X,
+            y,
+            resume=hasattr(self, "model_"),
+            one_epoch=True,
+            classes=classes,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
+
+    def _train(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        resume: bool,
+        one_epoch: bool = False,
+        classes: ArrayLike | None = None,
+        **arguments: Any,
+    ) -> AugmentedKerasClassifier:
+        check_parameters(self)
+        seed = self._seed if resume else check_seed(self.random_state)
+        if resume:
+            classes = self.classes_
+        data = check_training_data(
+            self, X, y, seed=seed, resume=resume, classes=classes, **arguments
+        )
+        fitted = run_fit(self, data, seed=seed, resume=resume, one_epoch=one_epoch)
+        # All at once and last: a fit that fails leaves the estimator as it was.
+        for name in [n for n in vars(self) if n.endswith("_")]:
+            delattr(self, name)
+        self.__dict__.update(fitted)
+        return self
+
+    # -- evaluation ---------------------------------------------------------
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, channels]) or (n, features)
+            Plain, in the range that ``fit`` got: rescaling is done here.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float64
+            In the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            Where the shape is not that of ``fit``, or a value is not finite.
+        sklearn.exceptions.NotFittedError
+        """
+        check_is_fitted(self, "model_")
+        check_scalar(self.tta_rounds, "tta_rounds", (int, np.integer), min_val=0)
+        return predict_images(self, X)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the likeliest class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, channels]) or (n, features)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels as in ``classes_``.
+        """
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[likeliest]
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy on plain images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, channels]) or (n, features)
+        y : array-like of shape (n,), or one-hot (n, classes)
+        sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        return float(super().score(X, decode_one_hot(y), sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _has_prefix(name: str) -> bool:
+    prefix, separator, _ = name.partition("__")
+    return bool(separator) and prefix in PREFIXES
+
+
+_PARAMETERS = frozenset(inspect.signature(AugmentedKerasClassifier).parameters) - {"routed"}

@@ -1,0 +1,269 @@
+"""One ``fit``: augmenters learn from the rows that train, and a model is trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.utils import check_scalar
+
+from skimgcv._batches import Batches, TrainingBatches
+from skimgcv._data import LabelledRows, TrainingData
+from skimgcv._epochs import Draw, Epoch, EpochPlan
+from skimgcv._images import ImageRows, RowSubset
+from skimgcv._sampling import resolve_sampling, sample_rows
+from skimgcv._scikeras import ModelFactory
+from skimgcv._seeding import seeded
+from skimgcv._targets import Targets
+from skimgcv._training import fit_model
+from skimgcv.augment._adapters import as_augmenter
+from skimgcv.augment._plain import Plain
+from skimgcv.augment._protocol import Augmenter
+from skimgcv.augment._random import stream
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check the numbers among an estimator's parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In scikit-learn's words.
+    """
+    integer = (int, np.integer)
+    for name, least in (("batch_size", 1), ("epochs", 1), ("tta_rounds", 0)):
+        check_scalar(getattr(estimator, name), name, integer, min_val=least)
+    check_scalar(
+        estimator.validation_split,
+        "validation_split",
+        (int, float, np.integer, np.floating),
+        min_val=0,
+        max_val=1,
+        include_boundaries="left",
+    )
+
+
+def run_fit(
+    estimator: Any, data: TrainingData, *, seed: int, resume: bool, one_epoch: bool
+) -> dict[str, Any]:
+    """Train a model and return the fitted attributes; the estimator is only read.
+
+    Parameters
+    ----------
+    estimator : AugmentedKerasClassifier
+    data : TrainingData
+    seed : int
+    resume : bool
+        Go on from the estimator's model and statistics.
+    one_epoch : bool
+        ``partial_fit``: one more epoch, appended to the history.
+    """
+    train = data.train
+    augmenter = estimator.augmenter_ if resume else _fitted(estimator.augmenter, train)
+    mixes = bool(getattr(augmenter, "mixes", False))
+    factory = ModelFactory(estimator, _meta(data), one_hot=mixes)
+    if resume:
+        model, targets = estimator.model_, estimator._targets
+    else:
+        model, targets = _build(factory, seed)
+    if mixes:
+        _check_mixable(targets)
+    options = {**_options(estimator), **factory.options_of("fit")}
+    if one_epoch:
+        seen = len(estimator.history_["loss"]) if resume else 0
+        options.update(epochs=1, initial_epoch=seen)
+    epochs_before = estimator._epochs_run if resume else options["initial_epoch"]
+    labels = {"targets": targets.encode(train.y), "weights": train.weights}
+    batches = TrainingBatches(
+        train.images,
+        _plan(estimator, data, augmenter, seed),
+        augmenter,
+        first_epoch=epochs_before,
+        batch_size=options["batch_size"],
+        **labels,
+    )
+    callbacks = factory.callbacks_of("fit")
+    history = fit_model(
+        model,
+        lambda: _build(factory, seed)[0],
+        batches,
+        epochs=options["initial_epoch"] + options["epochs"],
+        initial_epoch=options["initial_epoch"],
+        validation=_validation_batches(estimator, data, augmenter, targets, options, seed),
+        callbacks=callbacks,
+        verbose=options["verbose"],
+        validation_freq=options["validation_freq"],
+    )
+    epochs_run = epochs_before + len(history["loss"])
+    if one_epoch and resume:
+        history = {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
+    return {
+        **data.features,
+        "image_shape_": train.images.shape[1:],
+        "classes_": data.classes,
+        "model_": model,
+        "augmenter_": augmenter,
+        "history_": history,
+        "callbacks_": callbacks,
+        "class_weight_": data.class_weight,
+        "sample_indices_": batches.drawn_rows,
+        "validation_indices_": data.held_rows,
+        "_targets": targets,
+        "_scale": estimator._scale if resume else data.scale,
+        "_seed": seed,
+        "_epochs_run": epochs_run,
+    }
+
+
+def _options(estimator: Any) -> dict[str, Any]:
+    return {
+        "epochs": estimator.epochs,
+        "batch_size": estimator.batch_size,
+        "verbose": estimator.verbose,
+        "initial_epoch": 0,
+        "validation_freq": 1,
+    }
+
+
+def _build(factory: ModelFactory, seed: int) -> tuple[keras.Model, Targets]:
+    with seeded(seed):
+        try:
+            return factory.build()
+        except Exception as error:
+            error.add_note("while building the model")
+            raise
+
+
+def _meta(data: TrainingData) -> dict[str, Any]:
+    """Return what a builder gets as ``meta``, in SciKeras' names."""
+    images = data.train.images
+    n_classes = len(data.classes)
+    return {
+        **data.features,
+        "classes_": data.classes,
+        "n_classes_": n_classes,
+        "target_type_": "binary" if n_classes == 2 else "multiclass",
+        "n_outputs_": 1,
+        "n_outputs_expected_": 1,
+        "X_shape_": images.shape,
+        "X_dtype_": np.dtype(np.float32),
+        "y_dtype_": data.classes.dtype,
+        "y_ndim_": 1,
+        "image_shape_": images.shape[1:],
+    }
+
+
+def _fitted(augmenter: Any, train: LabelledRows) -> Augmenter:
+    """Adapt the user's object and learn its statistics, from the rows that train alone."""
+    if augmenter is None:
+        return Plain()
+    if len(train.images.shape) != 4:
+        raise ValueError(
+            f"An augmenter needs images, but X has rows of {train.images.shape[1]} features; pass "
+            "image_shape=(height, width, channels), or X as (n, height, width, channels)."
+        )
+    adapted = as_augmenter(augmenter)
+    adapted.fit(RowSubset(train.images, train.rows))
+    return adapted
+
+
+def _plan(estimator: Any, data: TrainingData, augmenter: Augmenter, seed: int) -> EpochPlan:
+    train = data.train
+    counts = resolve_sampling(estimator.sampling_strategy, train.y[train.rows], data.classes)
+    return EpochPlan(
+        rows=train.rows,
+        y=train.y,
+        image_shape=train.images.shape[1:],
+        augmenter=augmenter,
+        class_augmenters=_class_augmenters(estimator, data, augmenter),
+        sample=None if counts is None else partial(sample_rows, counts),
+        shuffle=estimator.shuffle,
+        seed=seed,
+    )
+
+
+def _class_augmenters(
+    estimator: Any, data: TrainingData, augmenter: Augmenter
+) -> Mapping[int, Augmenter]:
+    given = estimator.class_augmenters or {}
+    codes = {label: code for code, label in enumerate(data.classes.tolist())}
+    if given and not any(label in codes for label in given):
+        raise ValueError(
+            f"class_augmenters has labels {list(given)}, none of which is in y: {list(codes)}."
+        )
+    # A fold may lack a class, as with class_weight.
+    return {
+        codes[label]: _random_half(own, augmenter, data.train, f"class_augmenters[{label!r}]")
+        for label, own in given.items()
+        if label in codes
+    }
+
+
+def _random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) -> Augmenter:
+    """Adapt an augmenter that only transforms; the estimator's own says what is done after.
+
+    Raises
+    ------
+    ValueError
+        Where it would standardise, and not as the estimator's does: prediction
+        could not know which to use.
+    """
+    adapted = _fitted(own, train)
+    if getattr(adapted, "mixes", False):
+        raise ValueError(f"{name} mixes images; only the estimator's own augmenter can do that.")
+    some = train.images[train.rows[:8]]
+    standardized = adapted.standardize(some)
+    unchanged = np.array_equal(standardized, some.astype(np.float32))
+    if not unchanged and not np.array_equal(standardized, augmenter.standardize(some)):
+        raise ValueError(
+            f"{name} standardises images in another way than the estimator's augmenter. The model "
+            "would get other values at prediction than in training: set rescale, "
+            "preprocessing_function and the like on `augmenter` alone, or alike on both."
+        )
+    return adapted
+
+
+def _validation_batches(
+    estimator: Any,
+    data: TrainingData,
+    augmenter: Augmenter,
+    targets: Targets,
+    options: dict[str, Any],
+    seed: int,
+) -> Batches | None:
+    held = data.validation
+    if held is None:
+        return None
+    epoch = Epoch(held.rows)
+    if estimator.validation_augmenter is not None:
+        own = _random_half(
+            estimator.validation_augmenter, augmenter, data.train, "validation_augmenter"
+        )
+        epoch = transformed(held.images, held.rows, own, stream(seed, "validation"))
+    return Batches(
+        held.images,
+        epoch,
+        augmenter,
+        batch_size=options["batch_size"],
+        targets=targets.encode(held.y),
+        weights=held.weights,
+    )
+
+
+def transformed(
+    images: ImageRows, rows: np.ndarray, augmenter: Augmenter, rng: np.random.Generator
+) -> Epoch:
+    """Return an epoch of rows in their order, each with a transform of its own."""
+    table = augmenter.draw(rng, len(rows), images.shape[1:])
+    return Epoch(rows, (Draw(augmenter, table, np.arange(len(rows))),))
+
+
+def _check_mixable(targets: Targets) -> None:
+    if targets.sparse:
+        raise ValueError(
+            "MixUp and CutMix mix labels, which a sparse loss cannot take; use loss='auto', "
+            "'categorical_crossentropy', or another loss over one-hot rows."
+        )

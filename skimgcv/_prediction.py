@@ -1,0 +1,81 @@
+"""Probabilities of plain images; of transformed ones too where test-time rounds are asked for."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from skimgcv._batches import Batches
+from skimgcv._data import check_features
+from skimgcv._epochs import Draw, Epoch
+from skimgcv._images import ImageRows
+from skimgcv._scikeras import ModelFactory
+from skimgcv._training import predict_model
+from skimgcv._validation import check_images, value_scale
+from skimgcv.augment._adapters import as_augmenter
+from skimgcv.augment._random import stream
+from skimgcv.exceptions import PixelScaleWarning
+
+
+def predict_images(estimator: Any, X: Any) -> np.ndarray:
+    """Return the probabilities of each row: float64, (n, n_classes).
+
+    Raises
+    ------
+    ValueError
+        Where X does not look as it did in ``fit``.
+    """
+    name = type(estimator).__name__
+    images = check_images(X, image_shape=estimator.image_shape, name=name)
+    check_features(estimator, X, images, reset=False)
+    _check_scale(images, estimator._scale, name)
+    rounds = [Epoch(np.arange(len(images)))]
+    if estimator.tta_rounds:
+        rounds += _transformed_rounds(estimator, images)
+    total = np.zeros((len(images), len(estimator.classes_)))
+    for epoch in rounds:
+        total += _predict(estimator, images, epoch)
+    return total / len(rounds)
+
+
+def _transformed_rounds(estimator: Any, images: ImageRows) -> list[Epoch]:
+    random_half = estimator.augmenter_
+    if estimator.tta_augmenter is not None:
+        random_half = as_augmenter(estimator.tta_augmenter)
+    rows = np.arange(len(images))
+    # One transform a round, for all images: an image's prediction must not
+    # depend on where it stands among the others.
+    place = np.zeros(len(images), dtype=np.intp)
+    return [
+        Epoch(rows, (Draw(random_half, table, place),))
+        for table in (
+            random_half.draw(stream(estimator._seed, "test-time", r), 1, images.shape[1:])
+            for r in range(estimator.tta_rounds)
+        )
+    ]
+
+
+def _predict(estimator: Any, images: ImageRows, epoch: Epoch) -> np.ndarray:
+    factory = ModelFactory(estimator, {}, one_hot=False)
+    options = {
+        "batch_size": estimator.batch_size,
+        "verbose": estimator.verbose,
+        **factory.options_of("predict"),
+    }
+    batches = Batches(images, epoch, estimator.augmenter_, batch_size=options["batch_size"])
+    callbacks = factory.callbacks_of("predict")
+    outputs = predict_model(estimator.model_, batches, callbacks=callbacks, **options)
+    return estimator._targets.probabilities(outputs)
+
+
+def _check_scale(images: ImageRows, fitted: str | None, name: str) -> None:
+    scale = value_scale(images, name)
+    if len(images.shape) == 4 and None not in (scale, fitted) and scale != fitted:
+        warnings.warn(
+            f"{name} was fitted on values in {fitted}, and now gets values in {scale}. "
+            "Pass images as they were passed to fit; rescaling is the augmenter's.",
+            PixelScaleWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,57 @@
+"""Seeds for code that draws from global generators, which are left as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from sklearn.utils import check_random_state
+
+# The generators are the process's: two threads must not seed them at once.
+_lock = threading.RLock()
+
+
+def check_seed(random_state: Any) -> int:
+    """Return the integer that seeds one fit.
+
+    ``None`` asks the operating system, not NumPy's global generator: nobody
+    else's numbers change. A ``RandomState`` is drawn from, as scikit-learn does.
+    """
+    if random_state is None:
+        return secrets.randbits(64)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**63))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    check_random_state(random_state)
+    return int(random_state)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed ``random``, ``numpy.random`` and Keras' unseeded numbers; restore them.
+
+    Keras' initialisers and layers draw their own seeds from ``random`` when
+    they are made: this is what makes a builder give the same weights again.
+    """
+    words = np.random.SeedSequence(seed).generate_state(4)
+    with _lock:
+        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+        keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        try:
+            random.seed(words.tobytes())
+            np.random.seed(words)  # noqa: NPY002
+            # Made again from `random` when the builder first needs it.
+            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, keras)

@@ -1,0 +1,125 @@
+"""Labels as the model's loss wants them, and its outputs as probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Targets:
+    """How one model speaks of classes.
+
+    Attributes
+    ----------
+    n_classes : int
+    one_unit : bool
+        One output for the second of two classes.
+    sparse : bool
+        The loss takes class numbers, not one-hot rows.
+    logits : bool
+        The outputs are not yet probabilities.
+    """
+
+    n_classes: int
+    one_unit: bool
+    sparse: bool
+    logits: bool
+
+    @classmethod
+    def of(cls, model: keras.Model, loss: Any, n_classes: int) -> Targets:
+        """Read them from a model's output and its loss."""
+        return cls(
+            n_classes=n_classes,
+            one_unit=_units(model, n_classes) == 1,
+            sparse=_is_sparse(loss),
+            logits=bool(getattr(loss, "from_logits", False)),
+        )
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Turn class numbers (n,) into (n, 1) or (n, n_classes) float32 for the loss."""
+        if self.one_unit:
+            return y.astype(np.float32).reshape(-1, 1)
+        if self.sparse:
+            return y.astype(np.int32).reshape(-1, 1)
+        return np.eye(self.n_classes, dtype=np.float32)[y]
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Turn the model's outputs into float64 rows that sum to 1."""
+        outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
+        if self.one_unit:
+            second = _sigmoid(outputs) if self.logits else outputs
+            return np.hstack([1 - second, second])
+        if self.logits:
+            outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        total = outputs.sum(axis=1, keepdims=True)
+        # Independent sigmoids may all be 0: then no class is likelier than another.
+        uniform = np.full_like(outputs, 1 / self.n_classes)
+        return np.divide(outputs, total, out=uniform, where=total > 0)
+
+
+def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.losses.Loss:
+    """Choose the crossentropy that fits the model's output.
+
+    Parameters
+    ----------
+    one_hot : bool
+        Whether targets are mixed, so that class numbers will not do.
+
+    Raises
+    ------
+    ValueError
+        Where the number of outputs fits no loss for this many classes, or where
+        it cannot be told whether the outputs are probabilities.
+    """
+    units = _units(model, n_classes)
+    logits = _outputs_logits(model)
+    if units == 1:
+        return keras.losses.BinaryCrossentropy(from_logits=logits)
+    if one_hot:
+        return keras.losses.CategoricalCrossentropy(from_logits=logits)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+
+
+def _units(model: keras.Model, n_classes: int) -> int:
+    shape = getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2:
+        raise ValueError(
+            f"The model must have one output of shape (None, {n_classes}), or (None, 1) for two "
+            f"classes; its output shape is {shape}. End it with Flatten or a pooling layer."
+        )
+    if shape[1] == n_classes or (shape[1] == 1 and n_classes == 2):
+        return int(shape[1])
+    raise ValueError(
+        f"The model has {shape[1]} outputs, but y has {n_classes} classes. Let the builder read "
+        "meta['n_classes_'], or, where a fold lacks a class, use a stratified splitter."
+    )
+
+
+def _is_sparse(loss: Any) -> bool:
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return "sparse" in name.lower()
+
+
+def _outputs_logits(model: keras.Model) -> bool:
+    layer = model
+    while getattr(layer, "layers", None):
+        layer = layer.layers[-1]
+    if isinstance(layer, keras.layers.Softmax):
+        return False
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        raise ValueError(
+            f"loss='auto' cannot tell whether the outputs of {type(layer).__name__} are "
+            "probabilities or logits; pass loss, for instance "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+        )
+    return bool(activation is keras.activations.linear)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    # The form that cannot overflow.
+    return 0.5 * (1 + np.tanh(0.5 * x))

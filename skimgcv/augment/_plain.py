@@ -1,0 +1,31 @@
+"""The augmenter that does nothing: for ``augmenter=None``, and for rows of features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Plain:
+    """Gives rows of any shape as they are, in float32."""
+
+    def fit(self, images: Any) -> Plain:
+        """Learn nothing."""
+        return self
+
+    def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
+        """Draw nothing, n times."""
+        return np.empty(n, dtype=[])
+
+    def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """Transform nothing."""
+        return images
+
+    def standardize(self, images: np.ndarray) -> np.ndarray:
+        """Convert to float32."""
+        return images.astype(np.float32)
+
+    def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
+        """Convert to float32."""
+        return self.standardize(images)
