@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
-from ._geometry import FILL_MODES
-from ._ranges import between, check_limit, check_pair, check_shift, check_zoom, shift, symmetric
+from ._generator import GeneratorMethods
+from ._geometry import Warp
+from ._mixing import mix
+from ._parameters import columns, slots
+from ._policies import RAND_AUGMENT, STRENGTHS
+from ._random import fresh_seed, stream
+from ._ranges import check_choice, check_limit, check_whole
 from ._statistics import (
     Standardizer,
     channel_moments,
@@ -16,55 +24,214 @@ from ._statistics import (
     chunks,
     whitening_matrix,
 )
-from ._table import Column, draw_table
+from ._table import draw_table
 from ._transform import Transform
 
-SLOTS = (
-    "augmented",
-    "theta",
-    "tx",
-    "ty",
-    "shear",
-    "zx",
-    "zy",
-    "flip_horizontal",
-    "flip_vertical",
-    "channel_shift_intensity",
-    "brightness",
-)
 
+class ImageAugmenter(GeneratorMethods, BaseEstimator):
+    """Random transforms and standardising of images, as ImageDataGenerator has them.
 
-class ImageAugmenter(BaseEstimator):
-    """Random transforms and standardising of images; see ImageDataGenerator of Keras."""
+    It takes every parameter of Keras' ``ImageDataGenerator`` with its documented
+    meaning, has its methods, and is a scikit-learn object besides: parameters can be
+    searched (``augmenter__rotation_range``), and ``clone`` gives an unfitted copy.
+
+    The random half (``draw`` and ``apply``) is for training. The deterministic half
+    (``standardize``) is for training and prediction alike, in Keras' order:
+    ``preprocessing_function``, ``rescale``, samplewise, featurewise, whitening.
+    Statistics are those of the images as they stand just before they are used, so
+    that standardised training rows have mean 0 and deviation 1.
+
+    Parameters
+    ----------
+    featurewise_center : bool, default=False
+        Subtract the training rows' mean, by channel.
+    samplewise_center : bool, default=False
+        Subtract each image's own mean.
+    featurewise_std_normalization : bool, default=False
+        Divide by the training rows' standard deviation, by channel; centres as well.
+    samplewise_std_normalization : bool, default=False
+        Divide by each image's own standard deviation; centres as well.
+    zca_whitening : bool, default=False
+        Decorrelate all values of an image (ZCA); centres as well, and takes the place
+        of ``featurewise_std_normalization``. For small images: the matrix has
+        (height * width * channels) ** 2 values.
+    zca_epsilon : float, default=1e-6
+        Added to the singular values that whitening divides by.
+    rotation_range : float, default=0
+        Degrees: angles are uniform in (-r, r).
+    width_shift_range, height_shift_range : float, int or list, default=0.0
+        Sideways; up and down. A float below 1 is a share of the size, from 1 on
+        pixels: uniform in (-s, s). An integer k gives the whole pixels -k+1 to k-1. A
+        list is chosen from as it is; values within (-1, 1) are shares of the size.
+    brightness_range : (float, float), optional
+        Factor of all values, then clipped: to the dtype's range for integers; for
+        floats to [0, 1] if the image is within, else to [0, 255], or to the image's
+        own extremes where they lie outside.
+    shear_range : float, default=0.0
+        Degrees: angles are uniform in (-s, s).
+    zoom_range : float or (float, float), default=0.0
+        A float z means (1 - z, 1 + z). Below 1 magnifies; each axis draws its own.
+    channel_shift_range : float, default=0.0
+        Grey levels that are added to all channels, uniform in (-c, c), within the
+        image's own extremes.
+    fill_mode : {"constant", "nearest", "reflect", "wrap"}, default="nearest"
+        What lies outside of the image: ``cval``; aaaa|abcd|dddd; abcddcba|abcd|dcbaabcd;
+        abcdabcd|abcd|abcdabcd.
+    cval : float, default=0.0
+        The value outside for "constant".
+    horizontal_flip, vertical_flip : bool, default=False
+        Flip every second image, at random.
+    rescale : float, optional
+        Factor of all values; None or 0 leaves them.
+    preprocessing_function : callable, optional
+        Of one image (height, width, channels), float32; returns one of that shape. Part
+        of the deterministic half: it runs in training and at prediction.
+    data_format : {"channels_last", "channels_first"}, optional
+        None means "channels_last", whatever Keras' own setting is.
+    validation_split : float, default=0.0
+        The share that ``flow(subset="validation")`` takes.
+    interpolation_order : int, default=1
+        0 (nearest) and 1 (linear) are fast; 2 to 5 are SciPy's splines.
+    dtype : dtype, optional
+        Of prepared images: None means float32; float16 and float64 are possible.
+    p : float, default=1.0
+        Probability that an image is augmented at all.
+    contrast_range : (float, float), optional
+        Factor of the distance to the image's mean brightness.
+    saturation_range : (float, float), optional
+        Factor of the distance to each pixel's grey; RGB only.
+    hue_range : float, default=0.0
+        Turns of the colour circle, at most 0.5: uniform in (-h, h); RGB only.
+    blur_sigma : float, default=0.0
+        Pixels: the deviation of a Gaussian blur is uniform in (0, b).
+    noise_std : float, default=0.0
+        Over white (255, or 1 for floats within [0, 1]): the deviation of Gaussian noise
+        is uniform in (0, s).
+    jpeg_quality_range : (int, int), optional
+        Quality of a JPEG file that the image goes through, 1 to 100; grey or RGB only.
+    erasing_p : float, default=0.0
+        Probability that a rectangle is erased.
+    erasing_scale, erasing_ratio : (float, float), default=(0.02, 0.33), (0.3, 3.3)
+        Its share of the image's area, and its height over its width.
+    erasing_value : float, default=0.0
+        What it is filled with.
+    policy : {"RandAugment", "TrivialAugment"}, optional
+        Operations chosen at random, on top of the parameters above: of one strength for
+        RandAugment, one operation of any strength for TrivialAugment.
+    policy_magnitude : int, default=9
+        Strength of RandAugment's operations, 0 to 30.
+    policy_num_ops : int, default=2
+        Operations that RandAugment does in sequence.
+    mixup_alpha, cutmix_alpha : float, default=0.0
+        Mix training images, and their labels, with others of the epoch: by weighted
+        sum, or by a rectangle. The own share is from Beta(alpha, alpha); 0 is off; if
+        both are on, each takes half of the images.
+
+    Attributes
+    ----------
+    mean_, std_ : ndarray of shape (channels,), or None
+        Of the rows that ``fit`` was given, float64.
+    zca_whitening_matrix_ : ndarray of shape (d, d), or None
+        Float32, with d = height * width * channels.
+
+    Notes
+    -----
+    Row k of a table belongs to the k-th image of the epoch. Its numbers come from the
+    generator given to ``draw`` and from k alone: not from the batch size, from threads,
+    or from which other parameters are on.
+
+    uint8 stays uint8 until it is standardised: results are rounded and clipped, never
+    wrapped around. Other types are transformed in float32 (see
+    :func:`~skimgcv.augment._dtypes.working_dtype` for what that keeps) and given back
+    in their own type.
+
+    Keras' own generator departs from its documentation in these ways. Here:
+
+    - ``width_shift_range`` moves sideways and ``height_shift_range`` up and down; there it
+      is the other way round. In parameter dicts ``tx`` and ``zx`` are sideways.
+    - Rotations and zooms of images that are not square turn about their centre.
+    - Lists of shifts are chosen from as they are, without a random sign; an integer's
+      values are equally frequent, 0 included; negative shares are shares.
+    - Brightness multiplies and rounds. There floats are first stretched to 0..255
+      (images within [0, 1] come out black), values are cut off to whole levels twice,
+      the fourth channel is left out, and five channels fail.
+    - Fill modes "constant" and "wrap" are SciPy's "grid-constant" and "grid-wrap": the
+      image's border blends into ``cval``, and a wrapped image repeats after its own
+      size, not after one pixel less.
+    - Statistics are of what they are applied to: there ``fit`` leaves out
+      ``preprocessing_function`` and samplewise standardising, and whitening blows
+      up directions in which the training rows do not vary.
+    - ``standardize`` never changes its input, and needs a ``fit`` first where it
+      uses statistics, instead of a warning.
+    - ``flow(subset="validation")`` takes the last rows and does not augment them;
+      there it takes the first ones, and augments them.
+    - uint8 images stay uint8, a quarter of the memory; and no global generator is read
+      or seeded, with a ``seed`` or without.
+
+    References
+    ----------
+    https://www.tensorflow.org/api_docs/python/tf/keras/preprocessing/image/ImageDataGenerator
+
+    Zhong et al. (2020), "Random erasing data augmentation". Cubuk et al. (2020),
+    "RandAugment". Mueller and Hutter (2021), "TrivialAugment". Zhang et al. (2018),
+    "mixup: beyond empirical risk minimization". Yun et al. (2019), "CutMix".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skimgcv.augment import ImageAugmenter
+    >>> images = np.zeros((4, 8, 8, 3), np.uint8)
+    >>> augmenter = ImageAugmenter(rotation_range=20, rescale=1 / 255).fit(images)
+    >>> table = augmenter.draw(np.random.default_rng(0), 4, (8, 8, 3))
+    >>> augmenter.apply(images, table).dtype
+    dtype('uint8')
+    >>> augmenter.prepare(images, table).dtype
+    dtype('float32')
+    """
 
     def __init__(
         self,
-        featurewise_center=False,
-        samplewise_center=False,
-        featurewise_std_normalization=False,
-        samplewise_std_normalization=False,
-        zca_whitening=False,
-        zca_epsilon=1e-6,
-        rotation_range=0,
-        width_shift_range=0.0,
-        height_shift_range=0.0,
-        brightness_range=None,
-        shear_range=0.0,
-        zoom_range=0.0,
-        channel_shift_range=0.0,
-        fill_mode="nearest",
-        cval=0.0,
-        horizontal_flip=False,
-        vertical_flip=False,
-        rescale=None,
-        preprocessing_function=None,
-        data_format=None,
-        validation_split=0.0,
-        interpolation_order=1,
-        dtype=None,
+        featurewise_center: bool = False,
+        samplewise_center: bool = False,
+        featurewise_std_normalization: bool = False,
+        samplewise_std_normalization: bool = False,
+        zca_whitening: bool = False,
+        zca_epsilon: float = 1e-6,
+        rotation_range: float = 0,
+        width_shift_range: float | Sequence[float] = 0.0,
+        height_shift_range: float | Sequence[float] = 0.0,
+        brightness_range: tuple[float, float] | None = None,
+        shear_range: float = 0.0,
+        zoom_range: float | Sequence[float] = 0.0,
+        channel_shift_range: float = 0.0,
+        fill_mode: str = "nearest",
+        cval: float = 0.0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        rescale: float | None = None,
+        preprocessing_function: Callable[[np.ndarray], np.ndarray] | None = None,
+        data_format: str | None = None,
+        validation_split: float = 0.0,
+        interpolation_order: int = 1,
+        dtype: Any = None,
         *,
-        p=1.0,
-    ):
+        p: float = 1.0,
+        contrast_range: tuple[float, float] | None = None,
+        saturation_range: tuple[float, float] | None = None,
+        hue_range: float = 0.0,
+        blur_sigma: float = 0.0,
+        noise_std: float = 0.0,
+        jpeg_quality_range: tuple[int, int] | None = None,
+        erasing_p: float = 0.0,
+        erasing_scale: tuple[float, float] = (0.02, 0.33),
+        erasing_ratio: tuple[float, float] = (0.3, 3.3),
+        erasing_value: float = 0.0,
+        policy: str | None = None,
+        policy_magnitude: int = 9,
+        policy_num_ops: int = 2,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
+    ) -> None:
         self.featurewise_center = featurewise_center
         self.samplewise_center = samplewise_center
         self.featurewise_std_normalization = featurewise_std_normalization
@@ -89,138 +256,245 @@ class ImageAugmenter(BaseEstimator):
         self.interpolation_order = interpolation_order
         self.dtype = dtype
         self.p = p
+        self.contrast_range = contrast_range
+        self.saturation_range = saturation_range
+        self.hue_range = hue_range
+        self.blur_sigma = blur_sigma
+        self.noise_std = noise_std
+        self.jpeg_quality_range = jpeg_quality_range
+        self.erasing_p = erasing_p
+        self.erasing_scale = erasing_scale
+        self.erasing_ratio = erasing_ratio
+        self.erasing_value = erasing_value
+        self.policy = policy
+        self.policy_magnitude = policy_magnitude
+        self.policy_num_ops = policy_num_ops
+        self.mixup_alpha = mixup_alpha
+        self.cutmix_alpha = cutmix_alpha
 
-    def fit(self, images: Any) -> ImageAugmenter:
-        """Learn the statistics that standardising needs from the rows that train."""
-        self._check()
-        if not hasattr(images, "shape"):
-            images = np.asarray(images)
-        if len(images.shape) != 4 or len(images) == 0:
+    def fit(
+        self, images: Any, augment: bool = False, rounds: int = 1, seed: int | None = None
+    ) -> ImageAugmenter:
+        """Learn the statistics that standardising needs from the rows that train.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels), memory map or alike
+            Read in slices of a few megabytes, in one pass (whitening: two).
+        augment : bool, default=False
+            Whether to take the statistics of transformed images.
+        rounds : int, default=1
+            Passes over the images if ``augment``.
+        seed : int, optional
+            Of those transforms.
+
+        Returns
+        -------
+        self : ImageAugmenter
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the shape is not what it needs to be.
+        MemoryError
+            If ``zca_whitening`` needs more memory than there is.
+        """
+        images = images if hasattr(images, "shape") else np.asarray(images)
+        shape = tuple(images.shape)
+        if len(shape) != 4 or 0 in shape:
             raise ValueError(
-                "fit needs at least one image, as (n, height, width, channels), "
-                f"got shape {tuple(images.shape)}"
+                "`fit` needs at least one image, as an array (n, height, width, channels), "
+                f"got shape {shape}"
             )
-        before = self._standardizer().before_statistics()
-        mean = std = whitening = None
-        if self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening:
-            mean, deviation = channel_moments(before(self._last(part)) for part in chunks(images))
-            if self.featurewise_std_normalization and not self.zca_whitening:
-                std = deviation
+        self._check(self._last_shape(shape[1:]))
         if self.zca_whitening:
-            check_whitening_fits(tuple(images.shape[1:]))
-            centered = Standardizer(
-                **{**before.__dict__, "mean": mean},
-            )
-            whitening = whitening_matrix(
-                (centered(self._last(part)) for part in chunks(images)), self.zca_epsilon
-            )
-        self.mean_, self.std_, self.zca_whitening_matrix_ = mean, std, whitening
+            check_whitening_fits(shape[1:])
+        seed = fresh_seed() if seed is None else seed
+        rounds = check_whole("rounds", rounds, least=1, most=10**6) if augment else 0
+
+        def values(standardizer: Standardizer) -> Iterator[np.ndarray]:
+            for part in self._parts(images, rounds, seed):
+                yield standardizer(part)
+
+        mean = std = whitening = None
+        before = self._before_statistics()
+        if self._needs_mean():
+            mean, std = channel_moments(values(before))
+        if self.zca_whitening:
+            whitening = whitening_matrix(values(before.centered(mean)), self.zca_epsilon)
+        self.mean_ = mean
+        self.std_ = std if self._needs_std() else None
+        self.zca_whitening_matrix_ = whitening
         return self
+
+    def _parts(self, images: Any, rounds: int, seed: int) -> Iterator[np.ndarray]:
+        """Read the images in parts, channels last: as they are, or in transformed rounds."""
+        if not rounds:
+            yield from map(self._channels_last, chunks(images))
+        for number in range(rounds):
+            table = self.draw(stream(seed, "fit", number), len(images), images.shape[1:])
+            start = 0
+            for part in map(self._channels_last, chunks(images)):
+                yield self._transform().apply(part, table[start : start + len(part)])
+                start += len(part)
 
     @property
     def mixes(self) -> bool:
-        """Whether training images are mixed with partners."""
-        return False
+        """Whether prepared images are to be mixed with their partners, by :meth:`mix`."""
+        return bool(self.mixup_alpha or self.cutmix_alpha)
 
     def draw(
         self, rng: np.random.Generator, n: int, image_shape: tuple[int, int, int]
     ) -> np.ndarray:
-        """Take all the randomness of ``n`` images: a structured array, a row an image."""
-        self._check()
+        """Take all the randomness of the ``n`` images of an epoch.
+
+        Returns
+        -------
+        ndarray of shape (n,), structured
+            A row an image, in the order of the epoch. Among its columns are those of
+            Keras: "theta" and "shear" in degrees, "tx" and "ty" in pixels, "zx", "zy",
+            "flip_horizontal", "flip_vertical", "channel_shift_intensity", "brightness".
+            With mixing, "partner" is the position in the epoch of each image's partner.
+        """
+        shape = self._last_shape(image_shape)
+        self._check(shape)
+        parameters = self.get_params(deep=False)
         return draw_table(
-            rng, n, self._columns(image_shape), slots=SLOTS, probability=self.p
+            rng,
+            n,
+            columns(parameters, n, shape),
+            slots=slots(parameters),
+            probability=self.p,
         )
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Transform each image by its row of the table, in the images' own dtype."""
-        return self._back(self._transform().apply(self._last(images), table))
+        last = self._channels_last(_four_dimensions(images))
+        return self._own_format(self._transform().apply(last, table))
 
     def standardize(self, images: np.ndarray) -> np.ndarray:
-        """Give what the model gets, float32."""
+        """Return what the model gets of images, or of one image: float32, a new array.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If statistics are needed, and ``fit`` was not called.
+        """
         images = np.asarray(images)
         if images.ndim == 3:
             return self.standardize(images[np.newaxis])[0]
-        return self._back(self._standardizer()(self._last(images)))
+        last = self._channels_last(_four_dimensions(images))
+        return self._own_format(self._standardizer()(last))
 
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
-        """Equal ``standardize(apply(images, table))``."""
+        """Equal ``standardize(apply(images, table))``, at the cost of one pass.
+
+        Without a table the random half is left out: that is evaluation.
+        """
         if table is None:
             return self.standardize(images)
-        return self.standardize(self.apply(images, table))
+        last = self._channels_last(_four_dimensions(images))
+        return self._own_format(self._transform().prepare(last, table, self._standardizer()))
 
-    def _columns(self, image_shape):
-        height, width = self._size(image_shape)
-        zoom = check_zoom(self.zoom_range)
-        limits = self.brightness_range
-        draws = {
-            "theta": self.rotation_range and (lambda u: symmetric(u["theta"], self.rotation_range)),
-            "tx": np.any(self.width_shift_range)
-            and (lambda u: shift(u["tx"], self.width_shift_range, width)),
-            "ty": np.any(self.height_shift_range)
-            and (lambda u: shift(u["ty"], self.height_shift_range, height)),
-            "shear": self.shear_range and (lambda u: symmetric(u["shear"], self.shear_range)),
-            "zx": zoom != (1, 1) and (lambda u: between(u["zx"], zoom)),
-            "zy": zoom != (1, 1) and (lambda u: between(u["zy"], zoom)),
-            "flip_horizontal": self.horizontal_flip and (lambda u: u["flip_horizontal"] < 0.5),
-            "flip_vertical": self.vertical_flip and (lambda u: u["flip_vertical"] < 0.5),
-            "channel_shift_intensity": self.channel_shift_range
-            and (lambda u: symmetric(u["channel_shift_intensity"], self.channel_shift_range)),
-            "brightness": limits is not None and (lambda u: between(u["brightness"], limits)),
-        }
-        neutral = {"zx": 1, "zy": 1, "brightness": 1}
-        return [
-            Column(
-                name,
-                neutral.get(name, 0),
-                draw or None,
-                "?" if name.startswith("flip") else "f8",
-            )
-            for name, draw in draws.items()
-        ]
+    def mix(
+        self, images: np.ndarray, partners: np.ndarray, table: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mix prepared images with their prepared partners, by the images' rows.
 
-    def _check(self):
-        for name in ("rotation_range", "shear_range", "channel_shift_range"):
-            check_limit(name, getattr(self, name))
+        Returns
+        -------
+        mixed : ndarray like ``images``
+        own_share : ndarray of shape (n,), float32
+            The weight of each image's own label; the rest is its partner's.
+        """
+        mixed, own_share = mix(self._channels_last(images), self._channels_last(partners), table)
+        return self._own_format(mixed), own_share
+
+    def _check(self, image_shape: tuple[int, int, int]) -> None:
         check_limit("p", self.p, most=1)
-        check_zoom(self.zoom_range)
-        for name in ("width_shift_range", "height_shift_range"):
-            check_shift(name, getattr(self, name))
-        if self.brightness_range is not None:
-            check_pair("brightness_range", self.brightness_range)
-        if self.fill_mode not in FILL_MODES:
-            raise ValueError(f"`fill_mode` needs one of {FILL_MODES}, got {self.fill_mode!r}")
-        if self.interpolation_order not in range(6):
+        check_limit("zca_epsilon", self.zca_epsilon)
+        check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
+        if np.dtype(self.dtype or np.float32) not in (np.float16, np.float32, np.float64):
             raise ValueError(
-                f"`interpolation_order` needs an integer from 0 to 5, got {self.interpolation_order!r}"
+                f"`dtype` needs float16, float32 or float64, got {self.dtype!r}; "
+                "standardised images are not whole numbers"
             )
-        if self.data_format not in (None, "channels_last", "channels_first"):
+        if self.validation_split and not 0 < self.validation_split < 1:
             raise ValueError(
-                "`data_format` needs 'channels_last' or 'channels_first', "
-                f"got {self.data_format!r}"
+                "`validation_split` needs a share strictly between 0 and 1, or 0 for none, "
+                f"got {self.validation_split!r}"
             )
+        columns(self.get_params(deep=False), 1, image_shape)
 
-    def _transform(self):
+    def _transform(self) -> Transform:
         return Transform(
-            order=self.interpolation_order, fill_mode=self.fill_mode, cval=float(self.cval)
+            warp=Warp(self.interpolation_order, self.fill_mode, float(self.cval)),
+            erasing_value=self.erasing_value,
+            strengths=STRENGTHS.get(self.policy or "", RAND_AUGMENT),
         )
 
-    def _standardizer(self):
+    def _needs_mean(self) -> bool:
+        return bool(
+            self.featurewise_center or self.featurewise_std_normalization or self.zca_whitening
+        )
+
+    def _needs_std(self) -> bool:
+        return bool(self.featurewise_std_normalization and not self.zca_whitening)
+
+    def _before_statistics(self) -> Standardizer:
+        function = self.preprocessing_function
+        if function is not None and self.data_format == "channels_first":
+            function = _in_channels_first(function)
         return Standardizer(
-            preprocess=self.preprocessing_function,
+            preprocess=function,
             rescale=self.rescale,
             samplewise_center=bool(self.samplewise_center),
             samplewise_std=bool(self.samplewise_std_normalization),
-            mean=getattr(self, "mean_", None),
-            std=getattr(self, "std_", None),
-            whitening=getattr(self, "zca_whitening_matrix_", None),
             dtype=np.dtype(self.dtype or np.float32),
         )
 
-    def _size(self, image_shape):
-        return image_shape[1:] if self.data_format == "channels_first" else image_shape[:2]
+    def _standardizer(self) -> Standardizer:
+        statistics = {
+            "mean": self._learned("mean_", self._needs_mean()),
+            "std": self._learned("std_", self._needs_std()),
+            "whitening": self._learned("zca_whitening_matrix_", bool(self.zca_whitening)),
+        }
+        return replace(self._before_statistics(), **statistics)
 
-    def _last(self, images):
+    def _learned(self, name: str, needed: bool) -> Any:
+        value = getattr(self, name, None) if needed else None
+        if needed and value is None:
+            raise NotFittedError(
+                f"standardising needs `{name}` of the training rows; "
+                "call fit(images) first, on those rows only"
+            )
+        return value
+
+    def _last_shape(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        if self.data_format == "channels_first":
+            return int(shape[1]), int(shape[2]), int(shape[0])
+        return int(shape[0]), int(shape[1]), int(shape[2])
+
+    def _channels_last(self, images: np.ndarray) -> np.ndarray:
         return np.moveaxis(images, 1, 3) if self.data_format == "channels_first" else images
 
-    def _back(self, images):
-        return np.moveaxis(images, 3, 1) if self.data_format == "channels_first" else images
+    def _own_format(self, images: np.ndarray) -> np.ndarray:
+        if self.data_format == "channels_first":
+            return np.ascontiguousarray(np.moveaxis(images, 3, 1))
+        return images
+
+
+def _four_dimensions(images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim == 4:
+        return images
+    raise ValueError(
+        "images need the shape (n, height, width, channels), got "
+        f"{images.shape}; add the missing axis, for instance X[..., np.newaxis] for grey"
+    )
+
+
+def _in_channels_first(
+    function: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: np.moveaxis(np.asarray(function(np.moveaxis(image, 2, 0))), 0, 2)

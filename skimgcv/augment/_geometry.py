@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from scipy import ndimage
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
@@ -79,93 +82,117 @@ def compose(
     return matrices
 
 
-def warp(
-    images: np.ndarray,
-    matrices: np.ndarray,
-    *,
-    order: int = 1,
-    fill_mode: str = "nearest",
-    cval: float = 0.0,
-) -> np.ndarray:
-    """Read every output pixel of every image where its matrix says.
+@dataclass(frozen=True)
+class Warp:
+    """How pixels are read: between the grid's points, and outside of the image.
 
     Parameters
     ----------
-    images : ndarray of shape (n, height, width, channels), uint8 or float32
-    matrices : ndarray of shape (n, 2, 3)
-        As :func:`compose` gives them.
     order : int, 0 to 5
         Of the interpolation: 0 (nearest) and 1 (linear) by OpenCV, splines of
-        order 2 to 5 by SciPy, which is some 30 times slower.
+        order 2 to 5 by SciPy, which is some 100 times slower.
     fill_mode : {"constant", "nearest", "reflect", "wrap"}
         What lies outside of the image. "constant" and "wrap" are SciPy's
         "grid-constant" and "grid-wrap": the image's outermost pixels blend into
         ``cval``, and the period of a wrapped image is its size.
     cval : float
         The value outside for "constant".
-
-    Returns
-    -------
-    ndarray of the shape and dtype of ``images``
     """
-    moves = _Moves(matrices, images.shape[1], images.shape[2])
-    if not moves.any:
-        return np.array(images, order="C")
-    if order > 1:
-        return _warp_splines(images, matrices, moves, order, _SCIPY_MODE[fill_mode], cval)
-    source = _pack(images)
-    target = np.empty_like(source)
-    _warp_packed(source, target, matrices, moves, _OPENCV_FLAGS[order], fill_mode, cval)
-    return _unpack(target, images)
+
+    order: int = 1
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+
+    def __call__(
+        self, images: np.ndarray, matrices: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Read every output pixel of every image where its matrix says.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels), uint8 or float32
+        matrices : ndarray of shape (n, 2, 3)
+            As :func:`compose` gives them.
+        out : ndarray like ``images``, C-contiguous
+            Where to write; a new array by default.
+
+        Returns
+        -------
+        ndarray of the shape and dtype of ``images``
+        """
+        if out is None:
+            out = np.empty(images.shape, images.dtype)
+        moves = classify(matrices, images.shape[1], images.shape[2])
+        if all(move == KEEP for move in moves):
+            out[...] = images
+        elif self.order > 1:
+            self._warp_splines(images, matrices, moves, out)
+        else:
+            self._warp_packed(images, matrices, moves, out)
+        return out
+
+    def _warp_packed(
+        self, images: np.ndarray, matrices: np.ndarray, moves: list[int], out: np.ndarray
+    ) -> None:
+        source = _pack(images)
+        target = _target(out)
+        size = (source.shape[3], source.shape[2])
+        flags, border = _OPENCV_FLAGS[self.order], _OPENCV_BORDER[self.fill_mode]
+        outside = (self.cval,) * 4
+        for before_group, after_group in zip(source, target, strict=True):
+            for before, after, matrix, move in zip(
+                before_group, after_group, matrices, moves, strict=True
+            ):
+                if move == WARP:
+                    cv2.warpAffine(before, matrix, size, after, flags, border, outside)
+                elif move == KEEP:
+                    after[...] = before
+                else:
+                    cv2.flip(before, move, after)
+        _unpack(target, out)
+
+    def _warp_splines(
+        self, images: np.ndarray, matrices: np.ndarray, moves: list[int], out: np.ndarray
+    ) -> None:
+        for image, matrix, move, target in zip(images, matrices, moves, out, strict=True):
+            if move != WARP:
+                rows = -1 if move in (FLIP_ROWS, FLIP_BOTH) else 1
+                columns = -1 if move in (FLIP_COLUMNS, FLIP_BOTH) else 1
+                target[...] = image[::rows, ::columns]
+                continue
+            for channel in range(image.shape[2]):
+                plane = ndimage.affine_transform(
+                    image[:, :, channel].astype(np.float64),
+                    # SciPy counts (row, column) where the matrix counts (x, y).
+                    matrix[::-1, 1::-1],
+                    matrix[::-1, 2],
+                    order=self.order,
+                    mode=_SCIPY_MODE[self.fill_mode],
+                    cval=self.cval,
+                )
+                if out.dtype == np.uint8:  # Splines overshoot at edges.
+                    plane = np.clip(np.rint(plane), 0, 255)
+                target[:, :, channel] = plane
 
 
-class _Moves:
-    """Which images a matrix leaves as they are, only flips, or really warps."""
-
-    any: bool
-    flips: list[int | None]
-    """OpenCV's flip code; None where the image is to be warped."""
-
-    KEEP = 2
-
-    def __init__(self, matrices: np.ndarray, height: int, width: int) -> None:
-        across, along = matrices[:, 0, 0], matrices[:, 1, 1]
-        mirrored_x = (across == -1) & (matrices[:, 0, 2] == width - 1)
-        mirrored_y = (along == -1) & (matrices[:, 1, 2] == height - 1)
-        still_x = (across == 1) & (matrices[:, 0, 2] == 0)
-        still_y = (along == 1) & (matrices[:, 1, 2] == 0)
-        straight = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0)
-        straight &= (mirrored_x | still_x) & (mirrored_y | still_y)
-        codes = np.select(
-            [mirrored_x & mirrored_y, mirrored_x, mirrored_y], [-1, 1, 0], self.KEEP
-        )
-        self.flips = [
-            code if exact else None
-            for code, exact in zip(codes.tolist(), straight.tolist(), strict=True)
-        ]
-        self.any = any(code != self.KEEP for code in self.flips)
+FLIP_BOTH, FLIP_ROWS, FLIP_COLUMNS = -1, 0, 1  # OpenCV's codes
+KEEP, WARP = 2, 3
 
 
-def _warp_packed(
-    source: np.ndarray,
-    target: np.ndarray,
-    matrices: np.ndarray,
-    moves: _Moves,
-    flags: int,
-    fill_mode: str,
-    cval: float,
-) -> None:
-    border = _OPENCV_BORDER[fill_mode]
-    outside = (cval, cval, cval, cval)
-    size = (source.shape[3], source.shape[2])
-    for i, flip in enumerate(moves.flips):
-        for before, after in zip(source[:, i], target[:, i], strict=True):
-            if flip is None:
-                cv2.warpAffine(before, matrices[i], size, after, flags, border, outside)
-            elif flip == moves.KEEP:
-                after[...] = before
-            else:
-                cv2.flip(before, flip, after)
+def classify(matrices: np.ndarray, height: int, width: int) -> list[int]:
+    """Tell images that stay as they are, or are only flipped, from those to warp."""
+    mirrored_x = (matrices[:, 0, 0] == -1) & (matrices[:, 0, 2] == width - 1)
+    mirrored_y = (matrices[:, 1, 1] == -1) & (matrices[:, 1, 2] == height - 1)
+    still_x = (matrices[:, 0, 0] == 1) & (matrices[:, 0, 2] == 0)
+    still_y = (matrices[:, 1, 1] == 1) & (matrices[:, 1, 2] == 0)
+    exact = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0)
+    exact &= (mirrored_x | still_x) & (mirrored_y | still_y)
+    moves = np.select(
+        [~exact, mirrored_x & mirrored_y, mirrored_x, mirrored_y],
+        [WARP, FLIP_BOTH, FLIP_COLUMNS, FLIP_ROWS],
+        KEEP,
+    )
+    return moves.tolist()
 
 
 def _pack(images: np.ndarray) -> np.ndarray:
@@ -182,61 +209,26 @@ def _pack(images: np.ndarray) -> np.ndarray:
         tall = np.ascontiguousarray(images).reshape(n * height, width, 3)
         cv2.cvtColor(tall, cv2.COLOR_RGB2RGBA, packed.reshape(n * height, width, 4))
         return packed
-    groups = -(-channels // 4)
-    packed = np.zeros((groups, n, height, width, 4), images.dtype)
-    for group in range(groups):
-        part = images[..., 4 * group : 4 * group + 4]
-        packed[group, ..., : part.shape[-1]] = part
+    packed = np.zeros((-(-channels // 4), n, height, width, 4), images.dtype)
+    for group, part in enumerate(packed):
+        channels_of_it = images[..., 4 * group : 4 * group + 4]
+        part[..., : channels_of_it.shape[-1]] = channels_of_it
     return packed
 
 
-def _unpack(packed: np.ndarray, like: np.ndarray) -> np.ndarray:
-    n, height, width, channels = like.shape
+def _target(out: np.ndarray) -> np.ndarray:
+    n, height, width, channels = out.shape
     if channels == 1:
-        return packed.reshape(like.shape)
-    out = np.empty(like.shape, like.dtype)
+        return out.reshape(1, n, height, width)
+    return np.empty((-(-channels // 4), n, height, width, 4), out.dtype)
+
+
+def _unpack(packed: np.ndarray, out: np.ndarray) -> None:
+    n, height, width, channels = out.shape
     if channels == 3:
         tall = out.reshape(n * height, width, 3)
         cv2.cvtColor(packed.reshape(n * height, width, 4), cv2.COLOR_RGBA2RGB, tall)
-        return out
-    for group, part in enumerate(packed):
-        target = out[..., 4 * group : 4 * group + 4]
-        target[...] = part[..., : target.shape[-1]]
-    return out
-
-
-def _warp_splines(
-    images: np.ndarray,
-    matrices: np.ndarray,
-    moves: _Moves,
-    order: int,
-    mode: str,
-    cval: float,
-) -> np.ndarray:
-    from scipy import ndimage
-
-    out = np.empty(images.shape, images.dtype)
-    for i, flip in enumerate(moves.flips):
-        if flip is not None:
-            rows = slice(None, None, -1 if flip in (0, -1) else 1)
-            columns = slice(None, None, -1 if flip in (1, -1) else 1)
-            out[i] = images[i, rows, columns]
-            continue
-        # SciPy counts (row, column) where the matrix counts (x, y).
-        linear, offset = matrices[i, ::-1, 1::-1], matrices[i, ::-1, 2]
-        for channel in range(images.shape[3]):
-            plane = ndimage.affine_transform(
-                images[i, :, :, channel].astype(np.float64),
-                linear,
-                offset,
-                order=order,
-                mode=mode,
-                cval=cval,
-            )
-            out[i, :, :, channel] = _saturated(plane, images.dtype)
-    return out
-
-
-def _saturated(plane: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    # Splines overshoot at edges.
-    return np.clip(np.rint(plane), 0, 255) if dtype == np.uint8 else plane
+    elif channels > 1:
+        for group, part in enumerate(packed):
+            target = out[..., 4 * group : 4 * group + 4]
+            target[...] = part[..., : target.shape[-1]]

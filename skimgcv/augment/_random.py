@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
 
 import numpy as np
@@ -33,3 +34,16 @@ def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     # crc32, not hash(): Python salts the hash of a string in each process.
     key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
     return np.random.Generator(np.random.Philox(key))
+
+
+def fresh_seed() -> int:
+    """Return a seed that nobody chose, from the operating system's entropy.
+
+    Unlike a number from ``numpy.random``, it leaves the global generator as it was.
+
+    Examples
+    --------
+    >>> fresh_seed() != fresh_seed()
+    True
+    """
+    return secrets.randbits(64)

@@ -68,6 +68,20 @@ def check_pair(
     )
 
 
+def check_whole(name: str, value: Any, *, least: int, most: int) -> int:
+    """Return an integer of [least, most], or say what ``name`` needs."""
+    if isinstance(value, numbers.Integral) and least <= int(value) <= most:
+        return int(value)
+    raise ValueError(f"`{name}` needs an integer from {least} to {most}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Say what ``name`` needs, unless ``value`` is one of ``choices``."""
+    if isinstance(value, bool) or value not in choices:
+        named = ", ".join(map(repr, choices))
+        raise ValueError(f"`{name}` needs one of {named}, got {value!r}")
+
+
 def check_zoom(value: Any) -> tuple[float, float]:
     """Return (lower, upper) of ``zoom_range``: a number z means (1 - z, 1 + z)."""
     if _is_number(value):
@@ -96,8 +110,9 @@ def check_shift(name: str, value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
+    # bool is a number to Python, and a mistake here.
     return (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, (bool, np.bool_))
-        and bool(np.isfinite(value))
+        np.asarray(value).dtype.kind in "iuf"
+        and isinstance(value, numbers.Real)
+        and bool(np.isfinite(float(value)))
     )

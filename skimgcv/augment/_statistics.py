@@ -51,9 +51,9 @@ class Standardizer:
         """The dtype that sums and products are taken in."""
         return np.promote_types(self.dtype, np.float32)
 
-    def before_statistics(self) -> Standardizer:
-        """Return the part that comes before the training rows' statistics."""
-        return replace(self, mean=None, std=None, whitening=None, dtype=self.computing_dtype)
+    def centered(self, mean: np.ndarray | None) -> Standardizer:
+        """Return this, and subtracting ``mean``, in the dtype that it computes in."""
+        return replace(self, mean=mean, dtype=self.computing_dtype)
 
     def __call__(self, images: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Standardise (n, height, width, channels) into a new array, or into ``out``."""
@@ -90,14 +90,18 @@ class Standardizer:
             rows -= rows.mean(axis=1, keepdims=True)
         if self.samplewise_std:
             rows /= rows.std(axis=1, keepdims=True) + work.dtype.type(EPSILON)
-        # A row of repeated channels: NumPy is slow along an axis of length 3.
         lines = work.reshape(-1, work.shape[2] * work.shape[3])
         if self.mean is not None:
-            lines -= np.tile(self.mean.astype(work.dtype), work.shape[2])
+            lines -= self._row(self.mean, work)
         if self.std is not None:
-            lines /= np.tile((self.std + EPSILON).astype(work.dtype), work.shape[2])
+            lines /= self._row(self.std + EPSILON, work)
         if self.whitening is not None:
             _whiten(rows, self.whitening.astype(work.dtype, copy=False))
+
+    @staticmethod
+    def _row(values: np.ndarray, work: np.ndarray) -> np.ndarray:
+        """Repeat a value a channel over a line: NumPy is slow along an axis of length 3."""
+        return np.tile(np.broadcast_to(values, work.shape[3]), work.shape[2]).astype(work.dtype)
 
 
 def _whiten(rows: np.ndarray, matrix: np.ndarray) -> None:

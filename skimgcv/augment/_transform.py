@@ -1,14 +1,20 @@
-"""The random half: what a table's rows do to a block of images."""
+"""The random half: what the rows of a table do to images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ._color import Levels, brighten, shift_channels
+from . import _color, _quality
+from ._blocks import for_blocks
+from ._color import Levels
 from ._dtypes import from_working, working_dtype
-from ._geometry import compose, warp
+from ._geometry import Warp, compose
+from ._policies import OPERATIONS, RAND_AUGMENT, Strengths, run_operation
+from ._statistics import Standardizer
 
 _GEOMETRY = ("theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical")
 
@@ -19,30 +25,147 @@ class Transform:
 
     Parameters
     ----------
-    order, fill_mode, cval
-        Of :func:`._geometry.warp`.
+    warp : Warp
+        How geometry reads its pixels.
+    erasing_value : float
+        What erased rectangles are filled with.
+    strengths : Strengths
+        Of the operations of a policy.
     """
 
-    order: int = 1
-    fill_mode: str = "nearest"
-    cval: float = 0.0
+    warp: Warp = field(default_factory=Warp)
+    erasing_value: float = 0.0
+    strengths: Strengths = RAND_AUGMENT
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Transform each image by its row, into a new array of the images' dtype."""
-        work = images.astype(working_dtype(images.dtype), copy=False)
-        matrices = compose(
+        out = np.empty(images.shape, images.dtype)
+        plan = _Plan(self, table, images)
+
+        def work(block: slice) -> None:
+            plan.run(block, out[block])
+
+        for_blocks(len(images), plan.image_bytes, work)
+        return out
+
+    def prepare(
+        self, images: np.ndarray, table: np.ndarray, standardizer: Standardizer
+    ) -> np.ndarray:
+        """Standardise what :meth:`apply` gives, block by block while it is in the cache."""
+        out = np.empty(images.shape, standardizer.dtype)
+        plan = _Plan(self, table, images)
+
+        def work(block: slice) -> None:
+            scratch = np.empty(out[block].shape, images.dtype)
+            plan.run(block, scratch)
+            standardizer(scratch, out=out[block])
+
+        for_blocks(len(images), plan.image_bytes, work)
+        return out
+
+
+class _Plan:
+    """A table made ready for its images: matrices, and the effects that are not neutral."""
+
+    def __init__(self, transform: Transform, table: np.ndarray, images: np.ndarray) -> None:
+        if len(table) != len(images):
+            raise ValueError(
+                f"apply needs a row of the table for each image: got {len(images)} images "
+                f"and {len(table)} rows; take the rows of the same positions"
+            )
+        self.transform = transform
+        self.images = images
+        self.image_bytes = images[0].nbytes if len(images) else 0
+        self.working = working_dtype(images.dtype)
+        self.matrices = compose(
             *(table[name] for name in _GEOMETRY), height=images.shape[1], width=images.shape[2]
         )
-        out = warp(
-            work, matrices, order=self.order, fill_mode=self.fill_mode, cval=self.cval
-        )
-        for image, original, row in zip(out, images, table, strict=True):
-            self._recolor(image, original, row)
-        return from_working(out, images.dtype)
+        self.effects = [
+            (effect, list(zip(*(table[name].tolist() for name in effect.columns), strict=True)))
+            for effect in EFFECTS
+            if effect.columns[0] in (table.dtype.names or ())
+            and np.any(table[effect.columns[0]] != effect.off)
+        ]
 
-    def _recolor(self, image: np.ndarray, original: np.ndarray, row: np.void) -> None:
-        intensity, factor = row["channel_shift_intensity"], row["brightness"]
-        if intensity != 0:
-            shift_channels(image, float(intensity))
-        if factor != 1:
-            brighten(image, float(factor), Levels.of(original))
+    def run(self, block: slice, out: np.ndarray) -> None:
+        """Transform the images of ``block`` into ``out``, in the images' dtype."""
+        images = self.images[block]
+        source = images.astype(self.working, copy=False)
+        target = out if out.dtype == self.working else np.empty(out.shape, self.working)
+        self.transform.warp(source, self.matrices[block], out=target)
+        if self.effects:
+            for position, (image, original) in enumerate(
+                zip(target, images, strict=True), start=block.start
+            ):
+                self._change(image, original, position)
+        if target is not out:
+            out[...] = from_working(target, out.dtype)
+
+    def _change(self, image: np.ndarray, original: np.ndarray, position: int) -> None:
+        levels = None
+        for effect, rows in self.effects:
+            values = rows[position]
+            if values[0] == effect.off:
+                continue
+            # Of the original: a warp or a first effect may leave another range.
+            levels = levels or Levels.of(original)
+            effect.run(image, values, levels, self.transform)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A change of one image in place.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Of the table; the first one switches the effect off where it equals ``off``.
+    run : callable
+        Of the image, the row's values of those columns, the image's levels, and the
+        transform.
+    """
+
+    columns: tuple[str, ...]
+    off: Any
+    run: Run
+
+
+Run = Callable[[np.ndarray, tuple[Any, ...], Levels, Transform], None]
+
+
+def _run_policy(
+    image: np.ndarray, values: tuple[Any, ...], levels: Levels, transform: Transform
+) -> None:
+    for operation, share in zip(*values, strict=True):
+        run_operation(
+            image, OPERATIONS[operation], share, transform.strengths, levels, transform.warp
+        )
+
+
+def _erase(image: np.ndarray, values: tuple[Any, ...], _: Levels, transform: Transform) -> None:
+    _quality.erase(image, values[0], transform.erasing_value)
+
+
+def _plain(change: Callable[..., None]) -> Run:
+    """Of a function of the image and the row's values."""
+    return lambda image, values, levels, transform: change(image, *values)
+
+
+def _leveled(change: Callable[..., None]) -> Run:
+    """Of a function of the image, the row's values and the image's levels."""
+    return lambda image, values, levels, transform: change(image, *values, levels)
+
+
+# In the order in which they happen: light, then the lens, the sensor and the file.
+EFFECTS = (
+    Effect(("channel_shift_intensity",), 0, _plain(_color.shift_channels)),
+    Effect(("brightness",), 1, _leveled(_color.brighten)),
+    Effect(("contrast",), 1, _leveled(_color.change_contrast)),
+    Effect(("saturation",), 1, _leveled(_color.change_saturation)),
+    Effect(("hue",), 0, _leveled(_color.turn_hue)),
+    Effect(("policy_operation", "policy_share"), 0, _run_policy),
+    Effect(("blur_sigma",), 0, _plain(_quality.blur)),
+    Effect(("noise_std", "noise_seed"), 0, _leveled(_quality.add_noise)),
+    Effect(("jpeg_quality",), 0, _leveled(_quality.compress_jpeg)),
+    Effect(("erase_box",), 0, _erase),
+)

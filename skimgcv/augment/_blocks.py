@@ -1,0 +1,60 @@
+"""A batch in blocks that fit the processor's cache, shared out between threads."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from .. import _parallel
+
+BLOCK_BYTES = 1 << 18
+"""Of a block's images: with their float copies they fit a core's own cache."""
+
+SMALLEST_SHARE_BYTES = 1 << 20
+"""Of images that are worth waking another thread for."""
+
+
+def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
+    """Call ``work`` with slices that cover ``range(n)``, from several threads if it pays.
+
+    Below about 64 pixels' width Python's share of the work is the larger one, and
+    threads would only wait for each other: such batches rarely come to the bytes
+    that a second thread asks for.
+
+    An exception of ``work`` surfaces as itself, the earliest block's first.
+    """
+    rows = max(1, BLOCK_BYTES // max(1, image_bytes))
+    blocks = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+    threads = min(
+        _parallel.thread_count(), len(blocks), 1 + n * image_bytes // SMALLEST_SHARE_BYTES
+    )
+    if threads <= 1:
+        for block in blocks:
+            work(block)
+        return
+    _share_out(blocks, work, threads)
+
+
+def _share_out(blocks: list[slice], work: Callable[[slice], None], threads: int) -> None:
+    turns = itertools.count()
+    failures: dict[int, BaseException] = {}
+
+    def take_turns() -> None:
+        # next() of a count is atomic: no lock, and a slow block holds up nobody.
+        while (turn := next(turns)) < len(blocks) and not failures:
+            try:
+                work(blocks[turn])
+            except BaseException as err:
+                failures[turn] = err
+
+    # Threads of one batch, not a pool: starting one takes 50 microseconds, and a pool
+    # would have to survive forks and the interpreter's end.
+    helpers = [threading.Thread(target=take_turns, daemon=True) for _ in range(threads - 1)]
+    for helper in helpers:
+        helper.start()
+    take_turns()
+    for helper in helpers:
+        helper.join()
+    if failures:
+        raise failures[min(failures)]
