@@ -43,8 +43,9 @@ def compress_jpeg(image: np.ndarray, quality: int, levels: Levels) -> None:
     write_grey_levels(image, decoded if image.shape[2] == 1 else decoded[:, :, ::-1], levels)
 
 
-def erase(image: np.ndarray, top: int, left: int, height: int, width: int, value: float) -> None:
-    """Fill a rectangle in place."""
+def erase(image: np.ndarray, box: tuple[int, int, int, int], value: float) -> None:
+    """Fill a rectangle (top, left, height, width) in place."""
+    top, left, height, width = box
     image[top : top + height, left : left + width] = value
 
 
