@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -13,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skimgcv._data import check_training_data
 from skimgcv._fitting import check_parameters, run_fit
+from skimgcv._pickling import packed, unpacked
 from skimgcv._prediction import predict_images
 from skimgcv._scikeras import PREFIXES
 from skimgcv._seeding import check_seed
@@ -102,7 +105,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
     augmenter_ : Augmenter
         The fitted copy, with the statistics of the rows that trained.
     callbacks_ : list of keras.callbacks.Callback
-        This fit's copies.
+        This fit's copies; copies and pickles of the estimator lack them.
     class_weight_ : dict of label to float
     sample_indices_ : ndarray of int
         The rows of the last epoch, in the order in which the model saw them.
@@ -383,6 +386,29 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         """
         return float(super().score(X, decode_one_hot(y), sample_weight))
 
+    # -- copies -------------------------------------------------------------
+
+    def __copy__(self) -> AugmentedKerasClassifier:
+        # Shallow, as it says: without this the model would go through a pickle.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        # They hold the model, and files, and whatever else a run may need.
+        state.pop("callbacks_", None)
+        return state | {n: packed(state[n]) for n in (*_KERAS_PARAMETERS, "model_") if n in state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({name: unpacked(value) for name, value in state.items()})
+
+    def __sklearn_clone__(self) -> AugmentedKerasClassifier:
+        # Keras objects are shared: no fit changes them, and Keras cannot copy all of them.
+        shared = {n: getattr(self, n) for n in _KERAS_PARAMETERS}
+        shell = copy.copy(self).set_params(**dict.fromkeys(shared))
+        return BaseEstimator.__sklearn_clone__(shell).set_params(**shared)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -394,4 +420,5 @@ def _has_prefix(name: str) -> bool:
     return bool(separator) and prefix in PREFIXES
 
 
+_KERAS_PARAMETERS = ("model", "optimizer", "loss", "metrics")
 _PARAMETERS = frozenset(inspect.signature(AugmentedKerasClassifier).parameters) - {"routed"}

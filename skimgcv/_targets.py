@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import keras
@@ -35,7 +36,7 @@ class Targets:
         return cls(
             n_classes=n_classes,
             one_unit=_units(model, n_classes) == 1,
-            sparse=_is_sparse(loss),
+            sparse=_is_sparse(loss, n_classes),
             logits=bool(getattr(loss, "from_logits", False)),
         )
 
@@ -99,9 +100,19 @@ def _units(model: keras.Model, n_classes: int) -> int:
     )
 
 
-def _is_sparse(loss: Any) -> bool:
+def _is_sparse(loss: Any, n_classes: int) -> bool:
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    return "sparse" in name.lower()
+    if "sparse" in name.lower():
+        return True
+    own = loss if isinstance(loss, FunctionType) else type(loss)
+    if isinstance(loss, str) or own.__module__.partition(".")[0] == "keras":
+        return False
+    # The user's own loss: one-hot rows, unless it cannot take them.
+    try:
+        loss(np.eye(n_classes, dtype=np.float32), np.full((n_classes,) * 2, 1 / n_classes, "f4"))
+    except Exception:
+        return True
+    return False
 
 
 def _outputs_logits(model: keras.Model) -> bool:

@@ -1,0 +1,41 @@
+"""What every test may use, and what no test may leave changed."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+# Before the first import of TensorFlow: it logs what it finds of the machine.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(autouse=True)
+def _global_generators_untouched():
+    """Fail a test that changes somebody else's random numbers."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    yield
+    changed = random.getstate() != python
+    after = np.random.get_state()  # noqa: NPY002
+    changed |= any(not np.array_equal(a, b) for a, b in zip(numpy, after, strict=True))
+    assert not changed, "global random numbers were drawn or seeded"
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Real images: (300, 8, 8, 1) uint8 0..240, and their 10 labels."""
+    X, y = load_digits(return_X_y=True)
+    return (X[:300].reshape(-1, 8, 8, 1) * 15).astype(np.uint8), y[:300]
+
+
+@pytest.fixture(scope="session")
+def blood_cells():
+    """The folder of real blood cells, where it lies beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "blood-cells"
+    if not folder.is_dir():
+        pytest.skip("the blood-cell images do not lie beside this checkout")
+    return folder

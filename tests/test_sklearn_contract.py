@@ -1,0 +1,37 @@
+"""scikit-learn's own checks, and what its tools take a classifier to be."""
+
+import numpy as np
+import pytest
+from builders import compiled_dense
+from sklearn.base import is_classifier
+from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_predict
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skimgcv import AugmentedKerasClassifier
+
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "Minibatch training: a row of weight 2 is in one batch, two rows of weight 1 are in two. "
+        "scikit-learn's own MLPClassifier and SGDClassifier list it for the same reason."
+    ),
+}
+
+estimator = AugmentedKerasClassifier(compiled_dense, epochs=20, random_state=0)
+
+
+@parametrize_with_checks([estimator], expected_failed_checks=lambda _: EXPECTED_FAILURES)
+def test_check(estimator, check):
+    check(estimator)
+
+
+def test_it_is_a_classifier_whose_folds_are_stratified():
+    assert is_classifier(estimator)
+    y = np.repeat([0, 1, 2], 20)
+    assert isinstance(check_cv(5, y, classifier=is_classifier(estimator)), StratifiedKFold)
+
+
+def test_sorted_labels_are_no_trap():
+    # With a plain KFold each fold's class would be missing from its training rows.
+    y = np.repeat(["a", "b", "c"], 20)
+    X = np.random.default_rng(0).normal(np.repeat([0, 4, 8], 20)[:, None], 1, (60, 4))
+    assert np.mean(cross_val_predict(estimator, X, y, cv=3) == y) > 0.9
