@@ -6,7 +6,6 @@ import copy
 import inspect
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin

@@ -32,6 +32,11 @@ def unpacked(value: Any) -> Any:
     return value.load() if isinstance(value, (_PackedModel, _PackedConfig)) else value
 
 
+def custom_objects_of(model: keras.Model) -> dict[str, Any]:
+    """Return the classes and functions of a model that are not Keras' own, by name."""
+    return _custom_objects(_kinds_of_model(model))
+
+
 class _PackedConfig:
     """An optimizer, loss or metric that was not used yet, or a list or dict of them."""
 
@@ -49,7 +54,7 @@ class _PackedModel:
     """A model with its weights, its optimizer's state and its random state."""
 
     def __init__(self, model: keras.Model) -> None:
-        self.custom_objects = _custom_objects(_kinds_of_model(model))
+        self.custom_objects = custom_objects_of(model)
         archive = io.BytesIO()
         save_model(model, archive)
         self.archive = archive.getvalue()

@@ -9,9 +9,11 @@ import inspect
 from typing import Any
 
 import keras
+from keras.src.saving.serialization_lib import SafeModeScope
 from scikeras._utils import accepts_kwargs, has_param, route_params
 from scikeras.wrappers import BaseWrapper
 
+from skimgcv._pickling import custom_objects_of
 from skimgcv._targets import Targets, auto_loss
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
@@ -172,7 +174,9 @@ class ModelFactory(BaseWrapper):
 
 def _fresh_copy(model: keras.Model) -> keras.Model:
     """Clone a model with new weights, compiled as the original is."""
-    fresh = keras.models.clone_model(model)
+    # Not safe mode, which guards against files: these lambdas are the caller's own.
+    with SafeModeScope(False), keras.saving.custom_object_scope(custom_objects_of(model)):
+        fresh = keras.models.clone_model(model)
     if model.compiled:
         fresh.compile(**{k: _unshared(v) for k, v in _compile_arguments(model).items()})
     return fresh

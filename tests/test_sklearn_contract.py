@@ -1,7 +1,6 @@
 """scikit-learn's own checks, and what its tools take a classifier to be."""
 
 import numpy as np
-import pytest
 from builders import compiled_dense
 from sklearn.base import is_classifier
 from sklearn.model_selection import StratifiedKFold, check_cv, cross_val_predict
