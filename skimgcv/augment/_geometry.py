@@ -82,6 +82,75 @@ def compose(
     return matrices
 
 
+FLIP_BOTH, FLIP_ROWS, FLIP_COLUMNS = -1, 0, 1  # OpenCV's codes
+KEEP, WARP = 2, 3
+
+_LARGEST_PADDING = 8
+"""Times the image's own area: an extreme zoom out is not worth more memory."""
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Matrices made ready for images of one size, and for OpenCV.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (n, 2, 3)
+    kinds : list of int
+        An image is warped, or only flipped, or kept as it is.
+    margins : list of (top, bottom, left, right)
+        Pixels that an image is read beyond its edges; zeros if that are too many.
+    """
+
+    matrices: np.ndarray
+    kinds: list[int]
+    margins: list[tuple[int, int, int, int]]
+
+    @classmethod
+    def of(cls, matrices: np.ndarray, height: int, width: int) -> Moves:
+        """Sort out matrices as :func:`compose` gives them."""
+        return cls(
+            matrices,
+            _kinds(matrices, height, width),
+            _margins(matrices, height, width),
+        )
+
+    def __getitem__(self, block: slice) -> Moves:
+        return Moves(self.matrices[block], self.kinds[block], self.margins[block])
+
+
+def _kinds(matrices: np.ndarray, height: int, width: int) -> list[int]:
+    straight = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0)
+    if not straight.any():
+        return [WARP] * len(matrices)
+    mirrored_x = (matrices[:, 0, 0] == -1) & (matrices[:, 0, 2] == width - 1)
+    mirrored_y = (matrices[:, 1, 1] == -1) & (matrices[:, 1, 2] == height - 1)
+    still_x = (matrices[:, 0, 0] == 1) & (matrices[:, 0, 2] == 0)
+    still_y = (matrices[:, 1, 1] == 1) & (matrices[:, 1, 2] == 0)
+    exact = straight & (mirrored_x | still_x) & (mirrored_y | still_y)
+    kinds = np.select(
+        [~exact, mirrored_x & mirrored_y, mirrored_x, mirrored_y],
+        [WARP, FLIP_BOTH, FLIP_COLUMNS, FLIP_ROWS],
+        KEEP,
+    )
+    return kinds.tolist()
+
+
+def _margins(matrices: np.ndarray, height: int, width: int) -> list[tuple[int, int, int, int]]:
+    ends = np.array([width - 1.0, height - 1.0])
+    linear, offset = matrices[:, :, :2], matrices[:, :, 2]
+    # The corners of the output are read this far around the place of its centre.
+    middle = linear @ (ends / 2) + offset
+    reach = np.abs(linear) @ (ends / 2)
+    margins = np.concatenate([reach - middle, reach + middle - ends], axis=1)
+    # One more than the farthest pixel read, for what rounding may do to its place.
+    margins = np.maximum(np.ceil(margins) + 1, 0)
+    sizes = margins[:, :2] + margins[:, 2:] + ends + 1
+    margins[sizes[:, 0] * sizes[:, 1] > _LARGEST_PADDING * height * width] = 0
+    left, top, right, bottom = margins.astype(np.intp).T.tolist()
+    return list(zip(top, bottom, left, right, strict=True))
+
+
 @dataclass(frozen=True)
 class Warp:
     """How pixels are read: between the grid's points, and outside of the image.
@@ -104,15 +173,15 @@ class Warp:
     cval: float = 0.0
 
     def __call__(
-        self, images: np.ndarray, matrices: np.ndarray, out: np.ndarray | None = None
+        self, images: np.ndarray, moves: Moves, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Read every output pixel of every image where its matrix says.
 
         Parameters
         ----------
         images : ndarray of shape (n, height, width, channels), uint8 or float32
-        matrices : ndarray of shape (n, 2, 3)
-            As :func:`compose` gives them.
+        moves : Moves
+            Of n matrices.
         out : ndarray like ``images``, C-contiguous
             Where to write; a new array by default.
 
@@ -122,42 +191,56 @@ class Warp:
         """
         if out is None:
             out = np.empty(images.shape, images.dtype)
-        moves = classify(matrices, images.shape[1], images.shape[2])
-        if all(move == KEEP for move in moves):
+        if all(kind == KEEP for kind in moves.kinds):
             out[...] = images
         elif self.order > 1:
-            self._warp_splines(images, matrices, moves, out)
+            self._warp_splines(images, moves, out)
         else:
-            self._warp_packed(images, matrices, moves, out)
+            self._warp_packed(images, moves, out)
         return out
 
-    def _warp_packed(
-        self, images: np.ndarray, matrices: np.ndarray, moves: list[int], out: np.ndarray
-    ) -> None:
+    def _warp_packed(self, images: np.ndarray, moves: Moves, out: np.ndarray) -> None:
         source = _pack(images)
         target = _target(out)
-        size = (source.shape[3], source.shape[2])
-        flags, border = _OPENCV_FLAGS[self.order], _OPENCV_BORDER[self.fill_mode]
-        outside = (self.cval,) * 4
         for before_group, after_group in zip(source, target, strict=True):
-            for before, after, matrix, move in zip(
-                before_group, after_group, matrices, moves, strict=True
+            for before, after, matrix, kind, margins in zip(
+                before_group,
+                after_group,
+                moves.matrices,
+                moves.kinds,
+                moves.margins,
+                strict=True,
             ):
-                if move == WARP:
-                    cv2.warpAffine(before, matrix, size, after, flags, border, outside)
-                elif move == KEEP:
+                if kind == WARP:
+                    self._warp_one(before, after, matrix, margins)
+                elif kind == KEEP:
                     after[...] = before
                 else:
-                    cv2.flip(before, move, after)
+                    cv2.flip(before, kind, after)
         _unpack(target, out)
 
-    def _warp_splines(
-        self, images: np.ndarray, matrices: np.ndarray, moves: list[int], out: np.ndarray
+    def _warp_one(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        matrix: np.ndarray,
+        margins: tuple[int, int, int, int],
     ) -> None:
-        for image, matrix, move, target in zip(images, matrices, moves, out, strict=True):
-            if move != WARP:
-                rows = -1 if move in (FLIP_ROWS, FLIP_BOTH) else 1
-                columns = -1 if move in (FLIP_COLUMNS, FLIP_BOTH) else 1
+        border, outside = _OPENCV_BORDER[self.fill_mode], (self.cval,) * 4
+        size = (before.shape[1], before.shape[0])
+        if any(margins):
+            # OpenCV reads outside of an image pixel by pixel: padding is twice as fast.
+            before = cv2.copyMakeBorder(before, *margins, border, value=outside)
+            matrix = matrix + [[0, 0, margins[2]], [0, 0, margins[0]]]
+        cv2.warpAffine(before, matrix, size, after, _OPENCV_FLAGS[self.order], border, outside)
+
+    def _warp_splines(self, images: np.ndarray, moves: Moves, out: np.ndarray) -> None:
+        for image, matrix, kind, target in zip(
+            images, moves.matrices, moves.kinds, out, strict=True
+        ):
+            if kind != WARP:
+                rows = -1 if kind in (FLIP_ROWS, FLIP_BOTH) else 1
+                columns = -1 if kind in (FLIP_COLUMNS, FLIP_BOTH) else 1
                 target[...] = image[::rows, ::columns]
                 continue
             for channel in range(image.shape[2]):
@@ -173,26 +256,6 @@ class Warp:
                 if out.dtype == np.uint8:  # Splines overshoot at edges.
                     plane = np.clip(np.rint(plane), 0, 255)
                 target[:, :, channel] = plane
-
-
-FLIP_BOTH, FLIP_ROWS, FLIP_COLUMNS = -1, 0, 1  # OpenCV's codes
-KEEP, WARP = 2, 3
-
-
-def classify(matrices: np.ndarray, height: int, width: int) -> list[int]:
-    """Tell images that stay as they are, or are only flipped, from those to warp."""
-    mirrored_x = (matrices[:, 0, 0] == -1) & (matrices[:, 0, 2] == width - 1)
-    mirrored_y = (matrices[:, 1, 1] == -1) & (matrices[:, 1, 2] == height - 1)
-    still_x = (matrices[:, 0, 0] == 1) & (matrices[:, 0, 2] == 0)
-    still_y = (matrices[:, 1, 1] == 1) & (matrices[:, 1, 2] == 0)
-    exact = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0)
-    exact &= (mirrored_x | still_x) & (mirrored_y | still_y)
-    moves = np.select(
-        [~exact, mirrored_x & mirrored_y, mirrored_x, mirrored_y],
-        [WARP, FLIP_BOTH, FLIP_COLUMNS, FLIP_ROWS],
-        KEEP,
-    )
-    return moves.tolist()
 
 
 def _pack(images: np.ndarray) -> np.ndarray:

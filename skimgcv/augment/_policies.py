@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ._color import Levels, brighten, change_contrast, change_saturation
-from ._geometry import Warp, compose
+from ._geometry import Moves, Warp, compose
 from ._quality import to_grey_levels, write_grey_levels
 
 MAGNITUDES = 31
@@ -72,7 +72,7 @@ def run_operation(
     """
     if operation in _GEOMETRY:
         matrix = _GEOMETRY[operation](share, strengths, *image.shape[:2])
-        image[...] = warp(image[np.newaxis], matrix)[0]
+        image[...] = warp(image[np.newaxis], Moves.of(matrix, *image.shape[:2]))[0]
     elif operation in _FACTORS:
         if operation == "saturation" and image.shape[2] != 3:
             return

@@ -12,7 +12,7 @@ from . import _color, _quality
 from ._blocks import for_blocks
 from ._color import Levels
 from ._dtypes import from_working, working_dtype
-from ._geometry import Warp, compose
+from ._geometry import Moves, Warp, compose
 from ._policies import OPERATIONS, RAND_AUGMENT, Strengths, run_operation
 from ._statistics import Standardizer
 
@@ -77,9 +77,9 @@ class _Plan:
         self.images = images
         self.image_bytes = images[0].nbytes if len(images) else 0
         self.working = working_dtype(images.dtype)
-        self.matrices = compose(
-            *(table[name] for name in _GEOMETRY), height=images.shape[1], width=images.shape[2]
-        )
+        height, width = images.shape[1:3]
+        matrices = compose(*(table[name] for name in _GEOMETRY), height=height, width=width)
+        self.moves = Moves.of(matrices, height, width)
         self.effects = [
             (effect, list(zip(*(table[name].tolist() for name in effect.columns), strict=True)))
             for effect in EFFECTS
@@ -92,7 +92,7 @@ class _Plan:
         images = self.images[block]
         source = images.astype(self.working, copy=False)
         target = out if out.dtype == self.working else np.empty(out.shape, self.working)
-        self.transform.warp(source, self.matrices[block], out=target)
+        self.transform.warp(source, self.moves[block], out=target)
         if self.effects:
             for position, (image, original) in enumerate(
                 zip(target, images, strict=True), start=block.start
