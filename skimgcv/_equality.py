@@ -12,8 +12,6 @@ from __future__ import annotations
 import collections
 import enum
 import functools
-import hashlib
-import re
 import sys
 import types
 from collections.abc import Hashable, Iterable, Iterator
@@ -23,98 +21,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.ops.symbolic_arguments import SymbolicArguments
-from keras.src.utils.tracking import Tracker
 
-from skimgcv._code import is_trusted, names_in, reads
+from skimgcv._attributes import attributes_of, is_keras, members_of
+from skimgcv._code import is_trusted, reads
+from skimgcv._values import Same, UnprovableError, array_record, container_kind, value_record
 
-# What Keras keeps on its objects that no trace depends on: names, bookkeeping, results of
-# the last call, and what is derived from something that is walked anyway.
-_BOOKKEEPING = {
-    "name",
-    "_name",
-    "_path",
-    "_parent_path",
-    "_lock",
-    "_auto_config",
-    "_tracked",
-    "_obj_reference_counts_dict",
-}
-_OF_LAYERS = {
-    "_inbound_nodes",
-    "_outbound_nodes",
-    "_call_signature",
-    "_called",
-    "_build_shapes_dict",
-    "_losses",
-    "_loss_ids",
-    "_losses_override",
-    "_saved_model_inputs_spec",
-    "_saved_model_arg_spec",
-    "_nodes",
-    "_operations_by_depth",
-    "output_names",
-}
-_OF_MODELS = {
-    "train_function",
-    "test_function",
-    "predict_function",
-    "history",
-    "stop_training",
-    "stop_evaluating",
-    "stop_predicting",
-    "_initial_epoch",
-    "_eval_epoch_iterator",
-    "_compile_config",
-    "_compiled_trainable_state",
-    "_jax_state",
-    "_jax_state_synced",
-}
-_OF_OPTIMIZERS = {
-    "_trainable_variables_indices",
-    "_distribution_strategy",
-    "_exclude_from_weight_decay_cache",
-}
-_OF_CLASSES = {
-    "__module__",
-    "__qualname__",
-    "__dict__",
-    "__weakref__",
-    "__doc__",
-    "__annotations__",
-    "__abstractmethods__",
-    "_abc_impl",
-    "__parameters__",
-    "__orig_bases__",
-    "__firstlineno__",
-    "__static_attributes__",
-    "__slotnames__",
-    "__match_args__",
-    "__dataclass_fields__",
-    "__dataclass_params__",
-}
-_BUILDERS = {"__init__", "build", "get_config", "from_config", "compute_output_shape"}
-_CONTAINERS = {"tuple": tuple, "deque": collections.deque, "dict": dict, "list": list}
 # CPython's flag of classes that were made by a class statement.
 _HEAP_TYPE = 1 << 9
-_AS_THEY_ARE = (type(None), bool, str, bytes, type(Ellipsis), types.CodeType)
-
-
-class UnprovableError(Exception):
-    """Something was reached of which equality cannot be shown."""
-
-
-@dataclass(frozen=True)
-class _Same:
-    """An object that equals itself only; the key keeps it alive, so that its id stays its own."""
-
-    it: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.it is other.it
-
-    def __hash__(self) -> int:
-        return id(self.it)
+_AS_THEY_ARE = (type(None), str, bytes, type(Ellipsis), types.CodeType)
 
 
 @dataclass(frozen=True)
@@ -188,9 +102,8 @@ def _tensorflow_switches() -> list[Hashable]:
 
 
 def _jax_switches() -> list[Hashable]:
-    import jax
-
-    return [str(sorted((k, str(v)) for k, v in jax.config.values.items()))]
+    settings = sys.modules["jax"].config.values
+    return [str(sorted((name, str(value)) for name, value in settings.items()))]
 
 
 class _Walk:
@@ -215,8 +128,8 @@ class _Walk:
         kind = type(it)
         if kind in _AS_THEY_ARE:
             return it
-        if kind is int:
-            return ("int", it)
+        if kind is int or kind is bool:
+            return (kind.__name__, it)
         if kind is float:
             return ("float", it.hex())
         if kind is complex:
@@ -238,9 +151,9 @@ class _Walk:
         if isinstance(it, keras.Variable):
             return self._variable(it)
         if isinstance(it, dict):
-            return ("dict", _container(it), self._pairs(it.items()))
+            return ("dict", container_kind(it), self._pairs(it.items()))
         if isinstance(it, (list, tuple, collections.deque)):
-            return ("list", _container(it), self._each(it))
+            return ("list", container_kind(it), self._each(it))
         if isinstance(it, (set, frozenset)):
             return self._set(it)
         if isinstance(it, type):
@@ -252,9 +165,9 @@ class _Walk:
         if isinstance(it, functools.partial):
             return ("partial", self._each((it.func, it.args, it.keywords, vars(it))))
         if isinstance(it, (np.ndarray, np.generic)):
-            return _array(it)
+            return array_record(it)
         if isinstance(it, types.ModuleType):
-            return ("module", _Same(it))
+            return ("module", Same(it))
         return self._instance(it)
 
     def _variable(self, it: keras.Variable) -> Hashable:
@@ -281,17 +194,17 @@ class _Walk:
 
     def _class(self, it: type) -> Hashable:
         if is_trusted(it.__module__) or issubclass(it, enum.Enum):
-            return ("class", _Same(it))
-        body = [(k, v) for k, v in sorted(vars(it).items()) if k not in _OF_CLASSES]
-        members = [(k, _unwrapped(v)) for k, v in body if not _is_slot(v)]
-        return ("class", it.__qualname__, self._each(it.__mro__[1:]), self._pairs(members))
+            return ("class", Same(it))
+        bases = self._each(it.__mro__[1:])
+        return ("class", it.__qualname__, bases, self._pairs(members_of(it)))
 
     def _function(self, it: types.FunctionType) -> Hashable:
         own = self._each((it.__defaults__, it.__kwdefaults__))
         cells = tuple([self._cell(c) for c in it.__closure__ or ()])
         if is_trusted(it.__globals__.get("__name__")):
-            if not cells and not _is_local(it):
-                return ("function", _Same(it))
+            if "<" not in it.__qualname__:
+                return ("function", Same(it))
+            # Made inside another function, so perhaps anew for each model.
             return ("function", it.__code__, own, cells)
         found = reads(it)
         if found.unprovable:
@@ -314,15 +227,15 @@ class _Walk:
 
     def _instance(self, it: Any) -> Hashable:
         kind = type(it)
-        if (value := _by_value(it)) is not None:
+        if (value := value_record(it)) is not None:
             return value
-        if not (_is_keras(kind) or not is_trusted(kind.__module__)):
+        if not (is_keras(kind) or not is_trusted(kind.__module__)):
             raise UnprovableError(f"an object of {kind.__module__}.{kind.__qualname__}")
         if any(not c.__flags__ & _HEAP_TYPE and c is not object for c in kind.__mro__):
             raise UnprovableError(f"an object whose type is written in C: {kind.__qualname__}")
         if isinstance(it, keras.optimizers.Optimizer):
             self._check_optimizer(it)
-        return ("object", self.refer(kind), self._pairs(self._attributes(it)))
+        return ("object", self.refer(kind), self._pairs(attributes_of(it)))
 
     def _check_optimizer(self, it: keras.optimizers.Optimizer) -> None:
         self.optimizers.append(it)
@@ -331,130 +244,3 @@ class _Walk:
                 raise UnprovableError("the optimizer picks variables by name")
         if getattr(it, "_exclude_from_weight_decay_pattern", None) is not None:
             raise UnprovableError("the optimizer picks variables by name")
-
-    def _attributes(self, it: Any) -> Iterator[tuple[str, Any]]:
-        skipped = _skipped(it)
-        by_keras = _is_keras(type(it))
-        for name, value in sorted(_state(it)):
-            if name in skipped or name.startswith("_self_") or isinstance(value, Tracker):
-                continue
-            if isinstance(value, types.FunctionType) and _is_kerass_wrapper(name, value):
-                continue
-            if isinstance(value, keras.Initializer) and (by_keras or _only_builds(it, name)):
-                # It gave the values that the variables had at first, and nothing else.
-                value = type(value)
-            yield name, value
-        if not by_keras and isinstance(it, keras.Operation) and not _only_builds(it, "name"):
-            yield "name", it.name
-
-
-def _skipped(it: Any) -> set[str]:
-    if isinstance(it, keras.Model):
-        return _BOOKKEEPING | _OF_LAYERS | _OF_MODELS
-    if isinstance(it, keras.Operation):
-        return _BOOKKEEPING | _OF_LAYERS
-    if isinstance(it, keras.optimizers.Optimizer):
-        return _BOOKKEEPING | _OF_OPTIMIZERS
-    if isinstance(it, keras.random.SeedGenerator):
-        return _BOOKKEEPING | {"_initial_seed"}
-    if isinstance(it, SymbolicArguments):
-        return {"_flat_arguments", "_single_positional_tensor", "keras_tensors"}
-    if _is_keras(type(it)):
-        return _BOOKKEEPING | {"output_names"}
-    return set()
-
-
-def _state(it: Any) -> Iterator[tuple[str, Any]]:
-    """Yield an instance's attributes, those in slots as well."""
-    yield from getattr(it, "__dict__", {}).items()
-    for kind in type(it).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(it, name):
-                yield name, getattr(it, name)
-
-
-def _only_builds(it: Any, attribute: str) -> bool:
-    """Whether the user's class reads an attribute nowhere but where variables are made."""
-    for kind in type(it).__mro__:
-        if is_trusted(kind.__module__):
-            continue
-        for name, member in vars(kind).items():
-            if name in _BUILDERS:
-                continue
-            member = _unwrapped(member)
-            functions = member if isinstance(member, tuple) else (member,)
-            for function in functions:
-                code = getattr(function, "__code__", None)
-                if code is not None and attribute in names_in(code):
-                    return False
-    return True
-
-
-def _unwrapped(member: Any) -> Any:
-    """Return what a class keeps behind a descriptor of Python's own."""
-    if isinstance(member, (staticmethod, classmethod)):
-        return member.__func__
-    if isinstance(member, property):
-        return (member.fget, member.fset, member.fdel)
-    if isinstance(member, functools.cached_property):
-        return member.func
-    return member
-
-
-def _is_slot(member: Any) -> bool:
-    return isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType))
-
-
-def _is_keras(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "keras"
-
-
-def _is_kerass_wrapper(name: str, value: types.FunctionType) -> bool:
-    # Keras puts these on each layer; what they wrap is in the layer's class.
-    return (
-        name in ("build", "quantize") and value.__globals__["__name__"] == keras.Layer.__module__
-    )
-
-
-def _is_local(function: types.FunctionType) -> bool:
-    return "<locals>" in function.__qualname__ or "<lambda>" in function.__qualname__
-
-
-def _container(it: Any) -> Hashable:
-    """Return a container's kind, without the wrappers that Keras and TensorFlow put on."""
-    kind = type(it)
-    if not is_trusted(kind.__module__):
-        if hasattr(kind, "_fields") and kind.__bases__ == (tuple,):
-            return kind._fields
-        raise UnprovableError(f"a container of type {kind.__qualname__}")
-    if hasattr(kind, "_fields"):
-        return _Same(kind)
-    return next(k for k in ("tuple", "deque", "dict", "list") if isinstance(it, _CONTAINERS[k]))
-
-
-def _array(it: np.ndarray | np.generic) -> Hashable:
-    if it.dtype.hasobject:
-        raise UnprovableError("an array of objects")
-    data = it.tobytes()
-    content = data if len(data) <= 256 else hashlib.blake2b(data).digest()
-    return ("array", type(it).__name__, it.dtype.str, it.shape, content)
-
-
-def _by_value(it: Any) -> Hashable | None:
-    """Return a record of a thing that never changes, or None."""
-    kind = type(it)
-    if isinstance(it, keras.KerasTensor):
-        return ("tensor", tuple(it.shape), it.dtype, it.sparse, it.ragged)
-    if isinstance(it, (enum.Enum, np.ufunc)) or kind is object:
-        return ("same", _Same(it))
-    if isinstance(it, types.BuiltinFunctionType) and isinstance(it.__self__, types.ModuleType):
-        return ("same", _Same(it))
-    if isinstance(it, (range, re.Pattern, np.dtype)):
-        return (kind.__name__, it)
-    root = kind.__module__.partition(".")[0]
-    if root in ("tensorflow", "jaxlib") and kind.__name__ in ("EagerTensor", "ArrayImpl"):
-        return ("constant", str(it.dtype), _array(np.asarray(it)))
-    if kind.__name__ in ("TensorShape", "DType") and root == "tensorflow":
-        return (kind.__name__, str(it))
-    return None

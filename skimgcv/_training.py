@@ -13,14 +13,11 @@ Models that cannot be shown to be equal are fitted the ordinary way; the logger
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import logging
 import os
 import random
-import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -28,10 +25,14 @@ import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
-from skimgcv._equality import Fingerprint, UnprovableError, fingerprint
+from skimgcv._equality import Fingerprint, fingerprint
+from skimgcv._feed import Feed, released
+from skimgcv._twins import Twin, Twins, in_place_of
+from skimgcv._values import UnprovableError
 
 _log = logging.getLogger("skimgcv")
-_STEPS = ("train_function", "test_function", "predict_function")
+_twins = Twins(limit=4)
+os.register_at_fork(after_in_child=_twins.clear)
 
 
 def fit_model(
@@ -71,8 +72,8 @@ def fit_model(
     Exception
         Whatever the data, a callback or the model raise, as itself.
     """
-    feeds = [_Feed(data)] + ([] if validation is None else [_Feed(validation)])
-    with _released(feeds), _borrowed(model, rebuild, data):
+    feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
+    with released(feeds), _borrowed(model, rebuild, data):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -113,8 +114,8 @@ def predict_model(
     -------
     ndarray of shape (n_images, n_outputs)
     """
-    feed = _Feed(data, batch_size)
-    with _released([feed]), _borrowed(model, None, data):
+    feed = Feed(data, batch_size)
+    with released([feed]), _borrowed(model, None, data):
         filled = model.predict(feed, verbose=verbose, **options)
     return filled[: feed.n_rows]
 
@@ -131,67 +132,6 @@ def clear_compiled_models() -> None:
     >>> clear_compiled_models()
     """
     _twins.clear()
-
-
-@dataclass(frozen=True)
-class _Twin:
-    """A model whose steps are compiled, and its state in the order of the walk."""
-
-    model: keras.Model
-    variables: list[keras.Variable]
-    optimizers: list[keras.optimizers.Optimizer]
-
-
-class _Twins:
-    """Idle twins by key, the least recently used dropped first.
-
-    A twin is taken out while it is in use: a second thread with an equal model
-    makes another one.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.clear()
-
-    def clear(self) -> None:
-        # A lock that another thread held during a fork would stay locked in the child.
-        self._lock = threading.Lock()
-        self._idle: collections.OrderedDict[Hashable, list[_Twin]] = collections.OrderedDict()
-        self._refused: collections.OrderedDict[Hashable, str] = collections.OrderedDict()
-
-    def take(self, mine: Fingerprint, make: Callable[[], _Twin] | None) -> _Twin:
-        """Return an equal twin, made if need be."""
-        with self._lock:
-            if mine.key in self._refused:
-                raise UnprovableError(self._refused[mine.key])
-            if idle := self._idle.get(mine.key):
-                return idle.pop()
-        if make is None:
-            raise UnprovableError("no equal model is compiled in this process")
-        return make()
-
-    def give_back(self, key: Hashable, twin: _Twin) -> None:
-        """Keep a twin for the next equal model."""
-        with self._lock:
-            self._idle.setdefault(key, []).append(twin)
-            self._idle.move_to_end(key)
-            while sum(map(len, self._idle.values())) > self._limit:
-                oldest, twins = next(iter(self._idle.items()))
-                if twins:
-                    twins.pop(0)
-                if not twins:
-                    del self._idle[oldest]
-
-    def refuse(self, key: Hashable, reason: str) -> None:
-        """Fit models with this key the ordinary way from now on."""
-        with self._lock:
-            self._refused[key] = reason
-            while len(self._refused) > self._limit:
-                self._refused.popitem(last=False)
-
-
-_twins = _Twins(limit=4)
-os.register_at_fork(after_in_child=_twins.clear)
 
 
 @contextlib.contextmanager
@@ -211,7 +151,7 @@ def _borrowed(
         yield
         return
     before = _global_seeds()
-    with _in_place_of(twin, model, mine):
+    with in_place_of(twin, model, mine):
         yield
     if _global_seeds() != before:
         # The steps hold on to Keras' seed generator of this moment.
@@ -246,7 +186,7 @@ def _make_twin(
     mine: Fingerprint,
     rebuild: Callable[[], keras.Model],
     data: keras.utils.PyDataset,
-) -> _Twin:
+) -> Twin:
     state = random.getstate()
     try:
         model = rebuild()
@@ -262,7 +202,7 @@ def _make_twin(
     model.make_train_function()
     model.make_test_function()
     model.make_predict_function()
-    return _Twin(model, theirs.variables, theirs.optimizers)
+    return Twin(model, theirs.variables, theirs.optimizers)
 
 
 def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> None:
@@ -274,166 +214,8 @@ def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> 
         raise UnprovableError("it has several outputs")
 
 
-@contextlib.contextmanager
-def _in_place_of(twin: _Twin, model: keras.Model, mine: Fingerprint) -> Iterator[None]:
-    own_steps = {name: vars(model)[name] for name in _STEPS}
-    with _exchanged(mine, twin):
-        vars(model).update(_steps_of(twin.model, model))
-        try:
-            yield
-        finally:
-            vars(model).update(own_steps)
-
-
-def _steps_of(twin: keras.Model, model: keras.Model) -> dict[str, Any]:
-    # Set past Keras' tracking, which would keep the twin for as long as the model.
-    steps = {name: vars(twin)[name] for name in _STEPS}
-    theirs, own = _metric_names(twin), _metric_names(model)
-    if theirs != own:
-        # A metric without a name gets a new one in each model: auc, auc_1, ...
-        renamed = dict(zip(theirs, own, strict=True))
-        for name in ("train_function", "test_function"):
-            steps[name] = _renaming(steps[name], renamed)
-    return steps
-
-
-def _metric_names(model: keras.Model) -> list[str]:
-    return [m.name for m in model.metrics if m is not model._compile_metrics] + [
-        m.name for m in (model._compile_metrics.metrics if model._compile_metrics else ())
-    ]
-
-
-def _renaming(step: Callable[[Any], Any], names: dict[str, str]) -> Callable[[Any], Any]:
-    def call(iterator: Any) -> Any:
-        return {names.get(name, name): value for name, value in step(iterator).items()}
-
-    return call
-
-
-@contextlib.contextmanager
-def _exchanged(mine: Fingerprint, twin: _Twin) -> Iterator[None]:
-    """Let the model's variables be the twin's for a while, with the model's values."""
-    if keras.backend.backend() != "tensorflow":
-        # There a step gets its variables' values as arguments.
-        yield
-        return
-    own = [v._value for v in mine.variables]
-    places = [v._value for v in twin.variables]
-    _copy(own, places)
-    indices = [vars(o).get("_trainable_variables_indices") for o in mine.optimizers]
-    try:
-        for variable, place in zip(mine.variables, places, strict=True):
-            variable._value = place
-        for optimizer, other in zip(mine.optimizers, twin.optimizers, strict=True):
-            optimizer.__dict__["_trainable_variables_indices"] = vars(other)[
-                "_trainable_variables_indices"
-            ]
-        yield
-    finally:
-        _copy(places, own)
-        for variable, value in zip(mine.variables, own, strict=True):
-            variable._value = value
-        for optimizer, index in zip(mine.optimizers, indices, strict=True):
-            optimizer.__dict__["_trainable_variables_indices"] = index
-
-
-def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
-    """Assign TensorFlow variables to others, one by one but without Keras' checks."""
-    from tensorflow import raw_ops
-
-    for source, target in zip(sources, targets, strict=True):
-        value = raw_ops.ReadVariableOp(resource=source.handle, dtype=source.dtype)
-        raw_ops.AssignVariableOp(resource=target.handle, value=value)
-
-
 def _global_seeds() -> tuple[Any, ...]:
     generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     if generator is None:
         return ()
     return (id(generator), keras.ops.convert_to_numpy(generator.state).tobytes())
-
-
-class _Feed(keras.utils.PyDataset):
-    """Passes batches on to Keras, which keeps this for ever: the data only while it trains.
-
-    Parameters
-    ----------
-    data : keras.utils.PyDataset
-    batch_size : int, optional
-        Fill up each batch to as many rows.
-    """
-
-    def __init__(self, data: keras.utils.PyDataset, batch_size: int | None = None) -> None:
-        super().__init__(
-            workers=data.workers,
-            use_multiprocessing=data.use_multiprocessing,
-            max_queue_size=data.max_queue_size,
-        )
-        self._data: keras.utils.PyDataset | None = data
-        self._batch_size = batch_size
-        self._last_rows = 0
-        self._n_batches = data.num_batches
-        self.error: Exception | None = None
-
-    @property
-    def num_batches(self) -> int:
-        return self._n_batches
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows there were, those that fill up left out."""
-        return (self._n_batches - 1) * (self._batch_size or 0) + self._last_rows
-
-    def __getitem__(self, index: int) -> Any:
-        data = self._data
-        if data is None:
-            raise IndexError("the fit is over")
-        try:
-            batch = data[index]
-        except Exception as error:
-            # TensorFlow will wrap it in an error of its own.
-            self.error = error
-            raise
-        if self._batch_size is None:
-            return batch
-        if index == self._n_batches - 1:
-            self._last_rows = len(batch[0])
-        return tuple(_filled(part, self._batch_size) for part in batch)
-
-    def on_epoch_begin(self) -> None:
-        if self._data is not None:
-            self._data.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        if self._data is not None:
-            self._data.on_epoch_end()
-
-    def release(self) -> None:
-        """Let go of the data."""
-        self._data = None
-        self.error = None
-
-
-def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:
-    missing = n_rows - len(part)
-    if missing <= 0:
-        return part
-    return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
-
-
-@contextlib.contextmanager
-def _released(feeds: Sequence[_Feed]) -> Iterator[None]:
-    """Release the data in the end, and let the data's own errors through as themselves."""
-    cause: Exception | None = None
-    try:
-        yield
-    except Exception as error:
-        if type(error).__module__.startswith("tensorflow"):
-            cause = next((f.error for f in feeds if f.error is not None), None)
-        if cause is None:
-            raise
-    finally:
-        for feed in feeds:
-            feed.release()
-    if cause is not None:
-        raise cause

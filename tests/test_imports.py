@@ -19,7 +19,7 @@ LAYERS = [
     {"_validation"},
     {"augment"},
     {"_weights", "_sampling", "_holdout", "_epochs", "_batches"},
-    {"_scikeras", "_equality", "_training"},
+    {"_values", "_attributes", "_equality", "_twins", "_feed", "_scikeras", "_training"},
     {"_data", "_fitting", "_prediction"},
     {"_classifier"},
     {"__init__"},
