@@ -22,7 +22,7 @@ class Targets:
     sparse : bool
         The loss takes class numbers, not one-hot rows.
     logits : bool
-        The outputs are not yet probabilities.
+        The outputs are not yet probabilities, but scores of either sign.
     """
 
     n_classes: int
@@ -37,7 +37,7 @@ class Targets:
             n_classes=n_classes,
             one_unit=_units(model, n_classes) == 1,
             sparse=_is_sparse(loss, n_classes),
-            logits=bool(getattr(loss, "from_logits", False)),
+            logits=_are_scores(model, loss, n_classes),
         )
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -52,10 +52,11 @@ class Targets:
         """Turn the model's outputs into float64 rows that sum to 1."""
         outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
         if self.one_unit:
-            second = _sigmoid(outputs) if self.logits else outputs
+            second = _sigmoid(outputs) if self.logits else outputs.clip(0, 1)
             return np.hstack([1 - second, second])
         if self.logits:
             outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        outputs = outputs.clip(0)
         total = outputs.sum(axis=1, keepdims=True)
         # Independent sigmoids may all be 0: then no class is likelier than another.
         uniform = np.full_like(outputs, 1 / self.n_classes)
@@ -101,8 +102,7 @@ def _units(model: keras.Model, n_classes: int) -> int:
 
 
 def _is_sparse(loss: Any, n_classes: int) -> bool:
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    if "sparse" in name.lower():
+    if "sparse" in _name(loss):
         return True
     own = loss if isinstance(loss, FunctionType) else type(loss)
     if isinstance(loss, str) or own.__module__.partition(".")[0] == "keras":
@@ -115,13 +115,33 @@ def _is_sparse(loss: Any, n_classes: int) -> bool:
     return False
 
 
-def _outputs_logits(model: keras.Model) -> bool:
+def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
+    fixed = getattr(loss, "keywords", {})  # of a functools.partial
+    if getattr(loss, "from_logits", fixed.get("from_logits", False)):
+        return True
+    if _last_activation(model)[1] not in (keras.activations.linear, keras.activations.tanh):
+        return False
+    # One output that was fitted to 0 and 1 parts the classes at 0.5; a hinge's does at 0.
+    return _units(model, n_classes) > 1 or "hinge" in _name(loss)
+
+
+def _name(loss: Any) -> str:
+    loss = getattr(loss, "func", loss)
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return str(name).lower()
+
+
+def _last_activation(model: keras.Model) -> tuple[keras.layers.Layer, Any]:
     layer = model
     while getattr(layer, "layers", None):
         layer = layer.layers[-1]
     if isinstance(layer, keras.layers.Softmax):
-        return False
-    activation = getattr(layer, "activation", None)
+        return layer, keras.activations.softmax
+    return layer, getattr(layer, "activation", None)
+
+
+def _outputs_logits(model: keras.Model) -> bool:
+    layer, activation = _last_activation(model)
     if activation is None:
         raise ValueError(
             f"loss='auto' cannot tell whether the outputs of {type(layer).__name__} are "
