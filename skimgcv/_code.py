@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dis
 import functools
 import re
@@ -110,12 +111,22 @@ def reads(function: types.FunctionType) -> Reads:
 _MISSING = object()
 
 
+def is_pure(module: types.ModuleType) -> bool:
+    """Whether what a module gives never changes."""
+    root = module.__name__.partition(".")[0]
+    return root in _LIBRARIES or root in _PURE
+
+
 def _resolved(function: types.FunctionType, found: _Names) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a name that is not bound yet
+            if isinstance(cell.cell_contents, types.ModuleType):
+                yield name, cell.cell_contents
     for name in found.names:
         if name in function.__globals__:
             yield name, function.__globals__[name]
-        elif hasattr(builtins, name):
-            yield name, getattr(builtins, name)
+        elif name in vars(builtins):
+            yield name, vars(builtins)[name]
     for name in found.imports:
         yield name, sys.modules.get(name, _MISSING)
 
@@ -128,7 +139,7 @@ def _read_module(
 ) -> str | None:
     """Add what is read from a module; return what makes that unknowable."""
     root = module.__name__.partition(".")[0]
-    if root in _LIBRARIES or root in _PURE:
+    if is_pure(module):
         values.append((called, module))
         draws = [n for n in names if _DRAWS.search(n)]
         if draws and root in {"numpy", "scipy", "tensorflow"}:

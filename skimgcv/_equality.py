@@ -21,9 +21,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+from keras.src.trainers.compile_utils import CompileLoss
 
 from skimgcv._attributes import attributes_of, is_keras, members_of
-from skimgcv._code import is_trusted, reads
+from skimgcv._code import is_pure, is_trusted, reads
 from skimgcv._values import Same, UnprovableError, array_record, container_kind, value_record
 
 # CPython's flag of classes that were made by a class statement.
@@ -152,6 +153,9 @@ class _Walk:
             return self._variable(it)
         if isinstance(it, dict):
             return ("dict", container_kind(it), self._pairs(it.items()))
+        if isinstance(it, CompileLoss.Loss):
+            # Its name is made from a layer's.
+            return ("loss", self._each(it[:-1]))
         if isinstance(it, (list, tuple, collections.deque)):
             return ("list", container_kind(it), self._each(it))
         if isinstance(it, (set, frozenset)):
@@ -166,7 +170,7 @@ class _Walk:
             return ("partial", self._each((it.func, it.args, it.keywords, vars(it))))
         if isinstance(it, (np.ndarray, np.generic)):
             return array_record(it)
-        if isinstance(it, types.ModuleType):
+        if isinstance(it, types.ModuleType) and is_pure(it):
             return ("module", Same(it))
         return self._instance(it)
 
@@ -221,14 +225,18 @@ class _Walk:
 
     def _cell(self, cell: types.CellType) -> Hashable:
         try:
-            return self.refer(cell.cell_contents)
+            content = cell.cell_contents
         except ValueError:  # a name that is not bound yet
             return ("empty cell",)
+        # Of a module, only what the function reads from it is compared.
+        return "module" if isinstance(content, types.ModuleType) else self.refer(content)
 
     def _instance(self, it: Any) -> Hashable:
         kind = type(it)
         if (value := value_record(it)) is not None:
             return value
+        if kind is types.SimpleNamespace:
+            return ("namespace", self._pairs(sorted(vars(it).items())))
         if not (is_keras(kind) or not is_trusted(kind.__module__)):
             raise UnprovableError(f"an object of {kind.__module__}.{kind.__qualname__}")
         if any(not c.__flags__ & _HEAP_TYPE and c is not object for c in kind.__mro__):
