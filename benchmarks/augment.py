@@ -20,12 +20,12 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-import cv2
-import numpy as np
-from sklearn.datasets import load_sample_images
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from sklearn.datasets import load_sample_images  # noqa: E402
 
-from skimgcv import _parallel
-from skimgcv.augment import ImageAugmenter
+from skimgcv import _parallel  # noqa: E402
+from skimgcv.augment import ImageAugmenter  # noqa: E402
 
 BATCH = 32
 GEOMETRY = {

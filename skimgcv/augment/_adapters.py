@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from ._augmenter import ImageAugmenter
 from ._protocol import Augmenter
+from ._seeded import CallableAugmenter
 
 _KERAS_PARAMETERS = (
     "featurewise_center",
@@ -36,16 +38,52 @@ _KERAS_PARAMETERS = (
 
 
 def as_augmenter(augmenter: Any) -> Augmenter:
-    """Return a fresh, unfitted augmenter of the protocol; never the user's own object."""
+    """Adapt anything that can augment to the one protocol.
+
+    Parameters
+    ----------
+    augmenter : object
+        - None: nothing random; images become float32.
+        - An :class:`ImageAugmenter`, or another object of the protocol.
+        - A Keras ``ImageDataGenerator``: its parameters run on our engine. Of a
+          subclass, its own methods are called.
+        - A Keras image layer, a ``Sequential`` of them or a ``keras.layers.Pipeline``.
+        - An Albumentations transform.
+        - A callable ``f(image, rng) -> image``.
+
+    Returns
+    -------
+    Augmenter
+        Unfitted, and never the object that was given: that one stays as it is.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def flip(image, rng):
+    ...     return image[:, ::-1] if rng.random() < 0.5 else image
+    >>> augmenter = as_augmenter(flip)
+    >>> table = augmenter.draw(np.random.default_rng(0), 2, (4, 4, 3))
+    >>> augmenter.prepare(np.zeros((2, 4, 4, 3), np.uint8), table).dtype
+    dtype('float32')
+    """
     if augmenter is None:
         return ImageAugmenter()
-    if isinstance(augmenter, ImageAugmenter):
-        return clone(augmenter)
-    if _is_keras_generator(type(augmenter)):
-        return from_keras_generator(augmenter)
+    if not isinstance(augmenter, type):
+        for adapt in (_protocol_object, _keras_object, _albumentations_object, _callable):
+            adapted = adapt(augmenter)
+            if adapted is not None:
+                return adapted
+    kind = "the class " if isinstance(augmenter, type) else "an object of type "
+    name = augmenter.__name__ if isinstance(augmenter, type) else type(augmenter).__name__
     raise TypeError(
-        "`augmenter` needs None, an ImageAugmenter or a Keras ImageDataGenerator, "
-        f"got {type(augmenter).__name__}"
+        "an augmenter needs to be one of: an ImageAugmenter; a Keras ImageDataGenerator; a Keras "
+        "image layer, or a Sequential or Pipeline of them; an Albumentations transform; a "
+        f"callable f(image, rng) -> image; or None. Got {kind}{name}"
     )
 
 
@@ -55,7 +93,44 @@ def from_keras_generator(generator: Any) -> ImageAugmenter:
     return ImageAugmenter(**parameters, validation_split=generator._validation_split)
 
 
+def _protocol_object(augmenter: Any) -> Augmenter | None:
+    if not isinstance(augmenter, Augmenter):
+        return None
+    return clone(augmenter) if isinstance(augmenter, BaseEstimator) else copy.deepcopy(augmenter)
+
+
+def _keras_object(augmenter: Any) -> Augmenter | None:
+    if _is_keras_generator(type(augmenter)):
+        return from_keras_generator(augmenter)
+    if any(map(_is_keras_generator, type(augmenter).__mro__)):
+        from ._keras import GeneratorAugmenter
+
+        return GeneratorAugmenter(augmenter)
+    if any(
+        kind.__name__ == "Layer" and _root(kind) == "keras" for kind in type(augmenter).__mro__
+    ):
+        from ._keras import LayerAugmenter
+
+        return LayerAugmenter(augmenter)
+    return None
+
+
+def _albumentations_object(augmenter: Any) -> Augmenter | None:
+    if "albumentations" not in map(_root, type(augmenter).__mro__):
+        return None
+    from ._albumentations import AlbumentationsAugmenter
+
+    return AlbumentationsAugmenter(augmenter)
+
+
+def _callable(augmenter: Any) -> Augmenter | None:
+    return CallableAugmenter(augmenter) if callable(augmenter) else None
+
+
+# By name, so that no package is imported to find out that it was not used.
+def _root(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
 def _is_keras_generator(kind: type) -> bool:
-    # By name, so that Keras is not imported to find out that it was not used.
-    package = kind.__module__.partition(".")[0]
-    return kind.__name__ == "ImageDataGenerator" and "keras" in package
+    return kind.__name__ == "ImageDataGenerator" and "keras" in _root(kind)

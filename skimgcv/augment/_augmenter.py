@@ -343,9 +343,7 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         """Whether prepared images are to be mixed with their partners, by :meth:`mix`."""
         return bool(self.mixup_alpha or self.cutmix_alpha)
 
-    def draw(
-        self, rng: np.random.Generator, n: int, image_shape: tuple[int, int, int]
-    ) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
         """Take all the randomness of the ``n`` images of an epoch.
 
         Returns

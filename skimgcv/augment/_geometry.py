@@ -231,7 +231,7 @@ class Warp:
         if any(margins):
             # OpenCV reads outside of an image pixel by pixel: padding is twice as fast.
             before = cv2.copyMakeBorder(before, *margins, border, value=outside)
-            matrix = matrix + [[0, 0, margins[2]], [0, 0, margins[0]]]
+            matrix = matrix + np.array([[0, 0, margins[2]], [0, 0, margins[0]]])
         cv2.warpAffine(before, matrix, size, after, _OPENCV_FLAGS[self.order], border, outside)
 
     def _warp_splines(self, images: np.ndarray, moves: Moves, out: np.ndarray) -> None:
