@@ -105,8 +105,8 @@ class ModelFactory(BaseWrapper):
             prefix, _, rest = name.partition("__")
             if rest and prefix not in PREFIXES:
                 raise TypeError(
-                    f"{self.__name__} has no parameter {name!r}; names before __ are "
-                    f"{', '.join(PREFIXES)}, and the augmenters' once they are given."
+                    f"{self.__name__} takes no {name!r}; names before __ are "
+                    f"{', '.join(PREFIXES)}. Augmenters have set_params."
                 )
             wanted = rest if prefix == "model" else name
             to_builder = prefix == "model" if rest else True

@@ -25,6 +25,15 @@ def _global_generators_untouched():
     assert not changed, "global random numbers were drawn or seeded"
 
 
+@pytest.fixture
+def own_random(_global_generators_untouched):
+    """Let a test draw from the global generators, and put them back."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    yield
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+
+
 @pytest.fixture(scope="session")
 def digits():
     """Real images: (300, 8, 8, 1) uint8 0..240, and their 10 labels."""

@@ -1,0 +1,185 @@
+"""The same seed gives the same bits, and nobody else's random numbers change."""
+
+import hashlib
+import os
+import pickle
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from builders import cnn
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_predict, cross_val_score
+from tensorflow.python.eager import context
+from tensorflow.python.framework import config
+
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+
+
+def estimator(**parameters):
+    augmenter = ImageAugmenter(
+        rotation_range=20,
+        width_shift_range=0.1,
+        horizontal_flip=True,
+        brightness_range=(0.8, 1.2),
+        rescale=1 / 255,
+    )
+    return AugmentedKerasClassifier(
+        cnn, **{"augmenter": augmenter, "epochs": 2, "random_state": 7, **parameters}
+    )
+
+
+def weights(est):
+    return [np.asarray(w) for w in est.model_.get_weights()]
+
+
+def assert_same_bits(a, b):
+    for x, y in zip(weights(a), weights(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_fit_twice(digits):
+    est = estimator().fit(*digits)
+    again = clone(est).fit(*digits)
+    assert_same_bits(est, again)
+    assert est.history_ == again.history_
+
+
+def test_another_seed_gives_other_weights(digits):
+    a, b = estimator().fit(*digits), estimator(random_state=8).fit(*digits)
+    assert not np.array_equal(weights(a)[0], weights(b)[0])
+
+
+def test_without_a_seed_two_fits_differ(digits):
+    est = estimator(random_state=None)
+    assert not np.array_equal(weights(est.fit(*digits))[0], weights(clone(est).fit(*digits))[0])
+
+
+def test_a_random_state_instance_is_drawn_from(digits):
+    a = estimator(random_state=np.random.RandomState(0)).fit(*digits)
+    b = estimator(random_state=np.random.RandomState(0)).fit(*digits)
+    assert_same_bits(a, b)
+    c = clone(a).set_params(random_state=a.random_state).fit(*digits)
+    assert not np.array_equal(weights(a)[0], weights(c)[0])
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_pickle(digits, fitted):
+    est = estimator().fit(*digits)
+    copy = pickle.loads(pickle.dumps(est if fitted else clone(est)))
+    if not fitted:
+        copy.fit(*digits)
+    assert_same_bits(est, copy)
+    np.testing.assert_array_equal(est.predict_proba(digits[0]), copy.predict_proba(digits[0]))
+    # Dropout's and the optimizer's states travel as well.
+    assert_same_bits(est.partial_fit(*digits), copy.partial_fit(*digits))
+
+
+SCRIPT = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+import test_reproducible as t
+from sklearn.datasets import load_digits
+X, y = load_digits(return_X_y=True)
+X = (X[:300].reshape(-1, 8, 8, 1) * 15).astype("uint8")
+print(t.digest(t.estimator().fit(X, y[:300])))
+"""
+
+
+def digest(est):
+    return hashlib.sha256(b"".join(w.tobytes() for w in weights(est))).hexdigest()
+
+
+def test_another_process(digits):
+    # Another hash seed too: nothing may depend on the order of a set.
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)],
+        env={**os.environ, "PYTHONHASHSEED": "123"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split()[-1] == digest(estimator().fit(*digits))
+
+
+@pytest.mark.slow
+def test_n_jobs(digits):
+    scores = [cross_val_score(estimator(), *digits, cv=3, n_jobs=n) for n in (1, 2)]
+    np.testing.assert_array_equal(*scores)
+    p = [
+        cross_val_predict(estimator(), *digits, cv=3, n_jobs=n, method="predict_proba")
+        for n in (1, 2)
+    ]
+    np.testing.assert_array_equal(*p)
+
+
+def test_threads(digits):
+    expected = estimator().fit(*digits)
+    others = [estimator(), estimator()]
+    threads = [threading.Thread(target=e.fit, args=digits) for e in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        assert_same_bits(expected, other)
+
+
+def switches():
+    return {
+        "random": random.getstate(),
+        "numpy": [a.tolist() if hasattr(a, "tolist") else a for a in np.random.get_state()],  # noqa: NPY002
+        "tensorflow": context.global_seed(),
+        "determinism": config.is_op_determinism_enabled(),
+        "environment": dict(os.environ),
+        "eager": tf.config.functions_run_eagerly(),
+        "floatx": keras.config.floatx(),
+        "policy": keras.config.dtype_policy().name,
+        "data format": keras.config.image_data_format(),
+        "threads": threading.active_count(),
+    }
+
+
+def test_no_switch_is_left_changed(digits, own_random):
+    estimator().fit(*digits)  # what is made once is made now: thread pools
+    random.seed(1)
+    before = switches()
+    est = clone(estimator()).fit(*digits)
+    est.predict(digits[0])
+    pickle.loads(pickle.dumps(est)).partial_fit(*digits)
+    assert switches() == before
+
+
+def test_global_seeds_are_not_read(digits, own_random):
+    random.seed(1)
+    a = estimator().fit(*digits)
+    random.seed(2)
+    b = estimator().fit(*digits)
+    assert_same_bits(a, b)
+
+
+def test_keras_own_seed_generator_goes_on_as_if_nothing_had_been(digits, own_random):
+    keras.random.normal(())
+    generator = keras.src.random.seed_generator.global_seed_generator()
+    before = np.asarray(generator.state)
+    estimator().fit(*digits)
+    assert keras.src.random.seed_generator.global_seed_generator() is generator
+    np.testing.assert_array_equal(np.asarray(generator.state), before)
+
+
+def test_builders_may_draw_from_numpy(digits):
+    def build(meta):
+        model = cnn(meta)
+        kernel = model.layers[0].kernel
+        kernel.assign(np.random.normal(size=kernel.shape))  # noqa: NPY002
+        return model
+
+    a = estimator().set_params(model=build).fit(*digits)
+    b = estimator().set_params(model=build).fit(*digits)
+    assert_same_bits(a, b)
