@@ -18,7 +18,7 @@ from skimgcv._pickling import packed, unpacked
 from skimgcv._prediction import predict_images
 from skimgcv._scikeras import PREFIXES
 from skimgcv._seeding import check_seed
-from skimgcv._validation import decode_one_hot
+from skimgcv._validation import decode_one_hot, same_classes
 
 
 class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
@@ -319,7 +319,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         check_parameters(self)
         seed = self._seed if resume else check_seed(self.random_state)
         if resume:
-            classes = self.classes_
+            classes = same_classes(classes, self.classes_)
         data = check_training_data(
             self, X, y, seed=seed, resume=resume, classes=classes, **arguments
         )

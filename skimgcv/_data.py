@@ -98,6 +98,7 @@ def check_training_data(
     features = check_features(estimator, X, images, reset=not resume)
     scale = value_scale(images, name)
     classes, codes = _check_classes(y, len(images), classes, name)
+    groups = _check_groups(groups, len(images))
     if class_weight is None:
         class_weight = estimator.class_weight
     _warn_double_correction(class_weight, estimator.sampling_strategy)
@@ -109,7 +110,6 @@ def check_training_data(
     if validation_data is not None:
         validation = _check_validation_data(estimator, validation_data, images, classes)
     elif estimator.validation_split > 0:
-        groups = _check_groups(groups, len(images))
         rows, held = _split(rows, codes, estimator.validation_split, groups, seed)
         # A class weight does not count here: val_loss of two weightings must compare.
         plain = combine_weights(sample_weight, np.ones(len(classes)), codes)

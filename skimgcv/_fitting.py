@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -86,17 +87,19 @@ def run_fit(
         **labels,
     )
     callbacks = factory.callbacks_of("fit")
-    history = fit_model(
-        model,
-        lambda: _build(factory, seed)[0],
-        batches,
-        epochs=options["initial_epoch"] + options["epochs"],
-        initial_epoch=options["initial_epoch"],
-        validation=_validation_batches(estimator, data, augmenter, targets, options, seed),
-        callbacks=callbacks,
-        verbose=options["verbose"],
-        validation_freq=options["validation_freq"],
-    )
+    validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
+    with _unharmed(model) if resume else contextlib.nullcontext():
+        history = fit_model(
+            model,
+            lambda: _build(factory, seed)[0],
+            batches,
+            epochs=options["initial_epoch"] + options["epochs"],
+            initial_epoch=options["initial_epoch"],
+            validation=validation,
+            callbacks=callbacks,
+            verbose=options["verbose"],
+            validation_freq=options["validation_freq"],
+        )
     epochs_run = epochs_before + len(history["loss"])
     if one_epoch and resume:
         history = {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
@@ -116,6 +119,20 @@ def run_fit(
         "_seed": seed,
         "_epochs_run": epochs_run,
     }
+
+
+@contextlib.contextmanager
+def _unharmed(model: keras.Model) -> Iterator[None]:
+    """Give a model all of its values back where going on with it fails."""
+    variables = [*model.variables, *model.optimizer.variables]
+    # Copied: convert_to_numpy may show the memory that training writes to.
+    values = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+    try:
+        yield
+    except BaseException:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        raise
 
 
 def _options(estimator: Any) -> dict[str, Any]:

@@ -193,6 +193,16 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
     return labels, width
 
 
+def same_classes(classes: Any, known: np.ndarray) -> np.ndarray:
+    """Return the classes of the first call; check those that a later call names."""
+    if classes is not None and not np.array_equal(np.unique(classes), known):
+        raise ValueError(
+            f"`classes={classes!r}` is not the same as on last call to partial_fit, "
+            f"was: {known!r}; leave `classes` out, or fit a clone."
+        )
+    return known
+
+
 def encode_labels(y: np.ndarray, *, classes: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and, for each row, the number of its class.
 

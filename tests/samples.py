@@ -37,7 +37,7 @@ def same_model(a, b):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Counts calls; in class attributes too, since each fit uses a copy."""
+    """Notes what Keras calls, in a log that the fits' copies share."""
 
     def __init__(self, log=None):
         super().__init__()
@@ -64,7 +64,7 @@ class Log(list):
 
 
 class FailAt(keras.callbacks.Callback):
-    """Raises an error at the end of an epoch."""
+    """Raises an error at the end of an epoch, counted over all of the model's epochs."""
 
     def __init__(self, epoch, error):
         super().__init__()
@@ -83,7 +83,7 @@ class RecordingAugmenter:
     """
 
     def __init__(self):
-        self.seen = []
+        self.seen = Log()
 
     def fit(self, images):
         return self
