@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from skimgcv._equality import Fingerprint, fingerprint
 from skimgcv._feed import Feed, released
+from skimgcv._seeding import seeded
 from skimgcv._twins import Twin, Twins, in_place_of
 from skimgcv._values import UnprovableError
 
@@ -187,18 +187,16 @@ def _make_twin(
     rebuild: Callable[[], keras.Model],
     data: keras.utils.PyDataset,
 ) -> Twin:
-    state = random.getstate()
     try:
-        model = rebuild()
-        _build(model, data)
+        # Layers draw their seeds here; the user's numbers stay as they are.
+        with seeded(0):
+            model = rebuild()
+            _build(model, data)
         theirs = fingerprint(model)
         _check_twins(mine, theirs, model)
     except UnprovableError as reason:
         _twins.refuse(mine.key, str(reason))
         raise
-    finally:
-        # Layers draw their seeds here; the user's numbers stay as they were.
-        random.setstate(state)
     model.make_train_function()
     model.make_test_function()
     model.make_predict_function()
