@@ -8,6 +8,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 
 from ._augmenter import ImageAugmenter
+from ._plain import Plain
 from ._protocol import Augmenter
 from ._seeded import CallableAugmenter
 
@@ -72,7 +73,7 @@ def as_augmenter(augmenter: Any) -> Augmenter:
     dtype('float32')
     """
     if augmenter is None:
-        return ImageAugmenter()
+        return Plain()
     if not isinstance(augmenter, type):
         for adapt in (_protocol_object, _keras_object, _albumentations_object, _callable):
             adapted = adapt(augmenter)

@@ -38,40 +38,40 @@ class Levels(NamedTuple):
         return cls(min(least, 0.0), max(greatest, white), white)
 
 
-def shift_channels(image: np.ndarray, intensity: float) -> None:
-    """Add ``intensity`` to all channels in place, within the image's own extremes."""
-    least, greatest = image.min(), image.max()
-    if least == greatest:
-        return
+def shift_and_brighten(image: np.ndarray, intensity: float, factor: float, levels: Levels) -> None:
+    """Add ``intensity`` within the image's own extremes, then multiply by ``factor``.
+
+    In place, and rounded once.
+    """
     if image.dtype != np.uint8:
-        image += np.float32(intensity)
-        np.clip(image, least, greatest, out=image)
+        if intensity:
+            least, greatest = image.min(), image.max()
+            image += np.float32(intensity)
+            np.clip(image, least, greatest, out=image)
+        if factor != 1:
+            blend(image, 0.0, factor, levels)
         return
-    # Clip before adding: uint8 cannot overflow then. By OpenCV, since NumPy's minimum
-    # with a scalar takes ten times as long.
     flat = image.reshape(image.shape[0], -1)
-    step = min(abs(round(intensity)), int(greatest) - int(least))
-    if intensity > 0:
-        cv2.min(flat, float(greatest - step), flat)
-        np.add(flat, np.uint8(step), out=flat)
-    else:
-        cv2.max(flat, float(least + step), flat)
-        np.subtract(flat, np.uint8(step), out=flat)
-
-
-def brighten(image: np.ndarray, factor: float, levels: Levels) -> None:
-    """Multiply by ``factor`` in place, and clip to ``levels``."""
-    blend(image, 0.0, factor, levels)
+    if intensity:
+        least, greatest = int(image.min()), int(image.max())
+        if least == greatest:
+            intensity = 0.0
+        elif intensity > 0:
+            # Clipped before it is added, since uint8 could not hold the sum. By OpenCV:
+            # NumPy's minimum with a scalar takes ten times as long.
+            intensity = min(intensity, greatest - least)
+            cv2.min(flat, float(round(greatest - intensity)), flat)
+        else:
+            intensity = max(intensity, least - greatest)
+            cv2.max(flat, float(round(least - intensity)), flat)
+    cv2.convertScaleAbs(flat, flat, factor, intensity * factor)
 
 
 def blend(image: np.ndarray, base: float, factor: float, levels: Levels) -> None:
     """Move values away from ``base`` (factor > 1) or towards it, in place."""
     if image.dtype == np.uint8:
         flat = image.reshape(image.shape[0], -1)
-        if base == 0:
-            cv2.convertScaleAbs(flat, flat, factor)
-        else:
-            cv2.addWeighted(flat, factor, flat, 0.0, base * (1 - factor), flat)
+        cv2.addWeighted(flat, factor, flat, 0.0, base * (1 - factor), flat)
         return
     image *= np.float32(factor)
     image += np.float32(base * (1 - factor))

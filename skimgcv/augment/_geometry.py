@@ -119,6 +119,13 @@ class Moves:
         return Moves(self.matrices[block], self.kinds[block], self.margins[block])
 
 
+def flipped(image: np.ndarray, kind: int) -> np.ndarray:
+    """Return a view of an image that is kept or flipped."""
+    rows = -1 if kind in (FLIP_ROWS, FLIP_BOTH) else 1
+    columns = -1 if kind in (FLIP_COLUMNS, FLIP_BOTH) else 1
+    return image[::rows, ::columns]
+
+
 def _kinds(matrices: np.ndarray, height: int, width: int) -> list[int]:
     straight = (matrices[:, 0, 1] == 0) & (matrices[:, 1, 0] == 0)
     if not straight.any():
@@ -239,9 +246,7 @@ class Warp:
             images, moves.matrices, moves.kinds, out, strict=True
         ):
             if kind != WARP:
-                rows = -1 if kind in (FLIP_ROWS, FLIP_BOTH) else 1
-                columns = -1 if kind in (FLIP_COLUMNS, FLIP_BOTH) else 1
-                target[...] = image[::rows, ::columns]
+                target[...] = flipped(image, kind)
                 continue
             for channel in range(image.shape[2]):
                 plane = ndimage.affine_transform(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ._color import Levels, brighten, change_contrast, change_saturation
+from ._color import Levels, blend, change_contrast, change_saturation
 from ._geometry import Moves, Warp, compose
 from ._quality import to_grey_levels, write_grey_levels
 
@@ -130,6 +130,10 @@ _GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
+def _brighten(image: np.ndarray, factor: float, levels: Levels) -> None:
+    blend(image, 0.0, factor, levels)
+
+
 def _sharpen(image: np.ndarray, factor: float, levels: Levels) -> None:
     """Move away from the smoothed image; the outermost pixels stay, as in Pillow."""
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
@@ -142,7 +146,7 @@ def _sharpen(image: np.ndarray, factor: float, levels: Levels) -> None:
 
 
 _FACTORS: dict[str, Callable[[np.ndarray, float, Levels], None]] = {
-    "brightness": brighten,
+    "brightness": _brighten,
     "saturation": change_saturation,
     "contrast": change_contrast,
     "sharpness": _sharpen,

@@ -12,7 +12,7 @@ from . import _color, _quality
 from ._blocks import for_blocks
 from ._color import Levels
 from ._dtypes import from_working, working_dtype
-from ._geometry import Moves, Warp, compose
+from ._geometry import WARP, Moves, Warp, compose, flipped
 from ._policies import OPERATIONS, RAND_AUGMENT, Strengths, run_operation
 from ._statistics import Standardizer
 
@@ -84,32 +84,43 @@ class _Plan:
             (effect, list(zip(*(table[name].tolist() for name in effect.columns), strict=True)))
             for effect in EFFECTS
             if effect.columns[0] in (table.dtype.names or ())
-            and np.any(table[effect.columns[0]] != effect.off)
+            and any(np.any(table[name] != off) for name, off in effect.off.items())
         ]
 
     def run(self, block: slice, out: np.ndarray) -> None:
         """Transform the images of ``block`` into ``out``, in the images' dtype."""
         images = self.images[block]
+        moves = self.moves[block]
         source = images.astype(self.working, copy=False)
         target = out if out.dtype == self.working else np.empty(out.shape, self.working)
-        self.transform.warp(source, self.moves[block], out=target)
+        self.transform.warp(source, moves, out=target)
+        changed = [False] * len(images)
         if self.effects:
-            for position, (image, original) in enumerate(
-                zip(target, images, strict=True), start=block.start
-            ):
+            changed = [
                 self._change(image, original, position)
-        if target is not out:
-            out[...] = from_working(target, out.dtype)
+                for position, (image, original) in enumerate(
+                    zip(target, images, strict=True), start=block.start
+                )
+            ]
+        if target is out:
+            return
+        out[...] = from_working(target, out.dtype)
+        # What is not computed with keeps all bits, also those that float32 cannot hold.
+        for row, kind in enumerate(moves.kinds):
+            if kind != WARP and not changed[row]:
+                out[row] = flipped(images[row], kind)
 
-    def _change(self, image: np.ndarray, original: np.ndarray, position: int) -> None:
+    def _change(self, image: np.ndarray, original: np.ndarray, position: int) -> bool:
+        """Run the effects that are on for this row; say whether there were any."""
         levels = None
         for effect, rows in self.effects:
             values = rows[position]
-            if values[0] == effect.off:
+            if values[: len(effect.off)] == tuple(effect.off.values()):
                 continue
             # Of the original: a warp or a first effect may leave another range.
             levels = levels or Levels.of(original)
             effect.run(image, values, levels, self.transform)
+        return levels is not None
 
 
 @dataclass(frozen=True)
@@ -119,14 +130,16 @@ class Effect:
     Parameters
     ----------
     columns : tuple of str
-        Of the table; the first one switches the effect off where it equals ``off``.
+        Of the table.
+    off : dict of str to number
+        The first columns' values that leave an image as it is.
     run : callable
         Of the image, the row's values of those columns, the image's levels, and the
         transform.
     """
 
     columns: tuple[str, ...]
-    off: Any
+    off: dict[str, Any]
     run: Run
 
 
@@ -158,14 +171,17 @@ def _leveled(change: Callable[..., None]) -> Run:
 
 # In the order in which they happen: light, then the lens, the sensor and the file.
 EFFECTS = (
-    Effect(("channel_shift_intensity",), 0, _plain(_color.shift_channels)),
-    Effect(("brightness",), 1, _leveled(_color.brighten)),
-    Effect(("contrast",), 1, _leveled(_color.change_contrast)),
-    Effect(("saturation",), 1, _leveled(_color.change_saturation)),
-    Effect(("hue",), 0, _leveled(_color.turn_hue)),
-    Effect(("policy_operation", "policy_share"), 0, _run_policy),
-    Effect(("blur_sigma",), 0, _plain(_quality.blur)),
-    Effect(("noise_std", "noise_seed"), 0, _leveled(_quality.add_noise)),
-    Effect(("jpeg_quality",), 0, _leveled(_quality.compress_jpeg)),
-    Effect(("erase_box",), 0, _erase),
+    Effect(
+        ("channel_shift_intensity", "brightness"),
+        {"channel_shift_intensity": 0, "brightness": 1},
+        _leveled(_color.shift_and_brighten),
+    ),
+    Effect(("contrast",), {"contrast": 1}, _leveled(_color.change_contrast)),
+    Effect(("saturation",), {"saturation": 1}, _leveled(_color.change_saturation)),
+    Effect(("hue",), {"hue": 0}, _leveled(_color.turn_hue)),
+    Effect(("policy_operation", "policy_share"), {"policy_operation": 0}, _run_policy),
+    Effect(("blur_sigma",), {"blur_sigma": 0}, _plain(_quality.blur)),
+    Effect(("noise_std", "noise_seed"), {"noise_std": 0}, _leveled(_quality.add_noise)),
+    Effect(("jpeg_quality",), {"jpeg_quality": 0}, _leveled(_quality.compress_jpeg)),
+    Effect(("erase_box",), {"erase_box": 0}, _erase),
 )

@@ -1,0 +1,166 @@
+"""The warp against SciPy's affine_transform, which it is the fast twin of."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
+
+from skimgcv.augment import ImageAugmenter
+from skimgcv.augment._geometry import Moves, Warp, compose
+
+SCIPY_MODES = {
+    "nearest": "nearest",
+    "reflect": "reflect",
+    "constant": "grid-constant",
+    "wrap": "grid-wrap",
+}
+STILL = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1}
+
+
+def matrix_of(height, width, **parameters):
+    values = {name: np.array([float(v)]) for name, v in (STILL | parameters).items()}
+    no = np.array([False])
+    return compose(**values, flip_horizontal=no, flip_vertical=no, height=height, width=width)
+
+
+def ours(image, matrix, **options):
+    moves = Moves.of(matrix, *image.shape[:2])
+    return Warp(**options)(image[np.newaxis], moves)[0]
+
+
+def scipy_affine(image, matrix, *, order, fill_mode, cval):
+    (xx, xy, x0), (yx, yy, y0) = matrix[0]
+    planes = [
+        ndimage.affine_transform(
+            image[..., channel].astype(np.float64),
+            [[yy, yx], [xy, xx]],
+            [y0, x0],
+            order=order,
+            mode=SCIPY_MODES[fill_mode],
+            cval=cval,
+        )
+        for channel in range(image.shape[2])
+    ]
+    return np.stack(planes, axis=2)
+
+
+USUAL = {"theta": 25, "tx": 11.3, "ty": -7.6, "shear": 9, "zx": 0.85, "zy": 1.15}
+FAR = {"theta": -70, "tx": 150, "ty": 90, "zx": 2.5, "zy": 0.4}
+
+
+@pytest.mark.parametrize("fill_mode", SCIPY_MODES)
+@pytest.mark.parametrize("parameters", [USUAL, FAR], ids=["usual", "far"])
+@pytest.mark.parametrize("size", [(96, 96), (64, 90)], ids=["square", "wide"])
+def test_equals_scipy_on_photographs(photos, fill_mode, parameters, size):
+    image = photos[0, : size[0], : size[1]]
+    matrix = matrix_of(*size, **parameters)
+    options = {"order": 1, "fill_mode": fill_mode, "cval": 17.0}
+    expected = scipy_affine(image, matrix, **options)
+    # uint8 rounds: half a level, and a little for float32 coordinates at steep edges.
+    assert np.abs(ours(image, matrix, **options) - expected).max() <= 0.55
+    # Coordinates of about 100 in float32 are exact to 1e-5, times 255 levels a pixel.
+    result = ours(image.astype(np.float32), matrix, **options)
+    assert_allclose(result, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 13])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_takes_any_number_of_channels(photos, channels, dtype):
+    image = np.concatenate([*photos, photos[0]], axis=2)[:40, :50, :channels].astype(dtype)
+    matrix = matrix_of(40, 50, **USUAL)
+    options = {"order": 1, "fill_mode": "constant", "cval": 99.0}
+    expected = scipy_affine(image, matrix, **options)
+    bound = 0.55 if dtype == np.uint8 else 0.02  # as above
+    assert np.abs(ours(image, matrix, **options) - expected).max() <= bound
+
+
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+@pytest.mark.parametrize("fill_mode", SCIPY_MODES)
+def test_splines_are_those_of_scipy(photos, order, fill_mode):
+    image = photos[1, :40, :30]
+    matrix = matrix_of(40, 30, **USUAL)
+    options = {"order": order, "fill_mode": fill_mode, "cval": 17.0}
+    expected = scipy_affine(image, matrix, **options)
+    assert_allclose(ours(image.astype(np.float32), matrix, **options), expected, rtol=1e-6)
+    # Overshoot is cut off, not wrapped around.
+    assert_array_equal(ours(image, matrix, **options), np.clip(np.rint(expected), 0, 255))
+
+
+def test_nearest_neighbour_takes_existing_values(photos):
+    image = photos[1]
+    matrix = matrix_of(96, 96, **USUAL)
+    options = {"order": 0, "fill_mode": "reflect", "cval": 0.0}
+    result = ours(image, matrix, **options)
+    same = np.all(result == scipy_affine(image, matrix, **options), axis=2)
+    # OpenCV rounds coordinates to 1/1024 of a pixel before it picks the nearest.
+    assert same.mean() > 0.99
+
+
+def test_an_extreme_zoom_out_needs_little_memory_and_is_right(photos):
+    image = photos[0]
+    matrix = matrix_of(96, 96, zx=40, zy=40)
+    assert Moves.of(matrix, 96, 96).margins == [(0, 0, 0, 0)]
+    options = {"order": 1, "fill_mode": "constant", "cval": 5.0}
+    expected = scipy_affine(image, matrix, **options)
+    assert np.abs(ours(image, matrix, **options) - expected).max() <= 0.55
+
+
+def test_no_transform_gives_the_identical_image(photos):
+    matrix = matrix_of(96, 96)
+    for order in range(6):
+        for image in (photos[0], photos[0].astype(np.float32) / 7):
+            assert_array_equal(ours(image, matrix, order=order), image)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize(("horizontal", "vertical"), [(True, False), (False, True), (True, True)])
+def test_flips_are_exact(photos, order, horizontal, vertical):
+    image = photos[2, :33, :50]
+    augmenter = ImageAugmenter(interpolation_order=order)
+    flips = {"flip_horizontal": horizontal, "flip_vertical": vertical}
+    expected = image[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    assert_array_equal(augmenter.apply_transform(image, flips), expected)
+
+
+def test_flipping_comes_after_the_rest():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    augmenter = ImageAugmenter(fill_mode="constant", cval=7)
+    moved = augmenter.apply_transform(image, {"tx": 3, "ty": -2})
+    both = augmenter.apply_transform(image, {"tx": 3, "ty": -2, "flip_horizontal": True})
+    assert_array_equal(both, moved[:, ::-1])
+
+
+def test_directions_are_the_documented_ones():
+    """Sideways is sideways: Keras' generator has the two axes exchanged."""
+    image = np.zeros((20, 30, 1), np.uint8)
+    image[10, 15] = 255
+    augmenter = ImageAugmenter(fill_mode="constant")
+
+    def spot(**parameters):
+        moved = augmenter.apply_transform(image, parameters)
+        return tuple(np.argwhere(moved[..., 0] == 255)[0])
+
+    assert spot(tx=4) == (10, 11)
+    assert spot(ty=4) == (6, 15)
+    # About the middle between pixels 14 and 15: Keras turns by the height's centre.
+    assert spot(theta=180) == (9, 14)
+
+
+def test_zx_zooms_columns(photos):
+    image = photos[0]
+    zoomed = ImageAugmenter().apply_transform(image, {"zx": 0.5, "zy": 1})
+    # Each row is stretched on its own: rows do not mix.
+    blank = image.copy()
+    blank[10] = 0
+    changed = ImageAugmenter().apply_transform(blank, {"zx": 0.5, "zy": 1}) != zoomed
+    assert np.flatnonzero(changed.any(axis=(1, 2))).tolist() == [10]
+
+
+def test_one_pixel_is_an_image():
+    image = np.full((1, 1, 3), 9, np.uint8)
+    for fill_mode in ("nearest", "reflect", "wrap"):
+        turned = ImageAugmenter(fill_mode=fill_mode).apply_transform(
+            image, {"theta": 30, "zx": 0.7}
+        )
+        assert_array_equal(turned, image)
