@@ -1,0 +1,88 @@
+"""The names that users import, and what importing them does."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import skimgcv
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+
+CONSTRUCTOR = [
+    ("model", inspect.Parameter.empty),
+    ("augmenter", None),
+    ("class_augmenters", None),
+    ("validation_augmenter", None),
+    ("validation_split", 0.0),
+    ("sampling_strategy", None),
+    ("class_weight", None),
+    ("tta_rounds", 0),
+    ("tta_augmenter", None),
+    ("image_shape", None),
+    ("optimizer", "adam"),
+    ("loss", "auto"),
+    ("metrics", None),
+    ("batch_size", 32),
+    ("epochs", 1),
+    ("shuffle", True),
+    ("callbacks", None),
+    ("verbose", 0),
+    ("random_state", None),
+    ("warm_start", False),
+]
+
+
+def parameters(function):
+    return list(inspect.signature(function).parameters.values())
+
+
+def test_the_constructor_is_what_users_wrote_down():
+    *named, routed = parameters(AugmentedKerasClassifier)
+    assert [(p.name, p.default) for p in named] == CONSTRUCTOR
+    assert routed.kind is inspect.Parameter.VAR_KEYWORD
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in named[1:])
+
+
+def test_fit_names_what_metadata_routing_must_know():
+    names = [p.name for p in parameters(AugmentedKerasClassifier.fit)]
+    assert names == [
+        "self",
+        "X",
+        "y",
+        "sample_weight",
+        "class_weight",
+        "groups",
+        "validation_data",
+    ]
+
+
+def test_all_is_all():
+    public = {n for n in vars(skimgcv) if not n.startswith("_")}
+    modules = {n for n in public if inspect.ismodule(getattr(skimgcv, n))}
+    assert set(skimgcv.__all__) == public - modules
+    assert {m for m in modules if not m.startswith("_")} <= {"augment", "exceptions"}
+
+
+@pytest.mark.parametrize("item", [AugmentedKerasClassifier, ImageAugmenter])
+def test_everything_public_is_documented(item):
+    for name, member in inspect.getmembers(item, inspect.isfunction):
+        if not name.startswith("_") and member.__module__.startswith("skimgcv"):
+            doc = inspect.getdoc(member) or ""
+            assert doc, name
+            for parameter in parameters(member)[1:]:
+                assert parameter.name in doc, f"{name}: {parameter.name}"
+
+
+def test_importing_starts_no_runtime_and_changes_no_generator():
+    script = """
+import random, sys
+import keras, numpy, scikeras.wrappers  # whose imports have effects of their own
+before = random.getstate(), numpy.random.get_state()[1].tolist()
+import skimgcv
+assert before == (random.getstate(), numpy.random.get_state()[1].tolist())
+from tensorflow.python.eager import context
+assert context._context is None or not context._context._initialized
+assert not {"albumentations", "matplotlib", "pandas"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
