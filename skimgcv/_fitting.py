@@ -25,6 +25,17 @@ from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter
 from skimgcv.augment._random import stream
 
+_LEAST = {
+    "batch_size": 1,
+    "epochs": 1,
+    "tta_rounds": 0,
+    "fit__batch_size": 1,
+    "fit__epochs": 1,
+    "fit__initial_epoch": 0,
+    "fit__validation_freq": 1,
+    "predict__batch_size": 1,
+}
+
 
 def check_parameters(estimator: Any) -> None:
     """Check the numbers among an estimator's parameters.
@@ -35,8 +46,9 @@ def check_parameters(estimator: Any) -> None:
         In scikit-learn's words.
     """
     integer = (int, np.integer)
-    for name, least in (("batch_size", 1), ("epochs", 1), ("tta_rounds", 0)):
-        check_scalar(getattr(estimator, name), name, integer, min_val=least)
+    for name, least in _LEAST.items():
+        if hasattr(estimator, name):
+            check_scalar(getattr(estimator, name), name, integer, min_val=least)
     check_scalar(
         estimator.validation_split,
         "validation_split",

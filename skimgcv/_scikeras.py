@@ -14,7 +14,7 @@ from scikeras._utils import accepts_kwargs, has_param, route_params
 from scikeras.wrappers import BaseWrapper
 
 from skimgcv._pickling import custom_objects_of
-from skimgcv._targets import Targets, auto_loss
+from skimgcv._targets import Targets, auto_loss, has_graph
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
 """What ``prefix__name`` may be routed to."""
@@ -63,6 +63,9 @@ class ModelFactory(BaseWrapper):
                 f"The builder must return a keras.Model; {_name(self.model)} returned "
                 f"{type(model).__name__}."
             )
+        if not has_graph(model):
+            # A subclass, or a Sequential without an Input: now its output is known.
+            model(keras.Input(self.image_shape_))
         n_classes: int = self.n_classes_
         if not model.compiled:
             arguments = self._get_compile_kwargs()
@@ -102,6 +105,11 @@ class ModelFactory(BaseWrapper):
     def _check_builder_parameters(self, builder: Any) -> None:
         """Refuse what neither the estimator nor the builder knows."""
         for name in self._estimator._routed_names():
+            if self._is_auto and name.startswith("loss__"):
+                raise ValueError(
+                    f"{name} needs a loss to go to, and loss='auto' takes no parameters; pass a "
+                    "class, for instance loss=keras.losses.CategoricalCrossentropy."
+                )
             prefix, _, rest = name.partition("__")
             if rest and prefix not in PREFIXES:
                 raise TypeError(
@@ -115,7 +123,8 @@ class ModelFactory(BaseWrapper):
 
     def _unknown(self, name: str, wanted: str, builder: Any) -> str:
         known = [p for p in inspect.signature(builder).parameters if p not in _BUILDER_EXTRAS]
-        near = difflib.get_close_matches(wanted, [*known, *self.get_params(deep=False)], n=1)
+        own = type(self._estimator)._get_param_names()
+        near = difflib.get_close_matches(wanted, [*known, *own], n=1)
         return (
             f"Neither {self.__name__} nor the builder {_name(builder)} has a parameter {name!r}"
             + (f"; is {near[0]!r} meant? " if near else ". ")

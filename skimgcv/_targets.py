@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.models.functional import Functional
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,20 @@ def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.los
     return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
 
+def has_graph(model: keras.Model) -> bool:
+    """Whether it is known which layer gives the model's output."""
+    return isinstance(model, (keras.Sequential, Functional)) and model.built
+
+
 def _units(model: keras.Model, n_classes: int) -> int:
-    shape = getattr(model, "output_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 2:
+    outputs = model.outputs if has_graph(model) else keras.tree.flatten(model.output)
+    shapes = [output.shape for output in outputs]
+    shape = shapes[0]
+    if len(shapes) != 1 or len(shape) != 2:
         raise ValueError(
             f"The model must have one output of shape (None, {n_classes}), or (None, 1) for two "
-            f"classes; its output shape is {shape}. End it with Flatten or a pooling layer."
+            f"classes; it has {' and '.join(map(str, shapes))}. End it with Flatten or a pooling "
+            "layer."
         )
     if shape[1] == n_classes or (shape[1] == 1 and n_classes == 2):
         return int(shape[1])
@@ -131,10 +140,10 @@ def _name(loss: Any) -> str:
     return str(name).lower()
 
 
-def _last_activation(model: keras.Model) -> tuple[keras.layers.Layer, Any]:
+def _last_activation(model: keras.Model) -> tuple[keras.Operation, Any]:
     layer = model
-    while getattr(layer, "layers", None):
-        layer = layer.layers[-1]
+    while has_graph(layer):
+        layer = layer.outputs[0]._keras_history.operation
     if isinstance(layer, keras.layers.Softmax):
         return layer, keras.activations.softmax
     return layer, getattr(layer, "activation", None)
