@@ -40,14 +40,14 @@ class AlbumentationsAugmenter(SeededAugmenter):
             "albumentations", extra="albumentations", purpose="an Albumentations augmenter"
         ).Compose
         whole = copy.deepcopy(transform)
-        steps = list(getattr(whole, "transforms", [whole]))
-        # A one-of or some-of draws which of its transforms run.
-        if type(whole).__name__ not in ("Compose", "Sequential") or whole.p < 1:
-            steps = [whole]
+        # A composition by itself is not wrapped: each level draws numbers of its own.
+        self._whole = whole if type(whole) is compose else compose([whole])
+        steps = self._whole.transforms if self._whole.p == 1 else []
         fixed = [step for step in steps if self._is_fixed(step)]
-        self._whole = compose([whole])
-        self._random = compose([step for step in steps if not self._is_fixed(step)])
         self._fixed = compose(fixed) if fixed else None
+        self._random = self._whole
+        if fixed:
+            self._random = compose([step for step in steps if not self._is_fixed(step)])
 
     @classmethod
     def _is_fixed(cls, step: Any) -> bool:

@@ -89,9 +89,9 @@ class LayerAugmenter(SeededAugmenter):
     def __setstate__(self, state: dict[str, Any]) -> None:
         with seeded(0):  # Layers without a seed draw one from `random` when they are made.
             self._whole = _made(*state["layer"])
-        self._random = [
-            step for step in getattr(self._whole, "layers", [self._whole]) if _seed_states(step)
-        ]
+        steps = getattr(self._whole, "layers", [self._whole])
+        self._random = [step for step in steps if _seed_states(step)]
+        self._random_first = self._random == steps[: len(self._random)]
         # The layers' seeds are variables: two threads must not set them at once.
         self._lock = threading.Lock()
         self._run_whole = _image_by_image(
@@ -116,11 +116,10 @@ class LayerAugmenter(SeededAugmenter):
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
         """Run all layers in their own order, with each image's seeds; float32.
 
-        That is ``standardize(apply(images, table))`` if the random ones come first,
-        but for the rounding of integers in between.
+        That is ``standardize(apply(images, table))`` if the random ones come first.
         """
-        if table is None:
-            return self.standardize(images)
+        if table is None or self._random_first:
+            return super().prepare(images, table)
         with self._lock:
             return self._run_whole(np.asarray(images), table)
 
@@ -135,17 +134,29 @@ def _described(layer: Any) -> tuple[type, Any, Any]:
     steps = getattr(layer, "layers", None)
     if steps is not None:
         return type(layer), [_described(step) for step in steps], None
-    weights = (layer.get_build_config(), layer.get_weights()) if layer.weights else None
-    return type(layer), layer.get_config(), weights
+    learned: dict[str, Any] = {}
+    if layer.weights:
+        layer.save_own_variables(learned)
+    return type(layer), _untracked(layer.get_config()), (layer.get_build_config(), learned)
 
 
-def _made(kind: type, config: Any, weights: Any) -> Any:
-    if isinstance(config, list):
+def _untracked(config: Any) -> Any:
+    # Keras' own lists and dicts know their layer, and cannot be pickled.
+    if isinstance(config, dict):
+        return {name: _untracked(value) for name, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [_untracked(value) for value in config]
+    return config
+
+
+def _made(kind: type, config: Any, state: Any) -> Any:
+    if state is None:
         return kind([_made(*step) for step in config])
     layer = kind.from_config(config)  # type: ignore[attr-defined]
-    if weights is not None:
-        layer.build_from_config(weights[0])
-        layer.set_weights(weights[1])
+    build_config, learned = state
+    if learned:
+        layer.build_from_config(build_config)
+        layer.load_own_variables(learned)
     return layer
 
 
