@@ -65,7 +65,7 @@ class Batches(keras.utils.PyDataset):
 
     def _read(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
         draws = self._epoch.draws
-        if draws and getattr(draws[0].augmenter, "mixes", False):
+        if self._targets is not None and draws and getattr(draws[0].augmenter, "mixes", False):
             return self._mix(at, draws[0])
         return (self._prepare(at), *self._labels(at))
 

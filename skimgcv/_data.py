@@ -178,7 +178,9 @@ def _check_validation_data(
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise ValueError(
             "validation_data must be (X, y) or (X, y, sample_weight); "
-            f"it is {type(validation_data).__name__} of length {np.size(validation_data)}."
+            f"it is a {type(validation_data).__name__} of length {len(validation_data)}."
+            if hasattr(validation_data, "__len__")
+            else f"it is {validation_data!r}."
         )
     X, y, *weight = validation_data
     name = type(estimator).__name__

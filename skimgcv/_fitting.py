@@ -20,6 +20,7 @@ from skimgcv._scikeras import ModelFactory
 from skimgcv._seeding import seeded
 from skimgcv._targets import Targets
 from skimgcv._training import fit_model
+from skimgcv._validation import check_are_images
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter
@@ -189,11 +190,7 @@ def _fitted(augmenter: Any, train: LabelledRows) -> Augmenter:
     """Adapt the user's object and learn its statistics, from the rows that train alone."""
     if augmenter is None:
         return Plain()
-    if len(train.images.shape) != 4:
-        raise ValueError(
-            f"An augmenter needs images, but X has rows of {train.images.shape[1]} features; pass "
-            "image_shape=(height, width, channels), or X as (n, height, width, channels)."
-        )
+    check_are_images(train.images)
     adapted = as_augmenter(augmenter)
     adapted.fit(RowSubset(train.images, train.rows))
     return adapted

@@ -13,7 +13,7 @@ from skimgcv._epochs import Draw, Epoch
 from skimgcv._images import ImageRows
 from skimgcv._scikeras import ModelFactory
 from skimgcv._training import predict_model
-from skimgcv._validation import check_images, value_scale
+from skimgcv._validation import check_are_images, check_images, value_scale
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._random import stream
 from skimgcv.exceptions import PixelScaleWarning
@@ -43,6 +43,7 @@ def predict_images(estimator: Any, X: Any) -> np.ndarray:
 def _transformed_rounds(estimator: Any, images: ImageRows) -> list[Epoch]:
     random_half = estimator.augmenter_
     if estimator.tta_augmenter is not None:
+        check_are_images(images)
         random_half = as_augmenter(estimator.tta_augmenter)
     rows = np.arange(len(images))
     # One transform a round, for all images: an image's prediction must not

@@ -46,8 +46,19 @@ def check_images(X: Any, *, image_shape: tuple[int, ...] | None, name: str) -> I
     return images
 
 
+def check_are_images(images: ImageRows) -> None:
+    """Refuse rows of features, which no augmenter can transform."""
+    if len(images.shape) != 4:
+        raise ValueError(
+            f"An augmenter needs images, but X has rows of {images.shape[1]} features; pass "
+            "image_shape=(height, width, channels), or X as (n, height, width, channels)."
+        )
+
+
 def _as_array(X: Any, name: str) -> Any:
-    if isinstance(X, np.ma.MaskedArray):
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
+        X = list(X)  # images in an array of arrays
+    if any(isinstance(i, np.ma.MaskedArray) for i in (X if isinstance(X, (list, tuple)) else [X])):
         raise TypeError(
             f"{name} does not know what masked pixels are; pass X.filled(value) instead."
         )
@@ -178,6 +189,8 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
+    if isinstance(y, np.ma.MaskedArray):
+        raise TypeError(f"{name} needs a label for each row; drop the rows of masked labels.")
     decoded = decode_one_hot(y)
     width = None if decoded is y else np.asarray(y).shape[1]
     # The warning for a column vector is scikit-learn's.
