@@ -84,7 +84,7 @@ def run_fit(
     else:
         model, targets = _build(factory, seed)
     if mixes:
-        _check_mixable(targets)
+        _check_mixable(targets, estimator.class_augmenters)
     options = {**_options(estimator), **factory.options_of("fit")}
     if one_epoch:
         seen = len(estimator.history_["loss"]) if resume else 0
@@ -287,7 +287,12 @@ def transformed(
     return Epoch(rows, (Draw(augmenter, table, np.arange(len(rows))),))
 
 
-def _check_mixable(targets: Targets) -> None:
+def _check_mixable(targets: Targets, class_augmenters: Any) -> None:
+    if class_augmenters:
+        raise ValueError(
+            "MixUp and CutMix mix images of all classes, so class_augmenters cannot be told "
+            "apart from them; use one or the other."
+        )
     if targets.sparse:
         raise ValueError(
             "MixUp and CutMix mix labels, which a sparse loss cannot take; use loss='auto', "
