@@ -69,6 +69,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         As for ``keras.Model.compile``, where the builder leaves that open.
         ``loss="auto"`` is the crossentropy that fits the model's output.
     batch_size : int, default=32
+        Rounded up to a multiple of 24 at prediction, where it changes no bit.
     epochs : int, default=1
     shuffle : bool, default=True
         Whether each epoch has an order of its own.

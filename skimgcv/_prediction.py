@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -65,10 +66,20 @@ def _predict(estimator: Any, images: ImageRows, epoch: Epoch) -> np.ndarray:
         "verbose": estimator.verbose,
         **factory.options_of("predict"),
     }
+    options["batch_size"] = _whole_blocks(options["batch_size"])
     batches = Batches(images, epoch, estimator.augmenter_, batch_size=options["batch_size"])
     callbacks = factory.callbacks_of("predict")
     outputs = predict_model(estimator.model_, batches, callbacks=callbacks, **options)
     return estimator._targets.probabilities(outputs)
+
+
+def _whole_blocks(batch_size: int) -> int:
+    """Round up, so that a matrix product treats all rows of a batch alike.
+
+    Its kernels take 6 or 8 rows at a time, and round what is left over otherwise: an
+    image would be predicted in other bits as the 31st of 32 than as the first.
+    """
+    return batch_size if batch_size == 1 else 24 * math.ceil(batch_size / 24)
 
 
 def _check_scale(images: ImageRows, fitted: str | None, name: str) -> None:
