@@ -6,6 +6,8 @@ import itertools
 import threading
 from collections.abc import Callable
 
+import cv2
+
 from .. import _parallel
 
 BLOCK_BYTES = 1 << 18
@@ -29,11 +31,42 @@ def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
     threads = min(
         _parallel.thread_count(), len(blocks), 1 + n * image_bytes // SMALLEST_SHARE_BYTES
     )
-    if threads <= 1:
-        for block in blocks:
-            work(block)
-        return
-    _share_out(blocks, work, threads)
+    with _serial_opencv:
+        if threads > 1:
+            _share_out(blocks, work, threads)
+        else:
+            for block in blocks:
+                work(block)
+
+
+class _SerialOpenCV:
+    """OpenCV's own threads switched off, and back to what they were.
+
+    They would fight over the cores with ours, and with joblib's other workers. Their
+    number belongs to the whole process: the first one in remembers it, the last one
+    out restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                cv2.setNumThreads(self._before)
+
+
+_serial_opencv = _SerialOpenCV()
 
 
 def _share_out(blocks: list[slice], work: Callable[[slice], None], threads: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -83,25 +84,46 @@ class Standardizer:
             np.copyto(target, result, casting="unsafe")
 
     def _scale(self, work: np.ndarray) -> None:
-        if self.rescale:
-            work *= work.dtype.type(self.rescale)
+        gain = self.rescale or 1.0
         rows = work.reshape(len(work), -1)
         if self.samplewise_center or self.samplewise_std:
+            if gain != 1:
+                work *= work.dtype.type(gain)
+            gain = 1.0
             rows -= rows.mean(axis=1, keepdims=True)
         if self.samplewise_std:
             rows /= rows.std(axis=1, keepdims=True) + work.dtype.type(EPSILON)
-        lines = work.reshape(-1, work.shape[2] * work.shape[3])
         if self.mean is not None:
-            lines -= self._row(self.mean, work)
-        if self.std is not None:
-            lines /= self._row(self.std + EPSILON, work)
+            lines = work.reshape(-1, work.shape[2] * work.shape[3])
+            gains, offsets = self._featurewise(gain, work.shape[2], work.shape[3], work.dtype)
+            lines *= gains
+            lines += offsets
+        elif gain != 1:
+            work *= work.dtype.type(gain)
         if self.whitening is not None:
             _whiten(rows, self.whitening.astype(work.dtype, copy=False))
 
-    @staticmethod
-    def _row(values: np.ndarray, work: np.ndarray) -> np.ndarray:
-        """Repeat a value a channel over a line: NumPy is slow along an axis of length 3."""
-        return np.tile(np.broadcast_to(values, work.shape[3]), work.shape[2]).astype(work.dtype)
+    def _featurewise(
+        self, gain: float, width: int, channels: int, dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a line of an image is multiplied by, and what is added to it then.
+
+        Of a whole line, since NumPy is slow along an axis of length 3; and once for all
+        the blocks of a batch.
+        """
+        key = (gain, width, channels, dtype)
+        if key not in self._lines:
+            deviation = 1.0 if self.std is None else self.std + EPSILON
+            values = np.empty((2, width, channels))
+            values[0] = gain / deviation
+            values[1] = -np.asarray(self.mean) / deviation
+            self._lines[key] = values.reshape(2, -1).astype(dtype)
+        gains, offsets = self._lines[key]
+        return gains, offsets
+
+    @functools.cached_property
+    def _lines(self) -> dict[Any, np.ndarray]:
+        return {}
 
 
 def _whiten(rows: np.ndarray, matrix: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 
+import cv2
 import pytest
 
 from skimgcv import _parallel
@@ -61,6 +62,28 @@ def test_an_error_surfaces_as_itself():
     with pytest.raises(KeyError):
         _blocks.for_blocks(50, 10**6, work)
     assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_opencv_keeps_its_own_threads():
+    before = cv2.getNumThreads()
+    inside = []
+
+    def work(block):
+        inside.append(cv2.getNumThreads())
+        if block.start == 2:
+            _blocks.for_blocks(1, 1, lambda inner: inside.append(cv2.getNumThreads()))
+            raise KeyError
+
+    cv2.setNumThreads(5)
+    try:
+        with pytest.raises(KeyError):
+            _blocks.for_blocks(3, 10**7, work)
+        # Ours already run side by side; what others set for themselves is restored.
+        assert set(inside) == {1}
+        assert cv2.getNumThreads() == 5
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize(
