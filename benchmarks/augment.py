@@ -142,45 +142,53 @@ def copy(images: np.ndarray) -> Callable[[], None]:
     return run
 
 
-def rates(runs: dict[str, tuple[int, Callable[[], None]]], rounds: int) -> dict[str, np.ndarray]:
-    """Time each run once a round, in turns; give images a second by round."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+def timed(runs: dict[str, tuple[int, Callable[[], None]]], rounds: int) -> dict[str, np.ndarray]:
+    """Time each run once a round, in turns; give (rounds, 2) seconds an image.
+
+    Of the wall clock, and of the processor: that one counts what threads cost, and
+    not what other programs on the machine take.
+    """
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
-        for name, (_, run) in runs.items():
-            start = time.perf_counter()
+        for name, (n, run) in runs.items():
+            wall, processor = time.perf_counter(), time.process_time()
             run()
+            spent = (time.perf_counter() - wall) / n, (time.process_time() - processor) / n
             if turn:  # The first round warms up: traces, caches, thread pools.
-                seconds[name].append(time.perf_counter() - start)
-    return {name: runs[name][0] / np.array(taken) for name, taken in seconds.items()}
+                seconds[name].append(spent)
+    return {name: np.array(values) for name, values in seconds.items()}
 
 
 def compare(pixels: int, n: int, n_slow: int, rounds: int) -> None:
     images = photographs(n, pixels)
     few = images[:n_slow]
     cores = _parallel.thread_count()
-    several = f"ours, {cores} threads"
-    table = rates(
+    several, single, colour = f"ours, {cores} threads", "ours, 1 thread", "with colour"
+    table = timed(
         {
             several: (n, ours(images, cores, **GEOMETRY)),
-            "ours, 1 thread": (n, ours(images, 1, **GEOMETRY)),
-            f"{several}, with colour": (n, ours(images, cores, **GEOMETRY, **COLOR)),
+            single: (n, ours(images, 1, **GEOMETRY)),
+            f"{several}, {colour}": (n, ours(images, cores, **GEOMETRY, **COLOR)),
+            f"{single}, {colour}": (n, ours(images, 1, **GEOMETRY, **COLOR)),
             "Keras generator": (n_slow, keras_generator(few, **GEOMETRY)),
-            "Keras generator, with colour": (
-                n_slow,
-                keras_generator(few, **GEOMETRY, **COLOR),
-            ),
+            f"Keras generator, {colour}": (n_slow, keras_generator(few, **GEOMETRY, **COLOR)),
             "Albumentations": (n_slow, albumentations(few)),
             "Keras layers in tf.data": (n_slow, keras_layers(few)),
             "floor: copy to float32": (n, copy(images)),
         },
         rounds,
     )
-    print(f"\n{pixels} px: {'images/s':>34} {'ours / it':>12}")
+    print(f"\n{pixels} px {'images/s':>35} {'CPU us/image':>13}   times as long as ours:")
+    print(f"{'':56}{f'{cores} threads':>12}{'1 thread':>11}{'1 thread, CPU':>15}")
     for name, values in table.items():
-        mine = table[f"{several}, with colour" if "with colour" in name else several]
-        print(f"  {name:<34} {np.median(values):10,.0f} {np.median(mine / values):10.1f}x")
-    single = np.median(table["ours, 1 thread"] / table["Keras generator"])
-    print(f"  one thread of ours / Keras generator: {single:.1f}x", flush=True)
+        suffix = f", {colour}" if colour in name else ""
+        ratios = [
+            np.median(values[:, clock] / table[mine + suffix][:, clock])
+            for mine, clock in ((several, 0), (single, 0), (single, 1))
+        ]
+        rate, cost = 1 / np.median(values[:, 0]), np.median(values[:, 1]) * 1e6
+        print(f"  {name:<32} {rate:10,.0f} {cost:11.1f}", end="")
+        print("".join(f"{ratio:13.2f}x" for ratio in ratios), flush=True)
 
 
 def memory() -> None:
