@@ -1,0 +1,85 @@
+"""The examples run, on less than they run on for their readers."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_quickstart_compares_on_the_same_folds(capsys, monkeypatch):
+    quickstart = example("quickstart")
+    scores = quickstart.compare(n_splits=2, epochs=3)
+    assert set(scores) == {"plain", "augmented"}
+    assert all(values.shape == (2,) for values in scores.values())
+    assert min(values.min() for values in scores.values()) > 0.1  # better than guessing
+
+    monkeypatch.setattr(quickstart, "compare", lambda: scores)
+    quickstart.main()
+    printed = capsys.readouterr().out
+    assert f"difference{np.mean(scores['augmented'] - scores['plain']):10.3f}" in printed
+    assert "rotation_range" in printed
+
+
+# The legacy generator calls scipy.ndimage.interpolation, which SciPy is about to remove.
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
+# It reports that its data set was not asked for workers, which it does not take.
+@pytest.mark.filterwarnings("ignore:Your `PyDataset` class should call:UserWarning")
+# Its flow(seed=...) reseeds NumPy's global generator, and the bare model draws from Python's.
+@pytest.mark.usefixtures("own_random")
+@pytest.mark.slow
+def test_kfold_by_hand_and_by_skimgcv_learn_alike():
+    results = example("kfold_two_ways").compare(n_images=250, epochs=6)
+    by_hand, by_skimgcv = (scores for scores, _ in results.values())
+    assert by_hand.shape == by_skimgcv.shape == (5,)
+    # 250 images: the standard error of each accuracy is about 0.03.
+    assert by_skimgcv.mean() == pytest.approx(by_hand.mean(), abs=0.15)
+    assert by_skimgcv.mean() > 0.5
+
+
+@pytest.mark.slow
+def test_imbalanced_digits_go_through_all_four_policies(tmp_path):
+    imbalanced = example("plot_imbalanced")
+    data = imbalanced.load_rare_digits()
+    table = imbalanced.compare(data, n_repeats=1, steps=8)
+    assert table.policy.drop_duplicates().tolist() == [
+        "plain",
+        "class weights",
+        "oversampling",
+        "class-wise",
+    ]
+    assert len(table) == 4 * 3
+    recalls = table[["recall 3", "recall 5", "recall 8"]].to_numpy(dtype=float)
+    np.testing.assert_allclose(recalls.mean(axis=1), table["balanced accuracy"].to_numpy())
+    imbalanced.plot(table, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+@pytest.mark.data
+def test_rare_cells_are_rare(blood_cells):
+    data = example("plot_imbalanced").load_cells()
+    assert data.images.shape == (436, 24, 24)
+    assert np.unique(data.labels, return_counts=True)[1].tolist() == [12, 400, 24]
+    assert data.labels[0] == "RBC"  # the first class is the common one
+
+
+def test_two_generators_differ_in_what_they_hold_out_alone(tmp_path):
+    two = example("plot_two_generators")
+    results = two.compare(n_images=200, n_splits=2, epochs=2)
+    plain, shifted = (result["estimator"] for result in results.values())
+    for one, other in zip(plain, shifted, strict=True):
+        np.testing.assert_array_equal(one.validation_indices_, other.validation_indices_)
+        # The same training, to the bit: the second generator has no part in it.
+        assert one.history_["loss"] == other.history_["loss"]
+        assert one.history_["val_loss"] != other.history_["val_loss"]
+    two.plot(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
