@@ -75,12 +75,12 @@ def by_skimgcv(images, labels, folds, *, epochs):
     return cross_val_score(classifier, images, labels, cv=folds)
 
 
-def compare(*, n_images=600, epochs=15):
+def compare(*, n_images=600, n_splits=5, epochs=15):
     """Return {way: (scores, seconds)}."""
     digits = load_digits()
     images = digits.images[:n_images, ..., np.newaxis].astype("float32")
     labels = digits.target[:n_images]
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    folds = StratifiedKFold(n_splits, shuffle=True, random_state=0)
     results = {}
     for name, way in [("by hand", by_hand), ("skimgcv", by_skimgcv)]:
         start = time.perf_counter()

@@ -15,11 +15,11 @@ PACKAGE = Path(skimgcv.__file__).parent
 
 # From the ground up. A module imports from its own layer, without circles, or from below.
 LAYERS = [
-    {"exceptions", "_optional", "_parallel", "_seeding", "_code", "_images", "_targets"},
-    {"_validation"},
+    {"exceptions", "_optional", "_parallel", "_seeding", "_images", "_targets"},
+    {"_validation", "_pickling"},
     {"augment"},
     {"_weights", "_sampling", "_holdout", "_epochs", "_batches"},
-    {"_values", "_attributes", "_equality", "_twins", "_feed", "_scikeras", "_training"},
+    {"_scikeras", "_code", "_attributes", "_values", "_equality", "_twins", "_feed", "_training"},
     {"_data", "_fitting", "_prediction"},
     {"_classifier"},
     {"__init__"},
@@ -34,11 +34,13 @@ PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._optional
 # Who may import a package at all.
 DOORS = {
     "scikeras": {"skimgcv._scikeras"},
-    "albumentations": {"skimgcv.augment._adapters"},
+    "albumentations": {"skimgcv.augment._albumentations"},
     "matplotlib": {"skimgcv.display"},
 }
 OPTIONAL = {"albumentations", "matplotlib", "imblearn", "pandas", "polars", "PIL", "rich", "jax"}
 KERAS = {"keras", "tensorflow"}
+# What becomes a Keras data set, or adapts a Keras object, imports Keras when it does.
+KERAS_IN_AUGMENT = {"skimgcv.augment._keras", "skimgcv.augment._flow"}
 # Imported themselves only where they are used: by `flow`, and for somebody's Keras object.
 KERAS_DOORS = {"skimgcv.augment._flow", "skimgcv.augment._keras"}
 
