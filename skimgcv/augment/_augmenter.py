@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from ._format import Format
 from ._generator import GeneratorMethods
 from ._geometry import Warp
 from ._mixing import mix
@@ -306,7 +307,7 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
                 "`fit` needs at least one image, as an array (n, height, width, channels), "
                 f"got shape {shape}"
             )
-        self._check(self._last_shape(shape[1:]))
+        self._check(self._format.shape_to_last(shape[1:]))
         if self.zca_whitening:
             check_whitening_fits(shape[1:])
         seed = fresh_seed() if seed is None else seed
@@ -319,7 +320,7 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         mean = std = whitening = None
         before = self._before_statistics()
         if self._needs_mean():
-            mean, std = channel_moments(values(before))
+            mean, std = channel_moments(values(before.centered(None)))
         if self.zca_whitening:
             whitening = whitening_matrix(values(before.centered(mean)), self.zca_epsilon)
         self.mean_ = mean
@@ -330,11 +331,11 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
     def _parts(self, images: Any, rounds: int, seed: int) -> Iterator[np.ndarray]:
         """Read the images in parts, channels last: as they are, or in transformed rounds."""
         if not rounds:
-            yield from map(self._channels_last, chunks(images))
+            yield from map(self._format.to_last, chunks(images))
         for number in range(rounds):
             table = self.draw(stream(seed, "fit", number), len(images), images.shape[1:])
             start = 0
-            for part in map(self._channels_last, chunks(images)):
+            for part in map(self._format.to_last, chunks(images)):
                 yield self._transform().apply(part, table[start : start + len(part)])
                 start += len(part)
 
@@ -354,7 +355,7 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
             "flip_horizontal", "flip_vertical", "channel_shift_intensity", "brightness".
             With mixing, "partner" is the position in the epoch of each image's partner.
         """
-        shape = self._last_shape(image_shape)
+        shape = self._format.shape_to_last(image_shape)
         self._check(shape)
         parameters = self.get_params(deep=False)
         return draw_table(
@@ -367,8 +368,8 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Transform each image by its row of the table, in the images' own dtype."""
-        last = self._channels_last(_four_dimensions(images))
-        return self._own_format(self._transform().apply(last, table))
+        last = self._format.to_last(images)
+        return self._format.from_last(self._transform().apply(last, table))
 
     def standardize(self, images: np.ndarray) -> np.ndarray:
         """Return what the model gets of images, or of one image: float32, a new array.
@@ -381,8 +382,8 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         images = np.asarray(images)
         if images.ndim == 3:
             return self.standardize(images[np.newaxis])[0]
-        last = self._channels_last(_four_dimensions(images))
-        return self._own_format(self._standardizer()(last))
+        last = self._format.to_last(images)
+        return self._format.from_last(self._standardizer()(last))
 
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
         """Equal ``standardize(apply(images, table))``, at the cost of one pass.
@@ -391,8 +392,8 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         """
         if table is None:
             return self.standardize(images)
-        last = self._channels_last(_four_dimensions(images))
-        return self._own_format(self._transform().prepare(last, table, self._standardizer()))
+        last = self._format.to_last(images)
+        return self._format.from_last(self._transform().prepare(last, table, self._standardizer()))
 
     def mix(
         self, images: np.ndarray, partners: np.ndarray, table: np.ndarray
@@ -405,8 +406,8 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         own_share : ndarray of shape (n,), float32
             The weight of each image's own label; the rest is its partner's.
         """
-        mixed, own_share = mix(self._channels_last(images), self._channels_last(partners), table)
-        return self._own_format(mixed), own_share
+        mixed, own_share = mix(self._format.to_last(images), self._format.to_last(partners), table)
+        return self._format.from_last(mixed), own_share
 
     def _check(self, image_shape: tuple[int, int, int]) -> None:
         check_limit("p", self.p, most=1)
@@ -441,10 +442,8 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
 
     def _before_statistics(self) -> Standardizer:
         function = self.preprocessing_function
-        if function is not None and self.data_format == "channels_first":
-            function = _in_channels_first(function)
         return Standardizer(
-            preprocess=function,
+            preprocess=function and self._format.function_to_last(function),
             rescale=self.rescale,
             samplewise_center=bool(self.samplewise_center),
             samplewise_std=bool(self.samplewise_std_normalization),
@@ -468,31 +467,6 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
             )
         return value
 
-    def _last_shape(self, shape: Sequence[int]) -> tuple[int, int, int]:
-        if self.data_format == "channels_first":
-            return int(shape[1]), int(shape[2]), int(shape[0])
-        return int(shape[0]), int(shape[1]), int(shape[2])
-
-    def _channels_last(self, images: np.ndarray) -> np.ndarray:
-        return np.moveaxis(images, 1, 3) if self.data_format == "channels_first" else images
-
-    def _own_format(self, images: np.ndarray) -> np.ndarray:
-        if self.data_format == "channels_first":
-            return np.ascontiguousarray(np.moveaxis(images, 3, 1))
-        return images
-
-
-def _four_dimensions(images: np.ndarray) -> np.ndarray:
-    images = np.asarray(images)
-    if images.ndim == 4:
-        return images
-    raise ValueError(
-        "images need the shape (n, height, width, channels), got "
-        f"{images.shape}; add the missing axis, for instance X[..., np.newaxis] for grey"
-    )
-
-
-def _in_channels_first(
-    function: Callable[[np.ndarray], np.ndarray],
-) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda image: np.moveaxis(np.asarray(function(np.moveaxis(image, 2, 0))), 0, 2)
+    @property
+    def _format(self) -> Format:
+        return Format(self.data_format == "channels_first")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ._format import Format
 from ._parameters import columns
 from ._random import fresh_seed, stream
 from ._table import neutral_table
@@ -30,7 +30,8 @@ class GeneratorMethods:
         ) -> np.ndarray: ...
         def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray: ...
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...
-        def _last_shape(self, shape: Sequence[int]) -> tuple[int, int, int]: ...
+        @property
+        def _format(self) -> Format: ...
 
     def get_random_transform(
         self, img_shape: tuple[int, int, int], seed: int | None = None
@@ -79,7 +80,7 @@ class GeneratorMethods:
         """
         x = np.asarray(x)
         everything = self.get_params(deep=False)
-        known = columns(everything, 1, self._last_shape(x.shape))
+        known = columns(everything, 1, self._format.shape_to_last(x.shape))
         unknown = transform_parameters.keys() - {column.name for column in known}
         if unknown:
             raise ValueError(

@@ -74,6 +74,31 @@ def test_takes_any_number_of_channels(photos, channels, dtype):
     assert np.abs(ours(image, matrix, **options) - expected).max() <= bound
 
 
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "i8"])
+def test_other_integers_are_rounded(photos, dtype):
+    image = photos[0].astype(dtype) * 50
+    expected = scipy_affine(
+        image, matrix_of(96, 96, **USUAL), order=1, fill_mode="nearest", cval=0
+    )
+    result = ImageAugmenter().apply_transform(image, USUAL)
+    assert result.dtype == dtype
+    # Float32 coordinates at edges of 12,750 levels, which are 50 times as steep as above.
+    assert np.abs(result - expected).max() <= 0.5 + 50 * 0.02
+    # Cut off instead of rounded, they would be half a level too low on average.
+    assert abs(np.mean(result - expected)) < 0.02
+
+
+def test_overshoot_is_clipped_to_the_range_of_the_type():
+    image = np.full((20, 20, 1), -128, np.int8)
+    image[10:] = 127
+    matrix = matrix_of(20, 20, ty=0.5)
+    overshot = scipy_affine(image, matrix, order=3, fill_mode="nearest", cval=0)
+    assert overshot.min() < -129
+    assert overshot.max() > 128
+    result = ImageAugmenter(interpolation_order=3).apply_transform(image, {"ty": 0.5})
+    assert_array_equal(result, np.clip(np.rint(overshot), -128, 127))
+
+
 @pytest.mark.parametrize("order", [2, 3, 4, 5])
 @pytest.mark.parametrize("fill_mode", SCIPY_MODES)
 def test_splines_are_those_of_scipy(photos, order, fill_mode):

@@ -150,6 +150,13 @@ def test_prepared_images_have_the_dtype_asked_for(small_photos, dtype):
     assert_allclose(result.std(axis=(1, 2, 3), dtype=float), 1, atol=2e-3)
 
 
+def test_statistics_of_half_precision_are_not_taken_in_it(small_photos):
+    augmenter = ImageAugmenter(dtype="float16", rescale=300, **FEATUREWISE).fit(small_photos)
+    assert_allclose(augmenter.mean_, 300 * small_photos.mean(axis=(0, 1, 2)), rtol=1e-6)
+    result = augmenter.standardize(small_photos).astype(float)
+    assert_allclose(result.std(axis=(0, 1, 2)), 1, atol=2e-3)
+
+
 def test_preprocessing_gets_its_own_writable_float_image(small_photos):
     seen = []
 
