@@ -73,7 +73,7 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
-    with released(feeds), _borrowed(model, rebuild, data):
+    with _tidied(), released(feeds), _borrowed(model, rebuild, data):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -210,6 +210,20 @@ def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> 
         raise UnprovableError("built again, it shares variables")
     if len(getattr(model, "outputs", None) or [None]) > 1:
         raise UnprovableError("it has several outputs")
+
+
+@contextlib.contextmanager
+def _tidied() -> Iterator[None]:
+    """Drop what TensorFlow keeps for each variable that was ever made."""
+    try:
+        yield
+    finally:
+        if keras.backend.backend() == "tensorflow":
+            from tensorflow.python.eager import context
+
+            # Kernels are cached by a variable's name, which is new with each model; all of
+            # them come back when they are needed.
+            context.context().clear_kernel_cache()
 
 
 def _global_seeds() -> tuple[Any, ...]:
