@@ -352,6 +352,9 @@ def test_the_second_generator_transforms_the_hold_out_alone_and_alike_each_epoch
     held = clf.validation_indices_.tolist()
     assert {row for row, _ in own.seen} == set(held)
     assert len(set(own.seen)) == len(held)  # each row always with the same number
+    before = set(own.seen)
+    clone(clf).fit(images, Y)
+    assert set(own.seen) == before
     assert {row for row, _ in common.seen} == set(range(24)) - set(held)
 
 
@@ -467,6 +470,9 @@ def test_class_augmenters_of_labels_that_no_row_has():
 def test_mixing_needs_targets_that_can_be_mixed():
     mixing = ImageAugmenter(mixup_alpha=0.2)
     assert classifier(linear, augmenter=mixing, **QUICK, epochs=2).fit(X, Y).score(X, Y) > 0.9
+    by_class = {1: ImageAugmenter()}
+    with pytest.raises(ValueError, match="class_augmenters cannot be told apart"):
+        classifier(linear, augmenter=mixing, class_augmenters=by_class).fit(X, Y)
     with pytest.raises(ValueError, match="MixUp and CutMix mix labels"):
         classifier(linear, augmenter=mixing, loss="sparse_categorical_crossentropy").fit(X, Y)
 

@@ -14,7 +14,8 @@ from skimgcv import ImageAugmenter
 from skimgcv.exceptions import PixelScaleWarning
 
 X, Y = blobs(n=37, shape=(6, 6, 1))
-TURN = ImageAugmenter(rotation_range=90)
+# Several parameters, each drawn for all images before the next one is.
+TURN = ImageAugmenter(rotation_range=90, width_shift_range=0.3, horizontal_flip=True)
 
 
 @pytest.fixture(scope="module")
