@@ -73,7 +73,7 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
-    with _tidied(), released(feeds), _borrowed(model, rebuild, data):
+    with released(feeds), _borrowed(model, rebuild, data):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -84,6 +84,7 @@ def fit_model(
             verbose=verbose,
             **options,
         )
+    _kernels.count(model)
     return {name: list(values) for name, values in history.history.items()}
 
 
@@ -212,18 +213,31 @@ def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> 
         raise UnprovableError("it has several outputs")
 
 
-@contextlib.contextmanager
-def _tidied() -> Iterator[None]:
-    """Drop what TensorFlow keeps for each variable that was ever made."""
-    try:
-        yield
-    finally:
-        if keras.backend.backend() == "tensorflow":
+class _Kernels:
+    """Drops TensorFlow's cached kernels now and then.
+
+    They are cached by a variable's name, which is new with each model, and never
+    dropped. All of them come back when they are needed, in a few milliseconds.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._n_variables = 0
+
+    def count(self, model: keras.Model) -> None:
+        """Take note of a model that was made for one fit."""
+        if keras.backend.backend() != "tensorflow":
+            return
+        # Most optimizers keep two variables for each of the model's.
+        self._n_variables += 3 * len(model.variables)
+        if self._n_variables > self._limit:
             from tensorflow.python.eager import context
 
-            # Kernels are cached by a variable's name, which is new with each model; all of
-            # them come back when they are needed.
+            self._n_variables = 0
             context.context().clear_kernel_cache()
+
+
+_kernels = _Kernels(limit=1000)
 
 
 def _global_seeds() -> tuple[Any, ...]:
