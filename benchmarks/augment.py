@@ -238,9 +238,9 @@ def main() -> None:
     if options.memory:
         memory()
         return
-    share, rounds = (4, 3) if options.quick else (1, 9)
-    compare(32, 4096 // share, 1024 // share, rounds)
-    compare(224, 512 // share, 64, rounds)
+    share, rounds = (2, 3) if options.quick else (1, 9)
+    compare(32, 2048 // share, 512 // share, rounds)
+    compare(224, 256 // share, 64, rounds)
     # A process of its own: its peak must not be another measurement's.
     subprocess.run([sys.executable, __file__, "--memory"], check=True)
 

@@ -16,6 +16,8 @@ EPSILON = 1e-6
 
 _CHUNK_BYTES = 1 << 23
 _WHITENING_ROWS = 16
+_BLOCK_VALUES = 1 << 16
+"""Summed at a time: half a megabyte of float64 stays in a core's own cache."""
 
 
 @dataclass(frozen=True)
@@ -152,18 +154,27 @@ def channel_moments(parts: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray
     """
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
     for part in parts:
-        values = part.reshape(-1, part.shape[-1]).astype(np.float64)
-        size = len(values)
-        # Products with ones, since BLAS sums columns far faster than NumPy.
-        part_mean = np.full(size, 1 / size) @ values
-        values -= part_mean
-        part_squares = np.einsum("ij,ij->j", values, values)
-        gap = part_mean - mean
-        total = count + size
-        mean = mean + gap * (size / total)
-        squares = squares + part_squares + gap**2 * (count * size / total)
-        count = total
+        rows = max(1, _BLOCK_VALUES // part[0].size)
+        for start in range(0, len(part), rows):
+            size, part_mean, part_squares = _block_moments(part[start : start + rows])
+            gap = part_mean - mean
+            total = count + size
+            mean = mean + gap * (size / total)
+            squares = squares + part_squares + gap**2 * (count * size / total)
+            count = total
     return mean, np.sqrt(squares / count)
+
+
+def _block_moments(images: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the count of pixels, and each channel's mean and sum of squares around it."""
+    width, channels = images.shape[2:]
+    # By lines of an image: NumPy is slow along an axis of length 3.
+    lines = images.reshape(-1, width * channels).astype(np.float64)
+    count = len(lines) * width
+    mean = lines.sum(axis=0).reshape(width, channels).sum(axis=0) / count
+    lines -= np.tile(mean, width)
+    lines *= lines
+    return count, mean, lines.sum(axis=0).reshape(width, channels).sum(axis=0)
 
 
 def whitening_matrix(parts: Iterator[np.ndarray], epsilon: float) -> np.ndarray:
