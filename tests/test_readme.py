@@ -1,0 +1,30 @@
+"""What the README shows runs, and what it names is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_code_runs(code, capsys):
+    exec(compile(code, "README.md", "exec"), {})
+    scores = [float(score) for score in capsys.readouterr().out.strip("[] \n").split()]
+    assert len(scores) == 5
+    assert min(scores) > 0.5  # ten classes: far above guessing
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
+def test_linked_files_exist(target):
+    assert target.startswith("https://") or (ROOT / target).is_file()
+
+
+def test_make_has_the_commands():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = set(re.findall(r"\bmake (\w+)", README)) - {"the"}
+    assert {"demo", "test", "lint"} <= commands
+    for command in commands:
+        assert re.search(rf"^{command}:", makefile, re.MULTILINE), command
