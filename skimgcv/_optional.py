@@ -11,6 +11,4 @@ def require(package: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as err:
-        raise ImportError(
-            f'{purpose} needs {package}: pip install "skimgcv[{extra}]"'
-        ) from err
+        raise ImportError(f'{purpose} needs {package}: pip install "skimgcv[{extra}]"') from err
