@@ -147,16 +147,6 @@ class TrainingBatches(Batches):
         self._plan = plan
         self._number = first_epoch
         self._begun = False
-        # Keras asks for the first batches once more, to see what they look like.
-        self._looked_at: dict[int, tuple[np.ndarray, ...]] = {}
-
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
-        if self._begun:
-            ready = self._looked_at.pop(batch, None)
-            return super().__getitem__(batch) if ready is None else ready
-        if batch not in self._looked_at:
-            self._looked_at[batch] = super().__getitem__(batch)
-        return self._looked_at[batch]
 
     def on_epoch_begin(self) -> None:
         """Draw the next epoch."""

@@ -1,12 +1,9 @@
-"""What Keras gets as data: batches, one prepared ahead, for as long as the fit lasts."""
+"""What Keras gets as data: batches, one made ahead, for as long as the fit lasts."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import os
-import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,11 +11,16 @@ import numpy as np
 from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from skimgcv._channels import Channel, channels
+
+Batch = tuple[np.ndarray, ...]
+
 
 class Feed(DataAdapter):
-    """Batches as Keras reads them, in their own order.
+    """Passes batches on to Keras, in their order, each made once.
 
-    Keras' own adapter would make TensorFlow keep the data for ever.
+    Keras' own way looks at the first batches of a ``PyDataset`` twice, to see what
+    they are like, builds a pipeline for each, and keeps both for ever.
 
     Parameters
     ----------
@@ -30,93 +32,93 @@ class Feed(DataAdapter):
 
     def __init__(self, data: keras.utils.PyDataset, batch_size: int | None = None) -> None:
         self._data: keras.utils.PyDataset | None = data
-        self._batch_size = batch_size
-        self._n_batches: int = data.num_batches
+        self._fill_to = batch_size
         self._last_rows = 0
-        self._pipe: _Pipe | None = None
+        self._n_batches: int = data.num_batches
+        self._looked_at: Batch | None = None
+        self._channel: Channel | None = None
         self.error: Exception | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there were, those that fill up left out."""
+        return (self._n_batches - 1) * (self._fill_to or 0) + self._last_rows
+
+    def first(self) -> Batch:
+        """Look at the first batch; it is still to be read."""
+        if self._looked_at is None:
+            self._looked_at = self._make(0)
+        return self._looked_at
+
+    def read(self, batch: int) -> Batch:
+        """Return a batch; at the end, and once the data is released, there is none."""
+        if self._data is None or batch >= self._n_batches:
+            raise StopIteration
+        ready, self._looked_at = self._looked_at, None
+        return ready if ready is not None and batch == 0 else self._make(batch)
+
+    def _make(self, batch: int) -> Batch:
+        assert self._data is not None
+        try:
+            parts = self._data[batch]
+        except Exception as error:
+            # TensorFlow will wrap it in an error of its own, or take it for the end.
+            self.error = error
+            raise RuntimeError("a batch could not be made") from error
+        if self._fill_to is None:
+            return parts
+        if batch == self._n_batches - 1:
+            self._last_rows = len(parts[0])
+        return tuple(_filled(part, self._fill_to) for part in parts)
+
+    def release(self) -> None:
+        """Let go of the data."""
+        if self._channel is not None:
+            channels.give_back(self._channel)
+        self._channel = self._data = self._looked_at = self.error = None
+
+    # -- what Keras asks for ----------------------------------------------------
+
+    def get_tf_dataset(self) -> Any:
+        """Return the channel's data set, connected to this data."""
+        spec = tuple(((None, *part.shape[1:]), part.dtype.name) for part in self.first())
+        self._channel = channels.take(spec)
+        self._channel.connect(self.read, self._n_batches)
+        return self._channel.dataset
+
+    def get_numpy_iterator(self) -> Iterator[Batch]:
+        """Return one epoch of arrays."""
+        return (self.read(batch) for batch in range(self._n_batches))
+
+    def get_jax_iterator(self) -> Any:
+        """Return one epoch of what JAX takes."""
+        return data_adapter_utils.get_jax_iterator(self.get_numpy_iterator())
+
+    def get_torch_dataloader(self) -> Any:
+        """Return one epoch of what PyTorch takes."""
+        return data_adapter_utils.get_torch_dataloader(self.get_numpy_iterator())
 
     @property
     def num_batches(self) -> int:
         return self._n_batches
 
     @property
-    def batch_size(self) -> int | None:
-        return self._batch_size
+    def batch_size(self) -> None:
+        """Not told: the last batch may have fewer rows."""
+        return None
 
-    @property
-    def n_rows(self) -> int:
-        """How many rows there were, those that fill up left out."""
-        return (self._n_batches - 1) * (self._batch_size or 0) + self._last_rows
+    has_partial_batch = False
+    partial_batch_size = None
 
     def on_epoch_begin(self) -> None:
+        """Let the data draw its next epoch."""
         if self._data is not None:
             self._data.on_epoch_begin()
 
     def on_epoch_end(self) -> None:
+        """Tell the data that its epoch is over."""
         if self._data is not None:
             self._data.on_epoch_end()
-
-    def get_numpy_iterator(self) -> Iterator[tuple[np.ndarray, ...]]:
-        return self.batches()
-
-    def get_jax_iterator(self) -> Iterator[Any]:
-        return data_adapter_utils.get_jax_iterator(self.batches())
-
-    def get_torch_dataloader(self) -> Any:
-        return data_adapter_utils.get_torch_dataloader(self.batches())
-
-    def get_tf_dataset(self) -> Any:
-        self._pipe = _pipes.take(data_adapter_utils.get_tensor_spec([self._read(0)]))
-        self._pipe.feed = self
-        return self._pipe.dataset
-
-    def batches(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield the batches of an epoch."""
-        for index in range(self._n_batches):
-            yield self._read(index)
-
-    def release(self) -> None:
-        """Let go of the data."""
-        self._data = None
-        self.error = None
-        if self._pipe is not None:
-            _pipes.give_back(self._pipe)
-            self._pipe = None
-
-    def _read(self, index: int) -> tuple[np.ndarray, ...]:
-        data = self._data
-        if data is None:
-            raise IndexError("the fit is over")
-        try:
-            batch = data[index]
-        except Exception as error:
-            # TensorFlow will wrap it in an error of its own.
-            self.error = error
-            raise
-        if self._batch_size is None:
-            return batch
-        if index == self._n_batches - 1:
-            self._last_rows = len(batch[0])
-        return tuple(_filled(part, self._batch_size) for part in batch)
-
-
-@contextlib.contextmanager
-def released(feeds: Sequence[Feed]) -> Iterator[None]:
-    """Release the data in the end, and let the data's own errors through as themselves."""
-    cause: Exception | None = None
-    try:
-        yield
-    except Exception as error:
-        if type(error).__module__.startswith("tensorflow"):
-            cause = next((f.error for f in feeds if f.error is not None), None)
-        if cause is None:
-            raise
-    finally:
-        for feed in feeds:
-            feed.release()
-    if cause is not None:
-        raise cause
 
 
 def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:
@@ -126,50 +128,18 @@ def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:
     return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
 
 
-class _Pipe:
-    """A ``tf.data.Dataset`` of whatever feed is connected to it.
-
-    TensorFlow never forgets a data set that is made of Python code, nor what that
-    code refers to; so there are few of them, and they are used again.
-    """
-
-    def __init__(self, spec: tuple[Any, ...]) -> None:
-        import tensorflow as tf
-
-        self.spec = spec
-        self.feed: Feed | None = None
-        data = tf.data.Dataset.from_generator(self._batches, output_signature=spec)
-        options = tf.data.Options()
-        # There is nothing to tune: one batch is read while another one trains.
-        options.autotune.enabled = False
-        self.dataset = data.prefetch(2).with_options(options)
-
-    def _batches(self) -> Iterator[tuple[np.ndarray, ...]]:
-        return iter(()) if self.feed is None else self.feed.batches()
-
-
-class _Pipes:
-    """Idle pipes by what their batches look like."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        # A lock that another thread held during a fork would stay locked in the child.
-        self._lock = threading.Lock()
-        self._idle: dict[Hashable, list[_Pipe]] = collections.defaultdict(list)
-
-    def take(self, spec: tuple[Any, ...]) -> _Pipe:
-        with self._lock:
-            if idle := self._idle[spec]:
-                return idle.pop()
-        return _Pipe(spec)
-
-    def give_back(self, pipe: _Pipe) -> None:
-        pipe.feed = None
-        with self._lock:
-            self._idle[pipe.spec].append(pipe)
-
-
-_pipes = _Pipes()
-os.register_at_fork(after_in_child=_pipes.clear)
+@contextlib.contextmanager
+def released(feeds: Sequence[Feed]) -> Iterator[None]:
+    """Release the data in the end, and let the data's own errors through as themselves."""
+    cause: Exception | None = None
+    try:
+        yield
+    except Exception:
+        cause = next((f.error for f in feeds if f.error is not None), None)
+        if cause is None:
+            raise
+    finally:
+        for feed in feeds:
+            feed.release()
+    if cause is not None:
+        raise cause

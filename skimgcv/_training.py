@@ -27,6 +27,7 @@ from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from skimgcv._equality import Fingerprint, fingerprint
 from skimgcv._feed import Feed, released
 from skimgcv._seeding import seeded
+from skimgcv._targets import has_graph
 from skimgcv._twins import Twin, Twins, in_place_of
 from skimgcv._values import UnprovableError
 
@@ -73,7 +74,7 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
-    with released(feeds), _borrowed(model, rebuild, data):
+    with released(feeds), _borrowed(model, rebuild, feeds[0]):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -116,7 +117,7 @@ def predict_model(
     ndarray of shape (n_images, n_outputs)
     """
     feed = Feed(data, batch_size)
-    with released([feed]), _borrowed(model, None, data):
+    with released([feed]), _borrowed(model, None, feed):
         filled = model.predict(feed, verbose=verbose, **options)
     return filled[: feed.n_rows]
 
@@ -139,13 +140,13 @@ def clear_compiled_models() -> None:
 def _borrowed(
     model: keras.Model,
     rebuild: Callable[[], keras.Model] | None,
-    data: keras.utils.PyDataset,
+    feed: Feed,
 ) -> Iterator[None]:
     """Let a model run on its twin's compiled steps, if it can be shown to have a twin."""
     try:
-        _build(model, data)
+        _build(model, feed.first())
         mine = fingerprint(model)
-        make = None if rebuild is None else lambda: _make_twin(mine, rebuild, data)
+        make = None if rebuild is None else lambda: _make_twin(mine, rebuild, feed.first())
         twin = _twins.take(mine, make)
     except UnprovableError as reason:
         _log.debug("Compiling %s for itself: %s.", model.name, reason)
@@ -161,19 +162,38 @@ def _borrowed(
         _twins.give_back(mine.key, twin)
 
 
-def _build(model: keras.Model, data: keras.utils.PyDataset) -> None:
+def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
     """Make all variables that the first training step would make."""
     if _is_built(model):
         return
     if keras.backend.backend() == "torch" or model.run_eagerly:
         raise UnprovableError("it is not compiled")
-    batch = data[0]
-    if keras.backend.backend() == "tensorflow":
-        batch = tuple(keras.KerasTensor((None, *a.shape[1:]), dtype=str(a.dtype)) for a in batch)
+    rows = None if keras.backend.backend() == "tensorflow" else len(batch[0])
+    symbols = tuple(
+        keras.KerasTensor((rows, *part.shape[1:]), dtype=part.dtype.name) for part in batch
+    )
     try:
-        model._symbolic_build(data_batch=batch)
+        if has_graph(model) and len(symbols) > 1:
+            _build_beside_graph(model, *symbols)
+        else:
+            model._symbolic_build(data_batch=symbols)
     except Exception as error:
         raise UnprovableError(f"it could not be built before its first step ({error})") from error
+
+
+def _build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) -> None:
+    """Build metrics, loss and optimizer without a pass through the layers.
+
+    Keras would trace the whole model to learn its output's shape, which a graph tells:
+    for a deep model that takes as long as training it on hundreds of images.
+    """
+    (known,) = model.outputs
+    output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
+    spec = keras.src.backend.compute_output_spec
+    spec(model.compute_metrics, x, y, output, sample_weight=weights)
+    spec(model._compute_loss, x, y, output, sample_weight=weights, training=False)
+    model.optimizer.build(model.trainable_variables)
+    model._post_build()
 
 
 def _is_built(model: keras.Model) -> bool:
@@ -186,13 +206,13 @@ def _is_built(model: keras.Model) -> bool:
 def _make_twin(
     mine: Fingerprint,
     rebuild: Callable[[], keras.Model],
-    data: keras.utils.PyDataset,
+    batch: tuple[np.ndarray, ...],
 ) -> Twin:
     try:
         # Layers draw their seeds here; the user's numbers stay as they are.
         with seeded(0):
             model = rebuild()
-            _build(model, data)
+            _build(model, batch)
         theirs = fingerprint(model)
         _check_twins(mine, theirs, model)
     except UnprovableError as reason:

@@ -88,16 +88,6 @@ def test_each_epoch_draws_anew():
     assert len(augmenter.seen) == len(set(augmenter.seen)) == 3 * N
 
 
-def test_a_look_ahead_is_not_transformed_again():
-    augmenter = RecordingAugmenter()
-    batches = training(augmenter)
-    ahead = batches[0], batches[0], batches[1]
-    epoch = one_epoch(batches)
-    assert epoch[0] is ahead[0] is ahead[1]
-    assert epoch[1] is ahead[2]
-    assert len(augmenter.seen) == N
-
-
 def test_transforms_do_not_depend_on_the_size_of_a_batch():
     seen = []
     for batch_size in (1, 3, 10):

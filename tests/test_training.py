@@ -255,6 +255,27 @@ def traces(monkeypatch):
     return counts
 
 
+class Counting(Batches):
+    def __init__(self, *arrays):
+        super().__init__(*arrays)
+        self.read = []
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return super().__getitem__(index)
+
+
+def test_each_batch_is_made_once_an_epoch():
+    data, held = Counting(IMAGES, LABELS), Counting(IMAGES[:20], LABELS[:20])
+    model = build(cnn, 0)
+    fit_model(model, lambda: build(cnn, 1), data, epochs=3, validation=held)
+    assert data.read == [0, 1, 2] * 3
+    assert held.read == [0, 1] * 3
+    data.read.clear()
+    predict_model(model, data, batch_size=16)
+    assert data.read == [0, 1, 2]
+
+
 @pytest.mark.parametrize(("make", "callback"), WAYS.values(), ids=WAYS)
 def test_a_borrowed_step_trains_as_the_models_own(make, callback, traces):
     callbacks = [] if callback is None else [callback()]
