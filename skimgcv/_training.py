@@ -237,12 +237,13 @@ class _Kernels:
     """Drops TensorFlow's cached kernels now and then.
 
     They are cached by a variable's name, which is new with each model, and never
-    dropped. All of them come back when they are needed, in a few milliseconds.
+    dropped. All of them come back when they are needed; those of a large model's steps
+    take a while, so not with every fit.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._n_variables = 0
+    def __init__(self, *, variables: int, fits: int) -> None:
+        self._least = (variables, fits)
+        self._n_variables = self._n_fits = 0
 
     def count(self, model: keras.Model) -> None:
         """Take note of a model that was made for one fit."""
@@ -250,14 +251,15 @@ class _Kernels:
             return
         # Most optimizers keep two variables for each of the model's.
         self._n_variables += 3 * len(model.variables)
-        if self._n_variables > self._limit:
+        self._n_fits += 1
+        if self._n_variables >= self._least[0] and self._n_fits >= self._least[1]:
             from tensorflow.python.eager import context
 
-            self._n_variables = 0
+            self._n_variables = self._n_fits = 0
             context.context().clear_kernel_cache()
 
 
-_kernels = _Kernels(limit=1000)
+_kernels = _Kernels(variables=1000, fits=10)
 
 
 def _global_seeds() -> tuple[Any, ...]:
