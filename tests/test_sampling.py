@@ -37,13 +37,17 @@ def imblearns(sampler, y, classes=BIRDS):
 @reproducible
 @given(y=several_classes)
 def test_words_draw_what_random_over_sampler_draws(word, y):
-    assert drawn(word, y) == imblearns(RandomOverSampler(sampling_strategy=word), y)
+    assert drawn(word, y) == imblearns(
+        RandomOverSampler(sampling_strategy=word, random_state=0), y
+    )
 
 
 @reproducible
 @given(y=several_classes)
 def test_majority_draws_what_random_under_sampler_draws(y):
-    assert drawn("majority", y) == imblearns(RandomUnderSampler(sampling_strategy="majority"), y)
+    assert drawn("majority", y) == imblearns(
+        RandomUnderSampler(sampling_strategy="majority", random_state=0), y
+    )
 
 
 @reproducible
@@ -51,7 +55,7 @@ def test_majority_draws_what_random_under_sampler_draws(y):
 def test_a_ratio_draws_what_random_over_sampler_draws_or_fails_as_it_does(sizes, ratio):
     y = np.repeat([0, 1], sizes)
     try:
-        expected = imblearns(RandomOverSampler(sampling_strategy=ratio), y)
+        expected = imblearns(RandomOverSampler(sampling_strategy=ratio, random_state=0), y)
     except ValueError:
         with pytest.raises(ValueError, match="would remove rows of the smaller class"):
             resolve_sampling(ratio, y, BIRDS)
@@ -64,9 +68,13 @@ def test_a_ratio_draws_what_random_over_sampler_draws_or_fails_as_it_does(sizes,
 def test_a_dict_draws_what_the_samplers_draw(y, data):
     sizes = Counter(BIRDS[y].tolist())
     more = {bird: size + data.draw(st.integers(0, 30)) for bird, size in sizes.items()}
-    assert drawn(more, y) == imblearns(RandomOverSampler(sampling_strategy=more), y)
+    assert drawn(more, y) == imblearns(
+        RandomOverSampler(sampling_strategy=more, random_state=0), y
+    )
     fewer = {bird: data.draw(st.integers(1, size)) for bird, size in sizes.items()}
-    assert drawn(fewer, y) == imblearns(RandomUnderSampler(sampling_strategy=fewer), y)
+    assert drawn(fewer, y) == imblearns(
+        RandomUnderSampler(sampling_strategy=fewer, random_state=0), y
+    )
 
 
 def test_a_dict_may_raise_one_class_and_lower_another():
@@ -78,7 +86,7 @@ def test_a_callable_opens_imblearns_whole_under_sampling_vocabulary(word):
     def strategy(y):
         return check_sampling_strategy(word, y, "under-sampling")
 
-    expected = imblearns(RandomUnderSampler(sampling_strategy=word), IMBALANCED)
+    expected = imblearns(RandomUnderSampler(sampling_strategy=word, random_state=0), IMBALANCED)
     assert drawn(strategy, IMBALANCED) == expected
 
 
