@@ -145,14 +145,14 @@ class TrainingBatches(Batches):
             weights=weights,
         )
         self._plan = plan
-        self._number = first_epoch
+        self.number = first_epoch
         self._begun = False
 
     def on_epoch_begin(self) -> None:
         """Draw the next epoch."""
         if self._begun:
-            self._number += 1
-            self._epoch = self._plan.epoch(self._number)
+            self.number += 1
+            self._epoch = self._plan.epoch(self.number)
         self._begun = True
 
     @property
@@ -161,4 +161,4 @@ class TrainingBatches(Batches):
         return self._epoch.rows
 
     def _where(self) -> str:
-        return f"epoch {self._number}, "
+        return f"epoch {self.number}, "

@@ -218,6 +218,10 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         routed = [n for n in params if n in own or _has_prefix(n)]
         for name in routed:
             setattr(self, name, params.pop(name))
+        for name in params:
+            owner, nested, _ = name.partition("__")
+            if nested and owner in _PARAMETERS and params.get(owner, getattr(self, owner)) is None:
+                raise ValueError(f"{name} needs an augmenter to set it on; {owner} is None.")
         super().set_params(**params)
         return self
 

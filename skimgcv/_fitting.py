@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_scalar
 
 from skimgcv._batches import Batches, TrainingBatches
@@ -101,7 +102,7 @@ def run_fit(
     )
     callbacks = factory.callbacks_of("fit")
     validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
-    with _unharmed(model) if resume else contextlib.nullcontext():
+    with _unharmed(model) if resume else contextlib.nullcontext(), _told(batches):
         history = fit_model(
             model,
             lambda: _build(factory, seed)[0],
@@ -132,6 +133,17 @@ def run_fit(
         "_seed": seed,
         "_epochs_run": epochs_run,
     }
+
+
+@contextlib.contextmanager
+def _told(batches: TrainingBatches) -> Iterator[None]:
+    """Let an error of the user's own callback, loss or layer say when it came."""
+    try:
+        yield
+    except Exception as error:
+        if not getattr(error, "__notes__", None):
+            error.add_note(f"while training, in epoch {batches.number}")
+        raise
 
 
 @contextlib.contextmanager
@@ -240,16 +252,32 @@ def _random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str)
     adapted = _fitted(own, train)
     if getattr(adapted, "mixes", False):
         raise ValueError(f"{name} mixes images; only the estimator's own augmenter can do that.")
-    some = train.images[train.rows[:8]]
-    standardized = adapted.standardize(some)
-    unchanged = np.array_equal(standardized, some.astype(np.float32))
-    if not unchanged and not np.array_equal(standardized, augmenter.standardize(some)):
+    check_standardizes_alike(adapted, augmenter, train.images[train.rows[:8]], name)
+    return adapted
+
+
+def check_standardizes_alike(
+    random_half: Augmenter, augmenter: Augmenter, some: np.ndarray, name: str
+) -> None:
+    """Refuse a second augmenter whose deterministic half is neither the first's nor none.
+
+    Raises
+    ------
+    ValueError
+        Where some images come out otherwise.
+    """
+    try:
+        standardized = random_half.standardize(some)
+    except NotFittedError:
+        standardized = None
+    unchanged = some.astype(np.float32)
+    alike = (unchanged, augmenter.standardize(some))
+    if not any(np.array_equal(standardized, values) for values in alike):
         raise ValueError(
             f"{name} standardises images in another way than the estimator's augmenter. The model "
-            "would get other values at prediction than in training: set rescale, "
-            "preprocessing_function and the like on `augmenter` alone, or alike on both."
+            "would get other values than in training: set rescale, preprocessing_function and "
+            "the like on `augmenter` alone, or alike on both."
         )
-    return adapted
 
 
 def _validation_batches(

@@ -11,6 +11,7 @@ import numpy as np
 from skimgcv._batches import Batches
 from skimgcv._data import check_features
 from skimgcv._epochs import Draw, Epoch
+from skimgcv._fitting import check_standardizes_alike
 from skimgcv._images import ImageRows
 from skimgcv._scikeras import ModelFactory
 from skimgcv._training import predict_model
@@ -46,6 +47,7 @@ def _transformed_rounds(estimator: Any, images: ImageRows) -> list[Epoch]:
     if estimator.tta_augmenter is not None:
         check_are_images(images)
         random_half = as_augmenter(estimator.tta_augmenter)
+        check_standardizes_alike(random_half, estimator.augmenter_, images[:8], "tta_augmenter")
     rows = np.arange(len(images))
     # One transform a round, for all images: an image's prediction must not
     # depend on where it stands among the others.

@@ -498,3 +498,22 @@ def test_a_row_of_weight_0_is_as_if_it_were_not_there():
 
 def test_without_shuffling_rows_train_in_their_order():
     assert classifier(linear, shuffle=False).fit(X, Y).sample_indices_.tolist() == list(range(24))
+
+
+def test_an_error_of_a_callback_says_in_which_epoch():
+    class Broken(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise ZeroDivisionError("mine")
+
+    X, y = blobs(n=20)
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        classifier(dense, epochs=3, callbacks=[Broken()]).fit(X, y)
+    assert "epoch 1" in caught.value.__notes__[0]
+
+
+def test_parameters_of_an_augmenter_that_is_not_there():
+    with pytest.raises(ValueError, match="augmenter__rotation_range needs an augmenter"):
+        classifier(dense).set_params(augmenter__rotation_range=10)
+    both = classifier(dense).set_params(augmenter=ImageAugmenter(), augmenter__rotation_range=10)
+    assert both.augmenter.rotation_range == 10

@@ -205,3 +205,9 @@ def test_what_may_be_meant_does_not_warn(seen, given):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clf.predict(given)
+
+
+def test_a_tta_augmenter_that_standardises_otherwise_is_refused(fitted):
+    for other in (ImageAugmenter(rescale=0.5), ImageAugmenter(featurewise_center=True)):
+        with pytest.raises(ValueError, match="tta_augmenter standardises images in another way"):
+            with_tta(fitted, 1, other).predict_proba(X)

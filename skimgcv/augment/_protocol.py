@@ -17,6 +17,11 @@ class Augmenter(Protocol):
     The random half is ``draw`` and ``apply``; the deterministic half is
     ``standardize``, with whatever statistics ``fit`` learned. Both halves are
     pure: they never write to their input, and read no global state.
+
+    An augmenter that mixes images has besides these ``mixes = True``, a column
+    "partner" in its tables (a position of the epoch) and ``mix(images, partners,
+    table) -> (mixed, own_share)``, of prepared images; the labels are mixed by
+    whoever calls it.
     """
 
     def fit(self, images: Any) -> Any:
