@@ -16,6 +16,10 @@ from skimgcv._values import UnprovableError
 SHAPE = (4, 4, 1)
 
 
+# Two images with labels, to build a model by.
+BATCH = np.zeros((2, *SHAPE), "float32"), np.zeros(2, "int64")
+
+
 @pytest.fixture(autouse=True)
 def _seeds_of_layers():
     # Keras draws each layer's seed from Python's own numbers: different ones for each layer here.
@@ -23,15 +27,8 @@ def _seeds_of_layers():
         yield
 
 
-class Batch(keras.utils.PyDataset):
-    """Two images with labels, to build a model by."""
-
-    def __getitem__(self, index):
-        return np.zeros((2, *SHAPE), "float32"), np.zeros(2, "int64")
-
-
 def key_of(model):
-    _build(model, Batch())
+    _build(model, BATCH)
     return fingerprint(model).key
 
 
@@ -400,7 +397,7 @@ def test_an_initializer_is_compared_only_where_a_step_may_call_it():
 def test_variables_are_all_of_the_state_in_the_order_of_the_walk():
     first, second = (build(layers.Dropout(0.5), compiled={"metrics": ["accuracy"]}) for _ in "ab")
     for model in (first, second):
-        _build(model, Batch())
+        _build(model, BATCH)
     walks = [fingerprint(m).variables for m in (first, second)]
     state = [m.variables + m.optimizer.variables + m.metrics_variables for m in (first, second)]
     assert {id(v) for v in walks[0]} == {id(v) for v in state[0]}
