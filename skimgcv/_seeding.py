@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from sklearn.utils import check_random_state
+
+GLOBAL_SEED_GENERATOR = "global_seed_generator"
+"""Where Keras keeps the generator of its unseeded numbers."""
 
 # The generators are the process's: two threads must not seed them at once.
 _lock = threading.RLock()

@@ -22,11 +22,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from skimgcv._equality import Fingerprint, fingerprint
 from skimgcv._feed import Feed, released
-from skimgcv._seeding import seeded
+from skimgcv._seeding import GLOBAL_SEED_GENERATOR, seeded
 from skimgcv._targets import has_graph
 from skimgcv._twins import Twin, Twins, in_place_of
 from skimgcv._values import UnprovableError

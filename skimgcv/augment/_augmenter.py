@@ -345,7 +345,15 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         return bool(self.mixup_alpha or self.cutmix_alpha)
 
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
-        """Take all the randomness of the ``n`` images of an epoch.
+        """Take all the randomness of the images of an epoch.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        n : int
+            Images of the epoch.
+        image_shape : tuple of int
+            (height, width, channels).
 
         Returns
         -------
@@ -367,12 +375,27 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         )
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """Transform each image by its row of the table, in the images' own dtype."""
+        """Transform each image by its row of the table, in the images' own dtype.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels)
+        table : ndarray of shape (n,)
+            Rows that :meth:`draw` gave.
+
+        Returns
+        -------
+        ndarray like ``images``
+        """
         last = self._format.to_last(images)
         return self._format.from_last(self._transform().apply(last, table))
 
     def standardize(self, images: np.ndarray) -> np.ndarray:
         """Return what the model gets of images, or of one image: float32, a new array.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels) or (height, width, channels)
 
         Raises
         ------
@@ -389,6 +412,11 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         """Equal ``standardize(apply(images, table))``, at the cost of one pass.
 
         Without a table the random half is left out: that is evaluation.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels)
+        table : ndarray of shape (n,), optional
         """
         if table is None:
             return self.standardize(images)
@@ -399,6 +427,12 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         self, images: np.ndarray, partners: np.ndarray, table: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mix prepared images with their prepared partners, by the images' rows.
+
+        Parameters
+        ----------
+        images, partners : ndarray of shape (n, height, width, channels)
+        table : ndarray of shape (n,)
+            The images' rows.
 
         Returns
         -------
