@@ -94,7 +94,17 @@ class GeneratorMethods:
         return self.apply(x[np.newaxis], row)[0]
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """Transform one image at random, in its own dtype."""
+        """Transform one image at random, in its own dtype.
+
+        Parameters
+        ----------
+        x : ndarray of shape (height, width, channels)
+        seed : int, optional
+
+        Returns
+        -------
+        ndarray like ``x``
+        """
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def flow(
