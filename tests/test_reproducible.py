@@ -183,3 +183,37 @@ def test_builders_may_draw_from_numpy(digits):
     a = estimator().set_params(model=build).fit(*digits)
     b = estimator().set_params(model=build).fit(*digits)
     assert_same_bits(a, b)
+
+
+def everything():
+    turn = ImageAugmenter(rotation_range=20, policy="TrivialAugment", erasing_p=0.5)
+    return estimator(
+        augmenter=turn.set_params(rescale=1 / 255),
+        class_augmenters={1: ImageAugmenter(horizontal_flip=True, noise_std=0.1)},
+        validation_augmenter=ImageAugmenter(horizontal_flip=True),
+        validation_split=0.25,
+        sampling_strategy={1: 60},
+        class_weight={2: 3.0},
+        tta_rounds=2,
+        callbacks=keras.callbacks.EarlyStopping(patience=0, restore_best_weights=True),
+    )
+
+
+def mixing():
+    return estimator(augmenter=ImageAugmenter(mixup_alpha=0.4, cutmix_alpha=1.0, rescale=1 / 255))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [everything, mixing])
+def test_all_that_draws_gives_the_same_bits(digits, make):
+    X, y = digits
+    est = make().fit(X, y)
+    for copy in (clone(est), pickle.loads(pickle.dumps(clone(est)))):
+        assert_same_bits(est, copy.fit(X, y))
+        assert copy.history_ == est.history_
+        np.testing.assert_array_equal(copy.sample_indices_, est.sample_indices_)
+        np.testing.assert_array_equal(copy.predict_proba(X), est.predict_proba(X))
+    alone, beside = (
+        cross_val_predict(make(), X, y, cv=2, n_jobs=n, method="predict_proba") for n in (1, 2)
+    )
+    np.testing.assert_array_equal(alone, beside)
