@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -80,10 +80,19 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
         return None
     codes, sizes = np.unique(y, return_counts=True)
     present: Counts = dict(zip(codes.tolist(), sizes.tolist(), strict=True))
+    if isinstance(strategy, str) and strategy not in _WORDS:
+        raise ValueError(
+            f"sampling_strategy must be one of {_WORDS} when it is a string; got {strategy!r}"
+        )
     if isinstance(strategy, str):
-        return _from_word(strategy, present)
+        return _from_imbalanced_learn(strategy, y, present)
     if not isinstance(strategy, bool) and isinstance(strategy, Real):
-        return _from_ratio(float(strategy), present)
+        if not 0 < float(strategy) <= 1:
+            raise ValueError(
+                "sampling_strategy must be in (0, 1] when it is a float, the smaller class's "
+                f"rows over the larger's; got {strategy}"
+            )
+        return _from_imbalanced_learn(float(strategy), y, present)
     if callable(strategy):
         strategy = strategy(classes[y])
     if not isinstance(strategy, Mapping):
@@ -94,57 +103,20 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
     return _from_dict(strategy, present, classes)
 
 
-def _from_word(word: str, present: Counts) -> Counts:
-    if word not in _TARGETED:
-        raise ValueError(
-            f"sampling_strategy must be one of {sorted(_TARGETED)} when it is a string; "
-            f"got {word!r}"
-        )
-    largest, smallest = (
-        max(present, key=present.__getitem__),
-        min(present, key=present.__getitem__),
-    )
-    size = present[smallest] if word == "majority" else present[largest]
-    targeted = _TARGETED[word]
-    return {code: size for code in present if targeted(code, largest, smallest)}
+_WORDS = ("all", "auto", "majority", "minority", "not majority", "not minority")
 
 
-_TARGETED: dict[str, Callable[[int, int, int], bool]] = {
-    "auto": lambda code, largest, smallest: code != largest,
-    "not majority": lambda code, largest, smallest: code != largest,
-    "not minority": lambda code, largest, smallest: code != smallest,
-    "all": lambda code, largest, smallest: True,
-    "minority": lambda code, largest, smallest: code == smallest,
-    "majority": lambda code, largest, smallest: code == largest,
-}
+def _from_imbalanced_learn(strategy: Any, y: np.ndarray, present: Counts) -> Counts:
+    """Let imbalanced-learn read a word or a ratio."""
+    # Imported here: it takes longer to import than all of skimgcv.
+    from imblearn.utils import check_sampling_strategy
 
-
-def _from_ratio(ratio: float, present: Counts) -> Counts:
-    if not 0 < ratio <= 1:
-        raise ValueError(
-            "sampling_strategy must be in (0, 1] when it is a float, the smaller class's "
-            f"rows over the larger's; got {ratio}"
-        )
-    if len(present) > 2:
-        raise ValueError(
-            "sampling_strategy can be a float with two classes only; y has "
-            f"{len(present)}: pass a dict {{label: count}}"
-        )
-    largest = max(present, key=present.__getitem__)
-    counts = {}
-    for code, size in present.items():
-        if code == largest:
-            continue
-        # Truncated as imbalanced-learn truncates it, so that both draw the same number.
-        added = int(present[largest] * ratio - size)
-        if added <= 0:
-            raise ValueError(
-                f"sampling_strategy={ratio} would remove rows of the smaller class, or add "
-                f"none: it has {size} rows and the larger {present[largest]}, a ratio of "
-                f"{size / present[largest]:.3g} already; pass a larger ratio"
-            )
-        counts[code] = size + added
-    return counts
+    if len(present) == 1:
+        return {}
+    if strategy == "majority":  # which no over-sampler knows
+        return dict(check_sampling_strategy(strategy, y, "under-sampling"))
+    added = check_sampling_strategy(strategy, y, "over-sampling")
+    return {code: present[code] + more for code, more in added.items()}
 
 
 def _from_dict(wanted: Mapping[Any, Any], present: Counts, classes: np.ndarray) -> Counts:
