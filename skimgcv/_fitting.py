@@ -86,19 +86,17 @@ def run_fit(
         model, targets = _build(factory, seed)
     if mixes:
         _check_mixable(targets, estimator.class_augmenters)
-    options = {**_options(estimator), **factory.options_of("fit")}
-    if one_epoch:
-        seen = len(estimator.history_["loss"]) if resume else 0
-        options.update(epochs=1, initial_epoch=seen)
+    seen = len(estimator.history_["loss"]) if resume else 0
+    options = _options(estimator, factory, one_epoch_after=seen if one_epoch else None)
     epochs_before = estimator._epochs_run if resume else options["initial_epoch"]
-    labels = {"targets": targets.encode(train.y), "weights": train.weights}
     batches = TrainingBatches(
         train.images,
         _plan(estimator, data, augmenter, seed),
         augmenter,
         first_epoch=epochs_before,
         batch_size=options["batch_size"],
-        **labels,
+        targets=targets.encode(train.y),
+        weights=train.weights,
     )
     callbacks = factory.callbacks_of("fit")
     validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
@@ -160,14 +158,21 @@ def _unharmed(model: keras.Model) -> Iterator[None]:
         raise
 
 
-def _options(estimator: Any) -> dict[str, Any]:
-    return {
+def _options(
+    estimator: Any, factory: ModelFactory, *, one_epoch_after: int | None
+) -> dict[str, Any]:
+    """Return what Keras' fit is told; parameters routed by ``fit__`` come before others."""
+    options = {
         "epochs": estimator.epochs,
         "batch_size": estimator.batch_size,
         "verbose": estimator.verbose,
         "initial_epoch": 0,
         "validation_freq": 1,
+        **factory.options_of("fit"),
     }
+    if one_epoch_after is not None:
+        options.update(epochs=1, initial_epoch=one_epoch_after)
+    return options
 
 
 def _build(factory: ModelFactory, seed: int) -> tuple[keras.Model, Targets]:
