@@ -221,8 +221,8 @@ def memory() -> None:
         watcher.join()
     own, mapped = (peaks[name] - start[name] for name in ("RssAnon", "RssFile"))
     print(f"\nfit and an epoch over a memory map of {images.nbytes / 2**30:.1f} GiB:")
-    print(f"  own memory {own / 1024:.0f} MB above the start (limit 300)")
-    print(f"  the system's cache of the file, which it takes back: {mapped / 1024:.0f} MB")
+    print(f"  {(own + mapped) / 1024:.0f} MB above the start (limit 300), of which the file's")
+    print(f"  pages {mapped / 1024:.0f} MB; their peaks may not coincide")
 
 
 def resident() -> dict[str, int]:

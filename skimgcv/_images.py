@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._paging import Pages
+
 _CHUNK_BYTES = 8 << 20
 
 
@@ -23,6 +25,7 @@ class ImageRows:
 
     def __init__(self, X: Any, row_shape: tuple[int, ...]) -> None:
         self._X = X
+        self._pages = Pages(X)
         self.shape = (int(X.shape[0]), *row_shape)
         self.dtype = _plain_dtype(np.dtype(X.dtype))
 
@@ -42,6 +45,7 @@ class ImageRows:
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Read rows: an array of shape ``(len(rows), *row_shape)``, native byte order."""
         read = np.asarray(self._X[rows])
+        self._pages.have_read(read.nbytes)
         return read.reshape(len(read), *self.shape[1:]).astype(self.dtype, copy=False)
 
     def chunks(self) -> Iterator[np.ndarray]:

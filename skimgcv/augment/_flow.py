@@ -10,6 +10,7 @@ import cv2
 import keras
 import numpy as np
 
+from .._paging import Pages
 from ._random import fresh_seed, stream
 from ._ranges import check_choice
 
@@ -69,6 +70,7 @@ save_format, ignore_class_split, subset
         self.shuffle = shuffle
         self.seed = fresh_seed() if seed is None else seed
         self._images = images[rows]
+        self._pages = Pages(self._images)
         self._others = [_same_length("`x`", other, images)[rows] for other in others]
         self._y = None if y is None else _same_length("`y`", y, images)[rows]
         self._weights = None
@@ -150,9 +152,9 @@ save_format, ignore_class_split, subset
         return (inputs, y) if self._weights is None else (inputs, y, self._weights[rows])
 
     def _prepared(self, order: np.ndarray, table: np.ndarray | None, at: np.ndarray) -> np.ndarray:
-        return self._augmenter.prepare(
-            self._images[order[at]], None if table is None else table[at]
-        )
+        images = self._images[order[at]]
+        self._pages.have_read(images.nbytes)
+        return self._augmenter.prepare(images, None if table is None else table[at])
 
     def _save(self, images: np.ndarray, rows: np.ndarray, number: int) -> None:
         folder, prefix, extension = self._saving

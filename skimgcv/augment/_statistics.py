@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .._paging import Pages
+
 EPSILON = 1e-6
 """Added to a standard deviation before dividing, as in Keras."""
 
@@ -142,8 +144,11 @@ def chunks(images: Any, *, bytes_a_value: int = 8) -> Iterator[np.ndarray]:
     """Read ``images`` in slices of a few megabytes, for memory maps and lazy sequences."""
     values = int(np.prod(images.shape[1:]))
     rows = max(1, _CHUNK_BYTES // max(1, values * bytes_a_value))
+    pages = Pages(images)
     for start in range(0, len(images), rows):
-        yield np.asarray(images[start : start + rows])
+        part = np.asarray(images[start : start + rows])
+        yield part
+        pages.have_read(part.nbytes)
 
 
 def channel_moments(parts: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,47 @@
+"""Memory maps: pages that were read are given back, so that a large file fills no memory."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+_RELEASE_BYTES = 8 << 20
+
+
+class Pages:
+    """The pages of an array's file, if it is a memory map; nothing otherwise.
+
+    What was read stays in the system's cache of files, from where it comes back
+    fast. But as long as it is mapped it counts as this process's memory.
+
+    Parameters
+    ----------
+    array : object
+        Any X.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self._map = _shared_map(array)
+        self._bytes_read = 0
+
+    def have_read(self, n_bytes: int) -> None:
+        """Count what was read, and give the pages back every few megabytes."""
+        if self._map is None:
+            return
+        self._bytes_read += n_bytes
+        if self._bytes_read > _RELEASE_BYTES:
+            self._bytes_read = 0
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _shared_map(array: Any) -> mmap.mmap | None:
+    while isinstance(array, np.ndarray):
+        # NumPy's own name for it: there is no public one.
+        pages = getattr(array, "_mmap", None)
+        if isinstance(array, np.memmap) and pages is not None:
+            # Changes to a copy-on-write map are nowhere but in its pages.
+            return None if array.mode == "c" else pages
+        array = array.base
+    return None
