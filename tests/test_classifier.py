@@ -25,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
+    StratifiedKFold,
     cross_val_predict,
     cross_val_score,
     cross_validate,
@@ -529,3 +530,59 @@ def test_mixing_needs_a_loss_over_one_hot_rows():
         sparse.fit(X, y)
     with pytest.raises(ValueError, match="class_augmenters cannot be told apart"):
         classifier(dense, augmenter=mixing, class_augmenters={y[0]: ImageAugmenter()}).fit(X, y)
+
+
+# -- classes that are nearly not there ---------------------------------------------------
+
+
+def with_rare_class(n_rare):
+    X, y = blobs(n=60)
+    rows = np.sort(np.r_[np.flatnonzero(y > 0), np.flatnonzero(y == 0)[:n_rare]])
+    return X[rows], y[rows]
+
+
+BALANCING = {
+    "sampling_strategy": "auto",
+    "class_augmenters": {0: ImageAugmenter(rotation_range=20)},
+    "validation_split": 0.25,
+}
+
+
+def test_a_class_of_five_is_in_each_of_five_folds():
+    X, y = with_rare_class(5)
+    results = cross_validate(
+        classifier(linear, augmenter=ImageAugmenter(horizontal_flip=True), **BALANCING),
+        X,
+        y,
+        cv=StratifiedKFold(5),
+        return_estimator=True,
+        return_indices=True,
+    )
+    for est, train in zip(results["estimator"], results["indices"]["train"], strict=True):
+        drawn = y[train][est.sample_indices_]
+        # As often as the common classes, of which the hold-out took a quarter.
+        assert np.ptp(np.unique(drawn, return_counts=True)[1]) == 0
+        assert not set(est.sample_indices_) & set(est.validation_indices_)
+
+
+def test_a_fold_without_a_class_is_fitted_on_the_others():
+    X, y = with_rare_class(5)
+    others = y > 0
+    est = classifier(
+        linear,
+        sampling_strategy={0: 30, 1: 30},
+        class_weight={0: 9.0, 2: 2.0},
+        augmenter=ImageAugmenter(horizontal_flip=True),
+        class_augmenters={0: ImageAugmenter(rotation_range=20), 1: ImageAugmenter()},
+    ).fit(X[others], y[others])
+    assert est.classes_.tolist() == [1, 2]
+    assert est.class_weight_ == {1: 1.0, 2: 2.0}
+    assert np.bincount(y[others][est.sample_indices_]).tolist() == [0, 30, 20]
+
+
+def test_more_folds_than_members_warn_as_scikit_learn_does():
+    X, y = with_rare_class(2)
+    est = classifier(linear, augmenter=ImageAugmenter(horizontal_flip=True), **BALANCING)
+    with pytest.warns(UserWarning, match="least populated class in y has only 2 members"):
+        scores = cross_val_score(est, X, y, cv=StratifiedKFold(3))
+    assert np.isfinite(scores).all()
