@@ -60,7 +60,9 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         ``"balanced"`` is computed from the rows of the fit. Labels that a dict
         lacks weigh 1. Weights count in training, not in ``val_loss``.
     tta_rounds : int, default=0
-        Prediction averages the plain image and this many transformed ones.
+        Prediction averages the plain image and this many transformed ones. It can be
+        set on a fitted classifier, ``set_params(tta_rounds=8)``, which needs no new
+        fit; a grid search fits each candidate all the same.
     tta_augmenter : augmenter, optional
         What transforms them: ``augmenter``, unless given.
     image_shape : tuple of int, optional
