@@ -114,9 +114,11 @@ def _from_imbalanced_learn(strategy: Any, y: np.ndarray, present: Counts) -> Cou
     if len(present) == 1:
         return {}
     if strategy == "majority":  # which no over-sampler knows
-        return dict(check_sampling_strategy(strategy, y, "under-sampling"))
-    added = check_sampling_strategy(strategy, y, "over-sampling")
-    return {code: present[code] + more for code, more in added.items()}
+        counts = check_sampling_strategy(strategy, y, "under-sampling")
+    else:
+        added = check_sampling_strategy(strategy, y, "over-sampling")
+        counts = {code: present[code] + more for code, more in added.items()}
+    return {int(code): int(count) for code, count in counts.items()}
 
 
 def _from_dict(wanted: Mapping[Any, Any], present: Counts, classes: np.ndarray) -> Counts:
