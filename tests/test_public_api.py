@@ -61,7 +61,8 @@ def test_all_is_all():
     public = {n for n in vars(skimgcv) if not n.startswith("_")}
     modules = {n for n in public if inspect.ismodule(getattr(skimgcv, n))}
     assert set(skimgcv.__all__) == public - modules
-    assert {m for m in modules if not m.startswith("_")} <= {"augment", "exceptions"}
+    public_modules = {"augment", "display", "exceptions", "model_selection"}
+    assert {m for m in modules if not m.startswith("_")} <= public_modules
 
 
 @pytest.mark.parametrize("item", [AugmentedKerasClassifier, ImageAugmenter])

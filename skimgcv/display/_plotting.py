@@ -1,0 +1,89 @@
+"""What the displays share: matplotlib where it is used, and images that one can look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skimgcv._optional import require
+
+
+def pyplot(purpose: str) -> Any:
+    """Return ``matplotlib.pyplot``, or say which extra brings it.
+
+    Parameters
+    ----------
+    purpose : str
+        Who asks, such as ``"FoldScoresDisplay.plot"``.
+    """
+    require("matplotlib", extra="plot", purpose=purpose)
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def read_images(X: Any, rows: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Read rows of X, and no others: (n, height, width, channels), in the dtype of X.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, height, width[, channels]), or flat with ``image_shape``
+        In memory, or anything with ``shape`` that integer arrays index.
+    rows : array-like of int
+    image_shape : tuple of int, optional
+        Of a flat row: (height, width[, channels]).
+
+    Raises
+    ------
+    ValueError
+        Where the rows are not images.
+    """
+    if hasattr(X, "iloc"):
+        X = X.to_numpy()
+    elif not hasattr(X, "shape"):
+        X = np.asarray(X)
+    shape = (X.shape[0], *(image_shape or X.shape[1:]))
+    shape = shape if len(shape) != 3 else (*shape, 1)
+    if len(shape) != 4:
+        raise ValueError(
+            "X needs images, (n, height, width[, channels]), or flat rows and image_shape; "
+            f"got shape {tuple(X.shape)} and image_shape={image_shape}"
+        )
+    rows = np.asarray(rows, dtype=np.intp)
+    return np.asarray(X[rows]).reshape(len(rows), *shape[1:])
+
+
+def value_range(images: np.ndarray) -> tuple[float, float]:
+    """Return the values that stand for black and white.
+
+    0 and 255 for uint8, 0 and 1 for values within them; else the extremes of the images.
+    """
+    if images.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = float(images.min(initial=np.inf)), float(images.max(initial=-np.inf))
+    return (low, high) if low < 0 or high > 1 else (0.0, 1.0)
+
+
+def pixels(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Return what ``imshow`` takes: float32 in [0, 1], (n, height, width) or RGB.
+
+    Of more than three channels the first three are shown, of two the first.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+    limits : (float, float)
+        Values of black and of white.
+    """
+    low, high = limits
+    shown = images[..., :3] if images.shape[-1] >= 3 else images[..., 0]
+    scaled = (shown.astype(np.float32) - low) / ((high - low) or 1)
+    return np.clip(scaled, 0, 1)
+
+
+def draw_image(ax: Any, image: np.ndarray) -> Any:
+    """Draw one image of ``pixels`` without axes, and return the artist."""
+    artist = ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    return artist
