@@ -87,3 +87,13 @@ assert context._context is None or not context._context._initialized
 assert "albumentations" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_displays_are_there_and_documented():
+    from skimgcv import display
+
+    for name in display.__all__:
+        item = getattr(display, name)
+        assert "Examples\n" in inspect.getdoc(item), name
+        test_everything_public_is_documented(item)
+        assert parameters(item.plot)[1].name == "ax", name

@@ -1,3 +1,12 @@
-"""Displays in scikit-learn's convention: numbers are computed first, and drawn by ``plot``."""
+"""Displays in scikit-learn's convention: numbers are computed first, and drawn by ``plot``.
 
-__all__: list[str] = []
+Images are arrays of shape (n, height, width[, channels]), or anything with ``shape`` and
+``dtype`` that integer arrays index. Needs ``pip install "skimgcv[plot]"``.
+"""
+
+from skimgcv.display._augmentation import AugmentationDisplay
+from skimgcv.display._history import FoldHistoryDisplay
+from skimgcv.display._mistakes import MistakesDisplay
+from skimgcv.display._scores import FoldScoresDisplay
+
+__all__ = ["AugmentationDisplay", "FoldHistoryDisplay", "FoldScoresDisplay", "MistakesDisplay"]

@@ -82,8 +82,21 @@ def pixels(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return np.clip(scaled, 0, 1)
 
 
-def draw_image(ax: Any, image: np.ndarray) -> Any:
-    """Draw one image of ``pixels`` without axes, and return the artist."""
-    artist = ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    return artist
+def draw_image(ax: Any, image: np.ndarray, *, left: float = 0, top: float = 0) -> Any:
+    """Draw one image of ``pixels`` with its corner at a place, a unit a pixel.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    height, width = image.shape[:2]
+    place = (left, left + width, top + height, top)
+    return ax.imshow(image, cmap="gray", vmin=0, vmax=1, extent=place)
+
+
+def clear_frame(ax: Any, *, width: float, height: float) -> None:
+    """Show ``width`` by ``height`` pixels, from the top left corner, without frame or ticks."""
+    ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], aspect="equal")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.tick_params(length=0)

@@ -1,0 +1,195 @@
+"""FoldHistoryDisplay: what every fold's training looked like, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from skimgcv.display._plotting import pyplot
+
+
+class FoldHistoryDisplay:
+    """Training and validation curves of every fold, with their means.
+
+    Use ``from_cv_results`` or ``from_estimators``. Nothing is trained or predicted.
+
+    Parameters
+    ----------
+    histories : sequence of dict of str to sequence of float
+        A fold each: ``history_`` of its fitted classifier.
+    metric : str, default="loss"
+        Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+
+    Attributes
+    ----------
+    training, validation : list of ndarray of shape (n_epochs,), validation perhaps None
+        A curve a fold.
+    training_mean, validation_mean : ndarray, validation_mean perhaps None
+        The mean over the folds, of those epochs that all folds ran: where some stop
+        early, a mean of the rest would jump.
+    lines_, validation_lines_ : list of matplotlib Line2D
+        After ``plot``; empty where there is nothing to draw, as are the two below.
+    mean_line_, validation_mean_line_ : matplotlib Line2D or None
+        None for a single fold, too.
+    ax_, figure_ : matplotlib Axes, Figure
+
+    Examples
+    --------
+    >>> from skimgcv.display import FoldHistoryDisplay
+    >>> histories = [{"loss": [1.0, 0.5]}, {"loss": [2.0, 1.0, 0.6]}]
+    >>> FoldHistoryDisplay(histories).training_mean
+    array([1.5 , 0.75])
+    """
+
+    def __init__(
+        self, histories: Sequence[Mapping[str, Sequence[float]]], *, metric: str = "loss"
+    ) -> None:
+        if not histories:
+            raise ValueError("histories needs at least one fold, got none")
+        self.histories = histories
+        self.metric = metric
+        for fold, history in enumerate(histories):
+            if metric not in history:
+                known = sorted(name for name in history if not name.startswith("val_"))
+                raise ValueError(
+                    f"metric={metric!r} needs to be in every history, fold {fold} has {known}"
+                )
+        self.training = _curves(histories, metric)
+        self.training_mean = _mean(self.training)
+        self.validation = self.validation_mean = None
+        if all(f"val_{metric}" in history for history in histories):
+            self.validation = _curves(histories, f"val_{metric}")
+            self.validation_mean = _mean(self.validation)
+
+    @classmethod
+    def from_cv_results(
+        cls, cv_results: Mapping[str, Any], *, metric: str = "loss", ax: Any = None
+    ) -> FoldHistoryDisplay:
+        """Draw the curves of ``cross_validate(..., return_estimator=True)``.
+
+        Parameters
+        ----------
+        cv_results : dict
+            With the fitted classifiers as ``"estimator"``.
+        metric : str, default="loss"
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        FoldHistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            Where the estimators were not kept.
+        """
+        if "estimator" not in cv_results:
+            raise ValueError(
+                'cv_results needs "estimator", it has '
+                f"{sorted(cv_results)}; call cross_validate(..., return_estimator=True)"
+            )
+        return cls.from_estimators(cv_results["estimator"], metric=metric, ax=ax)
+
+    @classmethod
+    def from_estimators(
+        cls, estimators: Iterable[Any], *, metric: str = "loss", ax: Any = None
+    ) -> FoldHistoryDisplay:
+        """Draw the curves of fitted classifiers, or of pipelines or searches around them.
+
+        Parameters
+        ----------
+        estimators : iterable of fitted estimators
+        metric : str, default="loss"
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        FoldHistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            Where one has no ``history_``.
+        """
+        return cls([_history_of(each) for each in estimators], metric=metric).plot(ax)
+
+    def plot(self, ax: Any = None) -> FoldHistoryDisplay:
+        """Draw thin lines for the folds and thick ones for their means.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a new figure.
+
+        Returns
+        -------
+        self
+        """
+        plt = pyplot("FoldHistoryDisplay.plot")
+        if ax is None:
+            ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")[1]
+        self.lines_, self.mean_line_ = _draw(
+            ax, self.training, self.training_mean, "C0", "training"
+        )
+        self.validation_lines_: list[Any] = []
+        self.validation_mean_line_ = None
+        if self.validation is not None and self.validation_mean is not None:
+            self.validation_lines_, self.validation_mean_line_ = _draw(
+                ax, self.validation, self.validation_mean, "C1", "validation"
+            )
+        ax.set(xlabel="epoch", ylabel=self.metric)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend(frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _history_of(estimator: Any) -> Mapping[str, Sequence[float]]:
+    """Return the history of a classifier, or of the one that a meta-estimator holds."""
+    inner = estimator
+    while not hasattr(inner, "history_"):
+        if hasattr(inner, "best_estimator_"):
+            inner = inner.best_estimator_
+        elif hasattr(inner, "steps"):
+            inner = inner.steps[-1][1]
+        else:
+            raise ValueError(
+                "a fold needs a fitted AugmentedKerasClassifier, or a Pipeline or search around "
+                f"one, for its history_; {type(estimator).__name__} has none"
+            )
+    history: Mapping[str, Sequence[float]] = inner.history_
+    return history
+
+
+def _curves(histories: Sequence[Mapping[str, Sequence[float]]], name: str) -> list[np.ndarray]:
+    return [np.asarray(history[name], dtype=float) for history in histories]
+
+
+def _mean(curves: list[np.ndarray]) -> np.ndarray:
+    shared = min(len(curve) for curve in curves)
+    return np.mean([curve[:shared] for curve in curves], axis=0)
+
+
+def _draw(
+    ax: Any, curves: list[np.ndarray], mean: np.ndarray, color: str, name: str
+) -> tuple[list[Any], Any]:
+    """Draw a kind of curve; the legend counts its folds."""
+    alone = len(curves) == 1
+    thin = {"lw": 1.8} if alone else {"lw": 0.8, "alpha": 0.5}
+    # A single epoch is a point, which a line does not show.
+    marker = "." if max(len(curve) for curve in curves) == 1 else None
+    lines = [
+        ax.plot(_epochs(curve), curve, color=color, marker=marker, **thin)[0] for curve in curves
+    ]
+    if alone:
+        lines[0].set_label(name)
+        return lines, None
+    label = f"{name}, mean of {len(curves)} folds"
+    (line,) = ax.plot(_epochs(mean), mean, color=color, lw=2.2, marker=marker, label=label)
+    return lines, line
+
+
+def _epochs(curve: np.ndarray) -> np.ndarray:
+    return np.arange(1, len(curve) + 1)

@@ -1,0 +1,34 @@
+"""Without matplotlib: numbers are there, drawing says what to install."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from skimgcv import ImageAugmenter, display
+from skimgcv.display import (
+    AugmentationDisplay,
+    FoldHistoryDisplay,
+    FoldScoresDisplay,
+    MistakesDisplay,
+)
+
+IMAGES = np.zeros((2, 4, 4))
+DRAW = {
+    "AugmentationDisplay": lambda: AugmentationDisplay.from_estimator(ImageAugmenter(), IMAGES),
+    "FoldHistoryDisplay": lambda: FoldHistoryDisplay([{"loss": [1.0]}]).plot(),
+    "FoldScoresDisplay": lambda: FoldScoresDisplay({"score": [1.0, 2.0]}).plot(),
+    "MistakesDisplay": lambda: MistakesDisplay.from_predictions(IMAGES, [0, 1], np.eye(2)).plot(),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_says_which_extra_is_missing(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=rf'{name}.plot needs .*"skimgcv\[plot\]"'):
+        DRAW[name]()
+
+
+def test_each_display_is_asked():
+    ours = {"AugmentationDisplay", "FoldHistoryDisplay", "FoldScoresDisplay", "MistakesDisplay"}
+    assert set(DRAW) == ours <= set(display.__all__)

@@ -1,0 +1,72 @@
+"""The figure of fold scores: which numbers it draws."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from skimgcv.display import FoldScoresDisplay
+
+FIVE = np.array([0.81, 0.86, 0.9, 0.84, 0.79])
+
+
+def drawn_interval(bars):
+    (segment,) = bars.lines[2][0].get_segments()
+    return segment[:, 0]
+
+
+def test_draws_each_fold_the_mean_and_the_interval():
+    display = FoldScoresDisplay.from_cv_results({"test_score": FIVE, "fit_time": FIVE})
+    np.testing.assert_allclose(display.points_["score"].get_offsets()[:, 0], FIVE)
+    bars = display.bars_["score"]
+    np.testing.assert_allclose(float(bars.lines[0].get_xdata()[0]), FIVE.mean())
+    # Nadeau and Bengio's variance for plain 5-fold, (1/5 + 1/4) s^2, with SciPy's interval.
+    scale = np.sqrt((1 / 5 + 1 / 4) * stats.tvar(FIVE))
+    expected = stats.t.interval(0.95, df=4, loc=FIVE.mean(), scale=scale)
+    np.testing.assert_allclose(drawn_interval(bars), expected)
+    assert display.figure_ is display.ax_.figure
+
+
+def test_a_repeated_split_has_the_proportions_of_its_rows():
+    rows = {"train": [range(80)] * 10, "test": [range(20)] * 10}
+    scores = np.tile(FIVE, 2)
+    with_rows = FoldScoresDisplay.from_cv_results({"test_score": scores, "indices": rows})
+    said = FoldScoresDisplay({"score": scores}, test_over_train=0.25)
+    assert with_rows.intervals == said.intervals
+    assert said.intervals != FoldScoresDisplay({"score": scores}).intervals
+
+
+def test_many_runs_and_metrics_each_have_a_row(axes):
+    run = {"test_accuracy": FIVE, "test_f1": FIVE - 0.1}
+    display = FoldScoresDisplay.from_cv_results({"a": run, "b": run}, ax=axes)
+    assert list(display.points_) == ["a, accuracy", "a, f1", "b, accuracy", "b, f1"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == list(display.points_)
+    one = FoldScoresDisplay.from_cv_results({"a": run, "b": run}, metric="f1")
+    assert list(one.scores) == ["a", "b"]
+    assert one.ax_.get_ylabel() == "f1"
+
+
+def test_one_fold_has_a_mean_and_no_interval():
+    display = FoldScoresDisplay({"score": [0.5]}).plot()
+    assert display.means == {"score": 0.5}
+    assert np.isnan(display.intervals["score"]).all()
+
+
+def test_runs_of_different_proportions_are_not_drawn_as_one():
+    rows = [{"train": [range(n)] * 3, "test": [range(20)] * 3} for n in (80, 20)]
+    runs = {str(k): {"test_score": [0.1, 0.2, 0.3], "indices": r} for k, r in enumerate(rows)}
+    with pytest.raises(ValueError, match="different proportions"):
+        FoldScoresDisplay.from_cv_results(runs)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FoldScoresDisplay({}), "at least one name"),
+        (lambda: FoldScoresDisplay({"a": [[1.0]]}), r"shape \(n_folds,\)"),
+        (lambda: FoldScoresDisplay({"a": [1.0]}, confidence=95), "between 0 and 1"),
+        (lambda: FoldScoresDisplay.from_cv_results({"fit_time": [1.0]}), "needs test scores"),
+    ],
+)
+def test_errors_say_what_is_needed(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
