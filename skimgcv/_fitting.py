@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from sklearn.utils import check_scalar
 
 from skimgcv._batches import Batches, TrainingBatches
 from skimgcv._data import LabelledRows, TrainingData
+from skimgcv._encoding import find_missing, missing
 from skimgcv._epochs import Draw, Epoch, EpochPlan
 from skimgcv._images import ImageRows, RowSubset
 from skimgcv._sampling import resolve_sampling, sample_rows
@@ -26,6 +28,7 @@ from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter
 from skimgcv.augment._random import stream
+from skimgcv.exceptions import NonFiniteLossWarning
 
 _LEAST = {
     "batch_size": 1,
@@ -39,14 +42,23 @@ _LEAST = {
 }
 
 
-def check_parameters(estimator: Any) -> None:
-    """Check the numbers among an estimator's parameters.
+def check_parameters(estimator: Any, *, resume: bool = False) -> None:
+    """Check the numbers among an estimator's parameters, and that none is missing.
+
+    Parameters
+    ----------
+    resume : bool
+        Whether no model is to be built.
 
     Raises
     ------
     TypeError, ValueError
         In scikit-learn's words.
     """
+    for name, value in estimator.get_params(deep=False).items():
+        reference = find_missing(value)
+        if reference is not None and not (resume and name == "model"):
+            raise ValueError(f"{name}: {missing(reference)}.")
     integer = (int, np.integer)
     for name, least in _LEAST.items():
         if hasattr(estimator, name):
@@ -103,7 +115,7 @@ def run_fit(
     with _unharmed(model) if resume else contextlib.nullcontext(), _told(batches):
         history = fit_model(
             model,
-            lambda: _build(factory, seed)[0],
+            None if find_missing(estimator.model) else lambda: _build(factory, seed)[0],
             batches,
             epochs=options["initial_epoch"] + options["epochs"],
             initial_epoch=options["initial_epoch"],
@@ -112,6 +124,7 @@ def run_fit(
             verbose=options["verbose"],
             validation_freq=options["validation_freq"],
         )
+    _warn_not_finite(history, options["initial_epoch"])
     epochs_run = epochs_before + len(history["loss"])
     if one_epoch and resume:
         history = {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
@@ -142,6 +155,21 @@ def _told(batches: TrainingBatches) -> Iterator[None]:
         if not getattr(error, "__notes__", None):
             error.add_note(f"while training, in epoch {batches.number}")
         raise
+
+
+def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:
+    for name in ("loss", "val_loss"):
+        finite = np.isfinite(history.get(name, []))
+        if not finite.all():
+            warnings.warn(
+                f"{name} was {history[name][int(np.argmin(finite))]} in epoch "
+                f"{first_epoch + int(np.argmin(finite))}: the model is worth nothing from there "
+                "on. Lower the learning rate or rescale the images; "
+                "callbacks=keras.callbacks.TerminateOnNaN() stops at the first such batch.",
+                NonFiniteLossWarning,
+                stacklevel=5,
+            )
+            return
 
 
 @contextlib.contextmanager

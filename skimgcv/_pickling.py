@@ -37,11 +37,16 @@ def custom_objects_of(model: keras.Model) -> dict[str, Any]:
     return _custom_objects(_kinds_of_model(model))
 
 
+def custom_objects_in(value: Any) -> dict[str, Any]:
+    """Return the classes and functions that an optimizer, loss or metric refers to, by name."""
+    return _custom_objects(_kinds(value))
+
+
 class _PackedConfig:
     """An optimizer, loss or metric that was not used yet, or a list or dict of them."""
 
     def __init__(self, value: Any) -> None:
-        self.custom_objects = _custom_objects(_kinds(value))
+        self.custom_objects = custom_objects_in(value)
         self.config = keras.saving.serialize_keras_object(value)
 
     def load(self) -> Any:

@@ -37,7 +37,7 @@ os.register_at_fork(after_in_child=_twins.clear)
 
 def fit_model(
     model: keras.Model,
-    rebuild: Callable[[], keras.Model],
+    rebuild: Callable[[], keras.Model] | None,
     data: keras.utils.PyDataset,
     *,
     epochs: int,
@@ -53,9 +53,10 @@ def fit_model(
     ----------
     model : keras.Model
         Compiled. It ends up with all of the state that training changes.
-    rebuild : callable
+    rebuild : callable or None
         Gives another model like this one. It is called when no equal model was
-        compiled yet, and what it gives is never handed out.
+        compiled yet, and what it gives is never handed out. Without it only a model
+        that was compiled before is shared.
     data, validation : keras.utils.PyDataset
         Batches ``(images, targets)`` or ``(images, targets, weights)``. They are
         released when the fit ends, and taken in their own order.

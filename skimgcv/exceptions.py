@@ -1,4 +1,4 @@
-"""Warnings that can be told apart, and silenced, by their type."""
+"""Warnings and errors that can be told apart, silenced or caught, by their type."""
 
 
 class PixelScaleWarning(UserWarning):
@@ -7,3 +7,11 @@ class PixelScaleWarning(UserWarning):
 
 class DoubleCorrectionWarning(UserWarning):
     """Class weights and oversampling both correct the same imbalance."""
+
+
+class NonFiniteLossWarning(UserWarning):
+    """The loss became NaN or infinite: what was trained from then on is worth nothing."""
+
+
+class SavedFileError(ValueError):
+    """A file cannot be loaded: damaged, of another version, or asking for what it may not."""

@@ -16,9 +16,9 @@ PACKAGE = Path(skimgcv.__file__).parent
 # From the ground up. A module imports from its own layer, without circles, or from below.
 LAYERS = [
     {"exceptions", "_optional", "_parallel", "_paging", "_seeding", "_images", "_targets"},
-    {"_validation", "_pickling"},
+    {"_validation", "_pickling", "_archive", "_keras_config", "_keras_state"},
     {"augment"},
-    {"_weights", "_sampling", "_holdout", "_epochs", "_batches"},
+    {"_weights", "_sampling", "_holdout", "_epochs", "_batches", "_encoding"},
     {
         "_scikeras",
         "_code",
@@ -30,7 +30,7 @@ LAYERS = [
         "_feed",
         "_training",
     },
-    {"_data", "_fitting", "_prediction"},
+    {"_data", "_fitting", "_prediction", "_saving"},
     {"_classifier"},
     {"__init__"},
     {"model_selection", "display"},

@@ -32,15 +32,20 @@ class GeneratorAugmenter(SeededAugmenter):
         for name in ("mean", "std", "zca_whitening_matrix"):
             setattr(self._generator, name, None)
 
-    def fit(self, images: Any) -> GeneratorAugmenter:
-        """Let the generator learn its statistics, if it has any; reads all images at once."""
+    @property
+    def learns(self) -> bool:
+        """Whether it has statistics of the training rows."""
         generator = self._generator
-        if (
+        return bool(
             generator.featurewise_center
             or generator.featurewise_std_normalization
             or generator.zca_whitening
-        ):
-            generator.fit(np.asarray(images))
+        )
+
+    def fit(self, images: Any) -> GeneratorAugmenter:
+        """Let the generator learn its statistics, if it has any; reads all images at once."""
+        if self.learns:
+            self._generator.fit(np.asarray(images))
         return self
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
