@@ -1,0 +1,6 @@
+"""Can a cross-validation be trusted: what its scores and its folds say."""
+
+from ._candidates import compare_candidates
+from ._comparison import ScoreComparison, compare_scores
+
+__all__ = ["ScoreComparison", "compare_candidates", "compare_scores"]

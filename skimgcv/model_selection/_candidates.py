@@ -1,0 +1,129 @@
+"""All candidates of a search beside the best of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._resampled import check_finite, check_level, check_ratio, resampled
+
+
+def compare_candidates(
+    cv_results: Mapping[str, Any],
+    *,
+    n_train: Any,
+    n_test: Any,
+    scoring: str = "score",
+    confidence_level: float = 0.95,
+) -> dict[str, Any]:
+    """Compare all candidates of a search with the best of them.
+
+    Each by the corrected resampled t-test of :func:`compare_scores`, whose assumptions hold
+    here too, with p-values that are corrected for how many candidates there are.
+
+    Parameters
+    ----------
+    cv_results : dict
+        ``cv_results_`` of a fitted ``GridSearchCV`` or ``RandomizedSearchCV``.
+    n_train, n_test : int or array-like of shape (n_folds,)
+        How many rows a fold trains on, and is tested on.
+    scoring : str, default="score"
+        Which score to read: ``"accuracy"`` for ``"split0_test_accuracy"``.
+    confidence_level : float, default=0.95
+        Of each interval by itself.
+
+    Returns
+    -------
+    dict of lists and arrays, a value a candidate
+        For ``pandas.DataFrame``; best candidate first. ``candidate`` (its row in
+        ``cv_results``), ``params``, ``mean_test_score``, ``difference`` (its score less the
+        best one's), ``standard_error``, ``interval_low``, ``interval_high``, ``p_value``,
+        and ``p_value_adjusted``. The best one's own row has a difference of 0 and p-values
+        of 1.
+
+    Raises
+    ------
+    ValueError
+        If there are less than two folds, or scores that are missing or not finite.
+
+    Notes
+    -----
+    The best candidate was picked by the same scores: being the largest of many, it looks
+    better than it is, and its distance to the others is the largest of all distances between
+    two. So Holm's correction runs over all pairs of candidates, not only over those with the
+    best, and the chance to call any candidate worse that is not stays below the level. The
+    price is power: with many candidates look at fewer of them, on new images.
+
+    A candidate that is not told apart from the best is not shown to be as good; its interval
+    says how much worse it may be. The interval is not corrected for the number of candidates.
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal
+    of Statistics 6 (1979), 65-70. Nadeau and Bengio (2003), as in :func:`compare_scores`.
+
+    Examples
+    --------
+    >>> from skimgcv.model_selection import compare_candidates
+    >>> results = {
+    ...     "params": [{"rotation": 0}, {"rotation": 20}],
+    ...     "split0_test_score": [0.80, 0.91],
+    ...     "split1_test_score": [0.82, 0.92],
+    ...     "split2_test_score": [0.79, 0.92],
+    ... }
+    >>> table = compare_candidates(results, n_train=200, n_test=100)
+    >>> table["params"]
+    [{'rotation': 20}, {'rotation': 0}]
+    >>> table["p_value_adjusted"].round(3).tolist()
+    [1.0, 0.015]
+    """
+    scores = _split_scores(cv_results, scoring)
+    check_level(confidence_level)
+    ratio = check_ratio(n_train, n_test)
+    means = scores.mean(axis=1)
+    order = np.argsort(-means, kind="stable")
+    ranked = scores[order]
+    against_best = resampled(ranked - ranked[0], ratio)
+    low, high = against_best.interval(confidence_level)
+    return {
+        "candidate": order,
+        "params": [cv_results["params"][row] for row in order],
+        "mean_test_score": means[order],
+        "difference": against_best.mean,
+        "standard_error": against_best.standard_error,
+        "interval_low": low,
+        "interval_high": high,
+        "p_value": against_best.p_value,
+        "p_value_adjusted": _adjusted(ranked, ratio),
+    }
+
+
+def _split_scores(cv_results: Mapping[str, Any], scoring: str) -> np.ndarray:
+    """Return (n_candidates, n_folds), in the order of the folds."""
+    pattern = re.compile(rf"split(\d+)_test_{re.escape(scoring)}")
+    matches = [match for match in map(pattern.fullmatch, cv_results) if match]
+    if len(matches) < 2:
+        known = {re.sub(r"^split\d+_test_", "", key) for key in cv_results if "_test_" in key}
+        raise ValueError(
+            f"needs 'split0_test_{scoring}', 'split1_test_{scoring}', ... of two or more folds "
+            f"in cv_results, has {len(matches)}; scores there: {sorted(known)}"
+        )
+    matches.sort(key=lambda match: int(match[1]))
+    scores = np.array([cv_results[match[0]] for match in matches], dtype=float).T
+    check_finite(scores, "cv_results (candidate, fold)")
+    return scores
+
+
+def _adjusted(ranked: np.ndarray, ratio: float) -> np.ndarray:
+    """Holm's p-values over all pairs, of those pairs that have the first candidate."""
+    n = len(ranked)
+    pairs = [resampled(ranked[i + 1 :] - ranked[i], ratio).p_value for i in range(n - 1)]
+    p_values = np.concatenate([*pairs, []])
+    order = np.argsort(p_values)
+    steps = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return np.concatenate([[1.0], adjusted[: n - 1]])
