@@ -7,6 +7,7 @@ import inspect
 import os
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -14,6 +15,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from skimgcv._data import check_training_data
+from skimgcv._deploying import deployable_model
 from skimgcv._fitting import check_parameters, run_fit
 from skimgcv._pickling import packed, unpacked
 from skimgcv._prediction import predict_images
@@ -395,6 +397,49 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         return float(super().score(X, decode_one_hot(y), sample_weight))
 
     # -- files and copies ---------------------------------------------------
+
+    def to_keras(self) -> keras.Model:
+        """Return one Keras model from raw images to probabilities, to be deployed.
+
+        What ``fit`` learned to standardise images by is inside, as layers; so it needs
+        neither this package nor scikit-learn. ``save`` it as Keras does, or
+        ``export("model.onnx", format="onnx")``, for which ``pip install "skimgcv[onnx]"``
+        brings what Keras needs.
+
+        Returns
+        -------
+        keras.Model
+            Of images (n, height, width, channels), or of rows (n, features) where the
+            classifier has an ``image_shape``: as ``predict_proba`` gets them. Its
+            columns are ``classes_``; it computes in float32, so probabilities agree to
+            about six digits. It shares nothing with the classifier.
+
+        Raises
+        ------
+        ValueError
+            Where something is not made of Keras' operations, such as a
+            ``preprocessing_function`` that is not one of ``keras.applications``.
+        sklearn.exceptions.NotFittedError
+
+        Examples
+        --------
+        >>> import keras, numpy as np
+        >>> from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+        >>> def build(meta):
+        ...     return keras.Sequential([
+        ...         keras.layers.Input(meta["image_shape_"]),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(2, activation="softmax"),
+        ...     ])
+        >>> X = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1)).astype("uint8")
+        >>> clf = AugmentedKerasClassifier(
+        ...     build, augmenter=ImageAugmenter(rotation_range=9, rescale=1 / 255))
+        >>> model = clf.fit(X, [0, 1] * 4).to_keras()
+        >>> np.allclose(model.predict(X, verbose=0), clf.predict_proba(X), atol=1e-5)
+        True
+        """
+        check_is_fitted(self, "model_")
+        return deployable_model(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted classifier into one file, of plain data and no code.

@@ -44,6 +44,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
         self._whole = whole if type(whole) is compose else compose([whole])
         steps = self._whole.transforms if self._whole.p == 1 else []
         fixed = [step for step in steps if self._is_fixed(step)]
+        self.fixed_names = [type(step).__name__ for step in fixed]
         self._fixed = compose(fixed) if fixed else None
         self._random = self._whole
         if fixed:

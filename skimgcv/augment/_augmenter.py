@@ -406,7 +406,7 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         if images.ndim == 3:
             return self.standardize(images[np.newaxis])[0]
         last = self._format.to_last(images)
-        return self._format.from_last(self._standardizer()(last))
+        return self._format.from_last(self.standardizer(last))
 
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
         """Equal ``standardize(apply(images, table))``, at the cost of one pass.
@@ -421,7 +421,7 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         if table is None:
             return self.standardize(images)
         last = self._format.to_last(images)
-        return self._format.from_last(self._transform().prepare(last, table, self._standardizer()))
+        return self._format.from_last(self._transform().prepare(last, table, self.standardizer))
 
     def mix(
         self, images: np.ndarray, partners: np.ndarray, table: np.ndarray
@@ -484,7 +484,9 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
             dtype=np.dtype(self.dtype or np.float32),
         )
 
-    def _standardizer(self) -> Standardizer:
+    @property
+    def standardizer(self) -> Standardizer:
+        """The deterministic half, with the statistics that it needs."""
         statistics = {
             "mean": self._learned("mean_", self._needs_mean()),
             "std": self._learned("std_", self._needs_std()),

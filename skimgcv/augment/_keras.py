@@ -96,6 +96,7 @@ class LayerAugmenter(SeededAugmenter):
             self._whole = _made(*state["layer"])
         steps = getattr(self._whole, "layers", [self._whole])
         self._random = [step for step in steps if _seed_states(step)]
+        self.fixed_steps = [step for step in steps if not _seed_states(step)]
         self._random_first = self._random == steps[: len(self._random)]
         # The layers' seeds are variables: two threads must not set them at once.
         self._lock = threading.Lock()
