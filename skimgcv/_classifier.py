@@ -245,6 +245,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         class_weight: Any = None,
         groups: ArrayLike | None = None,
         validation_data: tuple[Any, ...] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> AugmentedKerasClassifier:
         """Build a model and train it on augmented rows.
 
@@ -261,6 +262,15 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
             Rows of one group are not parted by ``validation_split``.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Used for ``val_...`` instead of ``validation_split``.
+        checkpoint_dir : path-like, optional
+            A folder in which each epoch's state is kept. The same fit, when it is called
+            again after it was interrupted, goes on from there and ends with the same
+            bits; a fit that had ended is read back. The same are fits of equal
+            parameters, code, rows and versions; ``random_state`` must be an int. So
+            ``cross_validate(..., params={"checkpoint_dir": folder})``, or a search's
+            ``fit(X, y, checkpoint_dir=folder)``, is called again to go on. Of callbacks
+            numbers, texts and arrays among their attributes are kept. Nothing deletes
+            these files.
 
         Returns
         -------
@@ -279,6 +289,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
             class_weight=class_weight,
             groups=groups,
             validation_data=validation_data,
+            checkpoint_dir=checkpoint_dir,
         )
 
     def partial_fit(
@@ -325,6 +336,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         resume: bool,
         one_epoch: bool = False,
         classes: ArrayLike | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         **arguments: Any,
     ) -> AugmentedKerasClassifier:
         check_parameters(self, resume=resume)
@@ -334,7 +346,14 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         data = check_training_data(
             self, X, y, seed=seed, resume=resume, classes=classes, **arguments
         )
-        fitted = run_fit(self, data, seed=seed, resume=resume, one_epoch=one_epoch)
+        fitted = run_fit(
+            self,
+            data,
+            seed=seed,
+            resume=resume,
+            one_epoch=one_epoch,
+            checkpoint_dir=checkpoint_dir,
+        )
         # All at once and last: a fit that fails leaves the estimator as it was.
         for name in [n for n in vars(self) if n.endswith("_")]:
             delattr(self, name)

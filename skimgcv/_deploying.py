@@ -55,7 +55,8 @@ def _standardized(images: Any, augmenter: Any) -> Any:
         return _by_image_augmenter(images, augmenter)
     kind = type(augmenter).__name__
     if kind == "LayerAugmenter":
-        for step in as_augmenter(augmenter._whole).fixed_steps:
+        copied: Any = as_augmenter(augmenter._whole)
+        for step in copied.fixed_steps:
             images = step(images, training=False)
         return images
     if kind == "AlbumentationsAugmenter" and not augmenter.fixed_names:

@@ -18,6 +18,7 @@ from skimgcv._data import LabelledRows, TrainingData
 from skimgcv._encoding import find_missing, missing
 from skimgcv._epochs import Draw, Epoch, EpochPlan
 from skimgcv._images import ImageRows, RowSubset
+from skimgcv._resuming import FitState
 from skimgcv._sampling import resolve_sampling, sample_rows
 from skimgcv._scikeras import ModelFactory
 from skimgcv._seeding import seeded
@@ -74,7 +75,13 @@ def check_parameters(estimator: Any, *, resume: bool = False) -> None:
 
 
 def run_fit(
-    estimator: Any, data: TrainingData, *, seed: int, resume: bool, one_epoch: bool
+    estimator: Any,
+    data: TrainingData,
+    *,
+    seed: int,
+    resume: bool,
+    one_epoch: bool,
+    checkpoint_dir: Any = None,
 ) -> dict[str, Any]:
     """Train a model and return the fitted attributes; the estimator is only read.
 
@@ -87,6 +94,8 @@ def run_fit(
         Go on from the estimator's model and statistics.
     one_epoch : bool
         ``partial_fit``: one more epoch, appended to the history.
+    checkpoint_dir : path-like, optional
+        Where the state after each epoch is kept, and gone on from.
     """
     train = data.train
     augmenter = estimator.augmenter_ if resume else _fitted(estimator.augmenter, train)
@@ -100,30 +109,38 @@ def run_fit(
         _check_mixable(targets, estimator.class_augmenters)
     seen = len(estimator.history_["loss"]) if resume else 0
     options = _options(estimator, factory, one_epoch_after=seen if one_epoch else None)
+    callbacks = factory.callbacks_of("fit")
+    state = _state(estimator, data, callbacks, checkpoint_dir, resume=resume)
+    start = options["initial_epoch"] + (state.epochs if state else 0)
+    end = options["initial_epoch"] + options["epochs"]
+    if state and state.stopped:
+        end = start
     epochs_before = estimator._epochs_run if resume else options["initial_epoch"]
     batches = TrainingBatches(
         train.images,
         _plan(estimator, data, augmenter, seed),
         augmenter,
-        first_epoch=epochs_before,
+        # Where no epoch is left, the last one tells which rows it had.
+        first_epoch=epochs_before if resume else min(start, end - 1),
         batch_size=options["batch_size"],
         targets=targets.encode(train.y),
         weights=train.weights,
     )
-    callbacks = factory.callbacks_of("fit")
     validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
     with _unharmed(model) if resume else contextlib.nullcontext(), _told(batches):
         history = fit_model(
             model,
             None if find_missing(estimator.model) else lambda: _build(factory, seed)[0],
             batches,
-            epochs=options["initial_epoch"] + options["epochs"],
-            initial_epoch=options["initial_epoch"],
+            epochs=end,
+            initial_epoch=start,
             validation=validation,
-            callbacks=callbacks,
+            callbacks=[*callbacks, state] if state else callbacks,
             verbose=options["verbose"],
             validation_freq=options["validation_freq"],
         )
+    if state:
+        history = state.whole(history)
     _warn_not_finite(history, options["initial_epoch"])
     epochs_run = epochs_before + len(history["loss"])
     if one_epoch and resume:
@@ -155,6 +172,24 @@ def _told(batches: TrainingBatches) -> Iterator[None]:
         if not getattr(error, "__notes__", None):
             error.add_note(f"while training, in epoch {batches.number}")
         raise
+
+
+def _state(
+    estimator: Any,
+    data: TrainingData,
+    callbacks: list[keras.callbacks.Callback],
+    checkpoint_dir: Any,
+    *,
+    resume: bool,
+) -> FitState | None:
+    if checkpoint_dir is None:
+        return None
+    if resume:
+        raise ValueError(
+            "checkpoint_dir is for fits that begin anew, and warm_start goes on from the last "
+            "one; use one of them."
+        )
+    return FitState.of(checkpoint_dir, estimator, data, callbacks)
 
 
 def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:

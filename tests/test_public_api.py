@@ -54,6 +54,7 @@ def test_fit_names_what_metadata_routing_must_know():
         "class_weight",
         "groups",
         "validation_data",
+        "checkpoint_dir",
     ]
 
 
