@@ -102,10 +102,13 @@ def check_training_data(
     if class_weight is None:
         class_weight = estimator.class_weight
     _warn_double_correction(class_weight, estimator.sampling_strategy)
-    per_class = class_weights(class_weight, classes, codes)
+    readable = images.readable(np.arange(len(images)))
+    if not len(readable):
+        raise ValueError(f"None of the {len(images)} files of X can be read; see X.verify().")
+    per_class = class_weights(class_weight, classes, codes[readable])
     weights = combine_weights(sample_weight, per_class, codes)
     # A row without weight is no row: it would still move batch norm and statistics.
-    rows = np.arange(len(images)) if weights is None else np.flatnonzero(weights > 0)
+    rows = readable if weights is None else readable[weights[readable] > 0]
     held = np.empty(0, dtype=np.intp)
     if validation_data is not None:
         validation = _check_validation_data(estimator, validation_data, images, classes)
@@ -194,7 +197,7 @@ def _check_validation_data(
     codes = _check_classes(y, len(held), classes, name)[1]
     ones = np.ones(len(classes))
     weights = combine_weights(weight[0] if weight else None, ones, codes)
-    return LabelledRows(held, codes, weights, np.arange(len(held)))
+    return LabelledRows(held, codes, weights, held.readable(np.arange(len(held))))
 
 
 def _warn_double_correction(class_weight: Any, sampling_strategy: Any) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from skimgcv._paging import Pages
+from skimgcv.exceptions import UnreadableImagesWarning
 
 _CHUNK_BYTES = 8 << 20
+_MOST_NAMED = 5
 
 
 class ImageRows:
@@ -47,6 +50,29 @@ class ImageRows:
         read = np.asarray(self._X[rows])
         self._pages.have_read(read.nbytes)
         return read.reshape(len(read), *self.shape[1:]).astype(self.dtype, copy=False)
+
+    def readable(self, rows: np.ndarray) -> np.ndarray:
+        """Leave out the rows of files that give no image, where X is to skip them.
+
+        Warns
+        -----
+        UnreadableImagesWarning
+            Where there are any, with their number.
+        """
+        if getattr(self._X, "on_error", "raise") != "skip":
+            return rows
+        errors = self._X[rows].errors()
+        if not errors:
+            return rows
+        listed = "; ".join(f"{error.path}: {error.reason}" for error in errors[:_MOST_NAMED])
+        more = f"; and {len(errors) - _MOST_NAMED} more" if len(errors) > _MOST_NAMED else ""
+        warnings.warn(
+            f"{len(errors)} of {len(rows)} files cannot be read, and this fit leaves them out: "
+            f"{listed}{more}.",
+            UnreadableImagesWarning,
+            stacklevel=5,
+        )
+        return rows[~np.isin(self._X.rows[rows], [error.row for error in errors])]
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Read all rows, in pieces of a few megabytes."""

@@ -1,9 +1,12 @@
-"""How many threads this process may use."""
+"""How many threads this process may use, and work shared out between them."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import os
+import threading
+from collections.abc import Callable
 
 import joblib
 
@@ -34,3 +37,31 @@ def thread_count() -> int:
 def _cores() -> int:
     # Reads files of the container's quota: 100 times slower than a batch can afford.
     return int(joblib.cpu_count())
+
+
+def share_out(n: int, work: Callable[[int], None], threads: int) -> None:
+    """Call ``work`` with 0 to n - 1, from several threads, this one among them.
+
+    An exception of ``work`` surfaces as itself, the earliest turn's first.
+    """
+    turns = itertools.count()
+    failures: dict[int, BaseException] = {}
+
+    def take_turns() -> None:
+        # next() of a count is atomic: no lock, and a slow turn holds up nobody.
+        while (turn := next(turns)) < n and not failures:
+            try:
+                work(turn)
+            except BaseException as err:
+                failures[turn] = err
+
+    # Threads of one call, not a pool: starting one takes 50 microseconds, and a pool
+    # would have to survive forks and the interpreter's end.
+    helpers = [threading.Thread(target=take_turns, daemon=True) for _ in range(threads - 1)]
+    for helper in helpers:
+        helper.start()
+    take_turns()
+    for helper in helpers:
+        helper.join()
+    if failures:
+        raise failures[min(failures)]

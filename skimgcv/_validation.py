@@ -139,7 +139,7 @@ def value_scale(images: ImageRows, name: str) -> str | None:
         On NaN or infinity, with the row that has it.
     """
     if not images.is_in_memory:
-        return "0..255"
+        return "0..255" if images.dtype == np.uint8 else None
     low, high, start = np.inf, -np.inf, 0
     for chunk in images.chunks():
         if chunk.dtype.kind == "f":

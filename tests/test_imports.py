@@ -16,6 +16,17 @@ PACKAGE = Path(skimgcv.__file__).parent
 # From the ground up. A module imports from its own layer, without circles, or from below.
 LAYERS = [
     {"exceptions", "_optional", "_parallel", "_paging", "_seeding", "_images", "_targets"},
+    {
+        "_formats",
+        "_decoding",
+        "_decoded",
+        "_decoded_on_disk",
+        "_reading",
+        "_thumbnails",
+        "_files",
+        "_folders",
+    },
+    {"_validation", "_pickling"},
     {"_validation", "_pickling", "_archive", "_keras_config", "_keras_state"},
     {"augment"},
     {"_weights", "_sampling", "_holdout", "_epochs", "_batches", "_encoding"},

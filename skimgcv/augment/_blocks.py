@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable
 
@@ -33,7 +32,7 @@ def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
     )
     with _serial_opencv:
         if threads > 1:
-            _share_out(blocks, work, threads)
+            _parallel.share_out(len(blocks), lambda turn: work(blocks[turn]), threads)
         else:
             for block in blocks:
                 work(block)
@@ -67,27 +66,3 @@ class _SerialOpenCV:
 
 
 _serial_opencv = _SerialOpenCV()
-
-
-def _share_out(blocks: list[slice], work: Callable[[slice], None], threads: int) -> None:
-    turns = itertools.count()
-    failures: dict[int, BaseException] = {}
-
-    def take_turns() -> None:
-        # next() of a count is atomic: no lock, and a slow block holds up nobody.
-        while (turn := next(turns)) < len(blocks) and not failures:
-            try:
-                work(blocks[turn])
-            except BaseException as err:
-                failures[turn] = err
-
-    # Threads of one batch, not a pool: starting one takes 50 microseconds, and a pool
-    # would have to survive forks and the interpreter's end.
-    helpers = [threading.Thread(target=take_turns, daemon=True) for _ in range(threads - 1)]
-    for helper in helpers:
-        helper.start()
-    take_turns()
-    for helper in helpers:
-        helper.join()
-    if failures:
-        raise failures[min(failures)]

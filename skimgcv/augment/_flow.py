@@ -152,7 +152,7 @@ save_format, ignore_class_split, subset
         return (inputs, y) if self._weights is None else (inputs, y, self._weights[rows])
 
     def _prepared(self, order: np.ndarray, table: np.ndarray | None, at: np.ndarray) -> np.ndarray:
-        images = self._images[order[at]]
+        images = np.asarray(self._images[order[at]])
         self._pages.have_read(images.nbytes)
         return self._augmenter.prepare(images, None if table is None else table[at])
 
