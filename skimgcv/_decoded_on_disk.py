@@ -101,7 +101,7 @@ class DecodedOnDisk:
     def _is_whole(self, slot: int, image: np.ndarray) -> bool:
         """Check an image against its record, once: a machine may go down with half of it."""
         if slot not in self._checked:
-            if zlib.crc32(image) != self._crc[slot]:
+            if _crc(image) != self._crc[slot]:
                 self._broken.add(slot)
                 return False
             self._checked.add(slot)
@@ -155,7 +155,7 @@ class DecodedOnDisk:
         records = np.zeros(len(paths), _RECORD)
         new: dict[tuple[bytes, Stamp], int] = {}  # a row may be in a batch twice
         for i, (path, stamp, image) in enumerate(zip(paths, stamps, pixels, strict=True)):
-            key, crc = (_name(path), stamp), zlib.crc32(np.ascontiguousarray(image))
+            key, crc = (_name(path), stamp), _crc(image)
             slot = self._slots.get(key)
             if slot is not None and self._crc[slot] == crc and slot not in self._broken:
                 continue  # another process was faster
@@ -190,6 +190,10 @@ class DecodedOnDisk:
 
 def _name(path: str) -> bytes:
     return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+
+
+def _crc(image: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(image).data)
 
 
 def _record_crc(record: np.void) -> int:

@@ -23,7 +23,7 @@ INTERPOLATIONS = {
 DTYPES = ("uint8", "uint16")
 
 # Others run programs (EPS) or are no photographs.
-_PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _EXIF_ORIENTATION = 274
 _TIFF_BITS, _TIFF_SAMPLE_FORMAT = 258, 339
 

@@ -87,9 +87,7 @@ def load_images(
     ((2, 8, 8, 3), ['cat', 'dog'], ['cat/1.png', 'dog/1.png'])
     >>> folder.cleanup()
     """
-    listed = list_images(
-        folder, classes=classes, extensions=extensions, follow_links=follow_links
-    )
+    listed = list_images(folder, classes=classes, extensions=extensions, follow_links=follow_links)
     names = [f"{label}/{name}" for label, of_class in listed.items() for name in of_class]
     if not names:
         raise ValueError(

@@ -18,8 +18,8 @@ _PIXELS = 96
 def gallery(files: Any) -> str:
     """Return HTML: what an ``ImageFiles`` says of itself, and a few of its images."""
     n = len(files)
-    rows = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(int)) if n else []
-    shown = "".join(_figure(files, int(row)) for row in rows)
+    rows = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(int))
+    shown = "".join(_figure(files, row) for row in rows.tolist())
     return f"<div><code>{html.escape(repr(files))}</code><br>{shown}</div>"
 
 
@@ -33,5 +33,5 @@ def _figure(files: Any, row: int) -> str:
         image = (image // 257).astype(np.uint8)
     order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2], slice(None))
     _, file = cv2.imencode(".png", image[:, :, order])
-    data = base64.b64encode(file).decode()
+    data = base64.b64encode(file.tobytes()).decode()
     return f'<img src="data:image/png;base64,{data}" height="{_PIXELS}" title="{path}"> '

@@ -26,7 +26,6 @@ LAYERS = [
         "_files",
         "_folders",
     },
-    {"_validation", "_pickling"},
     {"_validation", "_pickling", "_archive", "_keras_config", "_keras_state"},
     {"augment"},
     {"_weights", "_sampling", "_holdout", "_epochs", "_batches", "_encoding"},
