@@ -44,6 +44,7 @@ LAYERS = [
     {"_classifier"},
     {"__init__"},
     {"model_selection", "display"},
+    {"_small_cnn", "_report", "_command", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

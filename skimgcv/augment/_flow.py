@@ -32,6 +32,8 @@ save_format, ignore_class_split, subset
         As for :meth:`ImageAugmenter.flow`.
     augmenter : ImageAugmenter
         Fitted, if its deterministic half needs statistics.
+    rows : ndarray of int, optional
+        Those of the subset, if it is not the first or the last rows.
 
     Attributes
     ----------
@@ -54,22 +56,24 @@ save_format, ignore_class_split, subset
         save_format: str = "png",
         ignore_class_split: bool = False,
         subset: str | None = None,
+        rows: np.ndarray | slice | None = None,
     ) -> None:
         super().__init__()
         images, others = _split_inputs(x)
-        rows = _subset_rows(
-            len(images), augmenter.validation_split, subset, None if ignore_class_split else y
-        )
+        if rows is None:
+            rows = _subset_rows(
+                len(images), augmenter.validation_split, subset, None if ignore_class_split else y
+            )
         if len(images.shape) != 4:
             raise ValueError(
                 "`x` needs images of the shape (n, height, width, channels), got "
                 f"{tuple(images.shape)}"
             )
-        self.n = rows.stop - rows.start
+        self._images = images[rows]
+        self.n = len(self._images)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = fresh_seed() if seed is None else seed
-        self._images = images[rows]
         self._pages = Pages(self._images)
         self._others = [_same_length("`x`", other, images)[rows] for other in others]
         self._y = None if y is None else _same_length("`y`", y, images)[rows]

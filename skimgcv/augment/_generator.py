@@ -1,7 +1,9 @@
-"""The methods of Keras' ImageDataGenerator that work on images in memory."""
+"""The methods of Keras' ImageDataGenerator beside those of an augmenter."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,6 +15,7 @@ from ._table import neutral_table
 
 if TYPE_CHECKING:
     from ._augmenter import ImageAugmenter
+    from ._file_flow import FileFlow
     from ._flow import ImageFlow
 
 
@@ -164,6 +167,169 @@ class GeneratorMethods:
             save_format=save_format,
             ignore_class_split=ignore_class_split,
             subset=subset,
+        )
+
+    def flow_from_directory(
+        self,
+        directory: str | os.PathLike[str],
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: Sequence[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        save_to_dir: str | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        keep_aspect_ratio: bool = False,
+        *,
+        cache: Any = "memory",
+    ) -> FileFlow:
+        """Give batches of the images of a folder of class folders, epoch after epoch.
+
+        Parameters
+        ----------
+        directory : str or path-like
+        target_size : (height, width), default=(256, 256)
+        color_mode : {"rgb", "grayscale", "rgba"}
+        classes : list of str, optional
+            The sub-folders to take, in the order of their numbers.
+        class_mode : {"categorical", "binary", "sparse", "input", None}
+            Targets: one-hot rows, numbers, the images themselves, or none.
+        batch_size, shuffle, seed, save_to_dir, save_prefix, save_format
+            As for :meth:`flow`.
+        follow_links : bool, default=False
+        subset : {"training", "validation"}, optional
+            The last ``validation_split`` of each class is for validation, and is only
+            standardised. (Keras takes the first, and augments it.)
+        interpolation : {"nearest", "bilinear", "bicubic", "area", "lanczos"}
+            OpenCV's: to shrink without aliasing takes "area".
+        keep_aspect_ratio : bool, default=False
+            Whether to cut the middle out instead of squeezing.
+        cache : "memory", int, path or None, default="memory"
+            Where decoded images are kept: see :class:`skimgcv.ImageFiles`.
+
+        Returns
+        -------
+        FileFlow
+            An :meth:`flow`, with Keras' ``class_indices``, ``classes``, ``filenames``,
+            ``filepaths`` and ``samples``.
+        """
+        from ._file_flow import flow_from_directory
+
+        return flow_from_directory(
+            cast("ImageAugmenter", self),
+            directory,
+            target_size,
+            classes=classes,
+            class_mode=class_mode,
+            subset=subset,
+            follow_links=follow_links,
+            files={
+                "color_mode": color_mode,
+                "interpolation": interpolation,
+                "keep_aspect_ratio": keep_aspect_ratio,
+                "cache": cache,
+            },
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
+        )
+
+    def flow_from_dataframe(
+        self,
+        dataframe: Any,
+        directory: str | os.PathLike[str] | None = None,
+        x_col: str = "filename",
+        y_col: Any = "class",
+        weight_col: str | None = None,
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: Sequence[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        save_to_dir: str | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        keep_aspect_ratio: bool = False,
+        validate_filenames: bool = True,
+        *,
+        cache: Any = "memory",
+    ) -> FileFlow:
+        """Give batches of the images that a table lists, epoch after epoch.
+
+        Parameters
+        ----------
+        dataframe : data frame
+            Of pandas or Polars; not changed.
+        directory : str or path-like, optional
+            What relative names start from.
+        x_col : str, default="filename"
+            The column of names.
+        y_col : str or list of str, default="class"
+            The column of labels, of str; a list in a cell stands for several labels.
+            For "raw" and "multi_output" one or several columns of anything.
+        weight_col : str, optional
+            The column of sample weights.
+        target_size : (height, width), default=(256, 256)
+        color_mode : {"rgb", "grayscale", "rgba"}
+        classes : list of str, optional
+            Labels to keep, in the order of their numbers.
+        class_mode : {"categorical", "binary", "sparse", "input", "raw", "multi_output", None}
+            Targets: one-hot rows, numbers, the images themselves, the columns as they
+            are, in one array or in several, or none.
+        batch_size, shuffle, seed, save_to_dir, save_prefix, save_format
+            As for :meth:`flow`.
+        subset : {"training", "validation"}, optional
+            The last ``validation_split`` of the rows is for validation, and is only
+            standardised. (Keras takes the first, and augments it.)
+        interpolation, keep_aspect_ratio, cache
+            As for :meth:`flow_from_directory`.
+        validate_filenames : bool, default=True
+            Whether to leave out names that are no image files, with a warning.
+
+        Returns
+        -------
+        FileFlow
+            As of :meth:`flow_from_directory`.
+        """
+        from ._file_flow import flow_from_dataframe
+
+        return flow_from_dataframe(
+            cast("ImageAugmenter", self),
+            dataframe,
+            directory,
+            target_size,
+            x_col=x_col,
+            y_col=y_col,
+            weight_col=weight_col,
+            classes=classes,
+            class_mode=class_mode,
+            subset=subset,
+            validate_filenames=validate_filenames,
+            files={
+                "color_mode": color_mode,
+                "interpolation": interpolation,
+                "keep_aspect_ratio": keep_aspect_ratio,
+                "cache": cache,
+            },
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            save_to_dir=save_to_dir,
+            save_prefix=save_prefix,
+            save_format=save_format,
         )
 
     @property

@@ -1,0 +1,263 @@
+"""Images from files beside arrays and beside Keras, in one run: read the ratios.
+
+Run as ``python benchmarks/files.py [crossval] [decoding] [memory]``; each is measured in a
+process of its own, on files that it writes to a temporary folder and removes. Memory needs
+3.5 GB of disk. What a killed worker leaves is held by ``tests/test_decoded.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="keras")
+
+import cv2  # noqa: E402
+import joblib  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import psutil  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers  # noqa: E402
+from sklearn.datasets import load_sample_images  # noqa: E402
+from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: E402
+from tensorflow.keras.preprocessing.image import ImageDataGenerator  # noqa: E402
+
+from skimgcv import (  # noqa: E402
+    AugmentedKerasClassifier,
+    ImageAugmenter,
+    clear_compiled_models,
+    clear_decoded_images,
+    load_images,
+)
+
+AUGMENTATION = {
+    "rotation_range": 20,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 0.2,
+    "zoom_range": 0.2,
+    "horizontal_flip": True,
+    "rescale": 1 / 255,
+}
+ROUNDS = 3
+
+
+def write_files(folder: str, n: int, side: int) -> None:
+    """Write squares of scikit-learn's two photographs as JPEG, a folder a photograph."""
+    rng = np.random.default_rng(0)
+    photographs = load_sample_images().images
+    for i in range(n):
+        top, left = rng.integers(427 - side), rng.integers(640 - side)
+        tile = photographs[i % 2][top : top + side, left : left + side, ::-1]
+        path = Path(folder, "ab"[i % 2], f"{i:05d}.jpg")
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), tile)
+
+
+def small_cnn(side: int) -> keras.Model:
+    """Build the CNN that most tutorials begin with."""
+    return keras.Sequential(
+        [
+            layers.Input((side, side, 3)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def tiny_cnn(meta: dict) -> keras.Model:
+    return keras.Sequential(
+        [
+            layers.Input(meta["image_shape_"]),
+            layers.Conv2D(8, 3, strides=4, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def seconds(run: object) -> float:
+    start = time.perf_counter()
+    run()  # type: ignore[operator]
+    return time.perf_counter() - start
+
+
+# -- cross-validation ------------------------------------------------------------------------
+
+
+def crossval() -> None:
+    """2,000 JPEG files of 200 x 200, to 96 px: 5 folds, 4 epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(folder, 2000, 200)
+        files, labels = load_images(folder, (96, 96))
+        array = np.asarray(load_images(folder, (96, 96), cache=None)[0])
+        folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(array, labels))
+        classifier = AugmentedKerasClassifier(
+            lambda meta: small_cnn(96),
+            augmenter=ImageAugmenter(**AUGMENTATION),
+            epochs=4,
+            random_state=0,
+        )
+
+        def ours(X: object) -> None:
+            clear_compiled_models()
+            clear_decoded_images()
+            cross_val_score(classifier, X, labels, cv=folds)
+
+        classifier.fit(array[:64], labels[:64])  # what a process needs once
+        times: dict[str, list[float]] = {"array": [], "files": []}
+        for _ in range(ROUNDS):
+            times["array"].append(seconds(lambda: ours(array)))
+            times["files"].append(seconds(lambda: ours(files)))
+        loop = seconds(lambda: dataframe_loop(files.paths, labels, folds))
+        medians = {name: statistics.median(each) for name, each in times.items()}
+        ratio = statistics.median(map(np.divide, times["files"], times["array"]))
+        print(
+            f"cross-validation  array {medians['array']:.1f} s  files {medians['files']:.1f} s  "
+            f"flow_from_dataframe loop {loop:.1f} s   files/array {ratio:.2f}  "
+            f"loop/files {loop / medians['files']:.1f}",
+            flush=True,
+        )
+
+
+def dataframe_loop(paths: list[str], labels: np.ndarray, folds: list) -> None:
+    table = pd.DataFrame({"filename": paths, "class": labels})
+    plain = ImageDataGenerator(rescale=AUGMENTATION["rescale"])
+    for train, test in folds:
+        options = {"target_size": (96, 96), "batch_size": 32, "class_mode": "sparse"}
+        flow = ImageDataGenerator(**AUGMENTATION).flow_from_dataframe(table.iloc[train], **options)
+        held = plain.flow_from_dataframe(table.iloc[test], shuffle=False, **options)
+        model = small_cnn(96)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(flow, epochs=4, verbose=0)
+        model.predict(held, verbose=0)
+
+
+# -- decoding ----------------------------------------------------------------------------------
+
+
+def decoding() -> None:
+    """Images a second, from files in the system's cache, nothing kept."""
+    for side, target in ((200, 96), (200, 200), (400, 96), (400, 224)):
+        with tempfile.TemporaryDirectory() as folder:
+            write_files(folder, 1000, side)
+            ways = {
+                "skimgcv": lambda: _ours(folder, target, "area"),  # noqa: B023
+                "skimgcv, bilinear": lambda: _ours(folder, target, "bilinear"),  # noqa: B023
+                "tf.data": lambda: _tf_data(folder, target),  # noqa: B023
+                "Keras": lambda: _keras(folder, target),  # noqa: B023
+            }
+            speeds: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(ROUNDS):
+                for name, way in ways.items():
+                    speeds[name].append(1000 / seconds(way))
+            shown = "  ".join(f"{n} {statistics.median(s):6.0f}" for n, s in speeds.items())
+            ratio = statistics.median(map(np.divide, speeds["skimgcv"], speeds["tf.data"]))
+            print(f"decoding {side} to {target} px, images/s   {shown}   ours/tf.data {ratio:.2f}")
+
+
+def _ours(folder: str, target: int, interpolation: str) -> None:
+    X, _ = load_images(folder, (target, target), interpolation=interpolation, cache=None)
+    for start in range(0, len(X), 32):
+        np.asarray(X[start : start + 32])
+
+
+def _tf_data(folder: str, target: int) -> None:
+    def read(path: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        return tf.cast(tf.image.resize(image, (target, target)), tf.uint8)
+
+    paths = sorted(map(str, Path(folder).glob("*/*.jpg")))
+    data = tf.data.Dataset.from_tensor_slices(paths).map(read, tf.data.AUTOTUNE)
+    for _ in data.batch(32).prefetch(tf.data.AUTOTUNE):
+        pass
+
+
+def _keras(folder: str, target: int) -> None:
+    flow = ImageDataGenerator().flow_from_directory(folder, (target, target), shuffle=False)
+    for batch in range(len(flow)):
+        flow[batch]
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+def memory() -> None:
+    """20,000 files to 224 px (3 GB) in 5 folds, kept in a folder; one process and two."""
+    warm = np.zeros((64, 224, 224, 3), np.uint8)
+    classifier = AugmentedKerasClassifier(
+        tiny_cnn, augmenter=ImageAugmenter(horizontal_flip=True, rescale=1 / 255), random_state=0
+    )
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
+        write_files(folder, 20_000, 224)
+        X, labels = load_images(folder, (224, 224), cache=Path(cache))
+        for n_jobs in (1, 2):
+            with joblib.parallel_config("loky", inner_max_num_threads=1 if n_jobs == 2 else None):
+                # What each process takes without any data counts as the start.
+                cross_val_score(classifier, warm, np.arange(64) % 2, cv=2, n_jobs=n_jobs)
+                peak = _Peak()
+                took = seconds(lambda: cross_val_score(classifier, X, labels, cv=5, n_jobs=n_jobs))  # noqa: B023
+                print(
+                    f"20,000 files, n_jobs={n_jobs}: {took:.0f} s, peak {peak.stop():.0f} MB "
+                    "above the start, of all processes together",
+                    flush=True,
+                )
+
+
+class _Peak:
+    """The largest memory of this process and its children, above what it was at first.
+
+    Shared pages (of the cache's map among them) are counted in each process.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._most = self._now()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def _now(self) -> float:
+        me = psutil.Process()
+        total = 0
+        for process in (me, *me.children(recursive=True)):
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        return total / 2**20
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            self._most = max(self._most, self._now())
+
+    def stop(self) -> float:
+        self._over.set()
+        self._watcher.join()
+        return self._most - self._start
+
+
+TASKS = {"crossval": crossval, "decoding": decoding, "memory": memory}
+
+if __name__ == "__main__":
+    asked = sys.argv[1:] or list(TASKS)
+    if len(asked) == 1:
+        TASKS[asked[0]]()
+    else:
+        for name in asked:
+            subprocess.run([sys.executable, __file__, name], check=True)

@@ -1,0 +1,167 @@
+"""A cross-validation, fold by fold, as a table, CSV files and figures."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.base import clone
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    accuracy_score,
+    balanced_accuracy_score,
+    log_loss,
+)
+from sklearn.model_selection import StratifiedKFold
+
+SCORES = ("accuracy", "balanced_accuracy", "log_loss")
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows, on one line of standard error, which epoch a fit is in."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the line anew."""
+        loss = (logs or {}).get("loss", np.nan)
+        of = self.params["epochs"]
+        end = "\r" if epoch + 1 < of else "\r\033[K"
+        print(f"epoch {epoch + 1} of {of}, loss {loss:.3f}", end=end, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class FoldResults:
+    """What came out.
+
+    Attributes
+    ----------
+    scores : list of dict
+        A fold each: its number, its rows, ``SCORES`` and the seconds it took.
+    fold_of_row : ndarray of int, shape (n,)
+        In which fold a row was tested.
+    probabilities : ndarray of shape (n, n_classes)
+        Each row's from the model that was not trained on it.
+    estimators : list of fitted estimators
+    """
+
+    scores: list[dict[str, float]]
+    fold_of_row: np.ndarray
+    probabilities: np.ndarray
+    estimators: list[Any]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Their labels, sorted."""
+        return self.estimators[0].classes_
+
+    def values(self, name: str) -> np.ndarray:
+        """Return a score, or another column, of all folds."""
+        return np.array([scores[name] for scores in self.scores])
+
+    def table(self) -> str:
+        """Return a line a fold, their mean and their standard deviation."""
+        lines = [f"{'fold':>6}{'train':>7}{'test':>6}" + "".join(f"{s:>19}" for s in SCORES)]
+        for scores in self.scores:
+            row = f"{scores['fold']:6}{scores['n_train']:7}{scores['n_test']:6}"
+            lines.append(row + "".join(f"{scores[s]:19.3f}" for s in SCORES))
+        for name, of in (("mean", np.mean), ("std", _deviation)):
+            lines.append(f"{name:>19}" + "".join(f"{of(self.values(s)):19.3f}" for s in SCORES))
+        return "\n".join(lines)
+
+
+def _deviation(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1))
+
+
+def cross_validate_folds(
+    estimator: Any, X: Any, y: np.ndarray, n_folds: int, seed: int
+) -> FoldResults:
+    """Fit and score fold by fold, with a line printed for each."""
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    classes = np.unique(y)
+    results = FoldResults([], np.zeros(len(y), int), np.zeros((len(y), len(classes))), [])
+    for number, (train, test) in enumerate(folds.split(X, y), 1):
+        start = time.perf_counter()
+        fitted = clone(estimator).fit(X[train], y[train])
+        probabilities = fitted.predict_proba(X[test])
+        predicted = fitted.classes_[probabilities.argmax(axis=1)]
+        scores = {
+            "fold": number,
+            "n_train": len(train),
+            "n_test": len(test),
+            "accuracy": accuracy_score(y[test], predicted),
+            "balanced_accuracy": balanced_accuracy_score(y[test], predicted),
+            "log_loss": log_loss(y[test], probabilities, labels=classes),
+            "seconds": time.perf_counter() - start,
+        }
+        results.scores.append(scores)
+        results.estimators.append(fitted)
+        results.probabilities[test] = probabilities
+        results.fold_of_row[test] = number
+        said = f"fold {number} of {n_folds}: accuracy {scores['accuracy']:.3f}"
+        print(f"{said}, {scores['seconds']:.1f} s", flush=True)
+    return results
+
+
+def write_report(
+    results: FoldResults, X: Any, y: np.ndarray, names: Sequence[str], folder: Path
+) -> Iterable[Path]:
+    """Write scores, out-of-fold predictions and, with matplotlib, figures; yield their paths."""
+    yield _write_csv(
+        folder / "scores.csv", list(results.scores[0]), [s.values() for s in results.scores]
+    )
+    predicted = results.classes[results.probabilities.argmax(axis=1)]
+    yield _write_csv(
+        folder / "predictions.csv",
+        ["file", "fold", "label", "predicted", *(f"p({c})" for c in results.classes)],
+        (
+            [name, fold, label, guess, *map(float, row)]
+            for name, fold, label, guess, row in zip(
+                names, results.fold_of_row, y, predicted, results.probabilities, strict=True
+            )
+        ),
+    )
+    if importlib.util.find_spec("matplotlib") is None:
+        print('no figures: they need matplotlib, pip install "skimgcv[plot]"')
+        return
+    for name, display in _displays(results, X, y, predicted):
+        path = folder / f"{name}.png"
+        display.figure_.savefig(path)
+        yield path
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+def _displays(
+    results: FoldResults, X: Any, y: np.ndarray, predicted: np.ndarray
+) -> Iterable[tuple[str, Any]]:
+    from skimgcv.display import FoldHistoryDisplay, FoldScoresDisplay, MistakesDisplay
+
+    cv_results = {
+        "estimator": results.estimators,
+        **{f"test_{name}": results.values(name) for name in SCORES[:2]},
+    }
+    yield "scores", FoldScoresDisplay.from_cv_results(cv_results)
+    yield "history", FoldHistoryDisplay.from_cv_results(cv_results)
+    yield (
+        "confusion",
+        ConfusionMatrixDisplay.from_predictions(y, predicted, xticks_rotation="vertical"),
+    )
+    if (predicted != y).any():
+        yield (
+            "mistakes",
+            MistakesDisplay.from_predictions(X, y, results.probabilities, classes=results.classes),
+        )
