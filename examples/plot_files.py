@@ -22,7 +22,7 @@ from skimgcv import AugmentedKerasClassifier, ImageAugmenter, load_images
 FIGURE = Path(__file__).with_suffix(".png")
 
 
-def write_tiles(folder, *, n_images=400, side=160, seed=0):
+def write_tiles(folder, *, n_images=400, side=100, seed=0):
     """Cut squares out of two photographs, and write each to the folder of its own."""
     import cv2
 
@@ -49,7 +49,7 @@ def build(meta):
     )
 
 
-def compare(folder, *, size=48, epochs=4):
+def compare(folder, *, size=32, epochs=3):
     """Return {what X is: (scores, seconds)}."""
     augmenter = ImageAugmenter(rotation_range=20, horizontal_flip=True, rescale=1 / 255)
     classifier = AugmentedKerasClassifier(

@@ -83,3 +83,14 @@ def test_two_generators_differ_in_what_they_hold_out_alone(tmp_path):
         assert one.history_["val_loss"] != other.history_["val_loss"]
     two.plot(results, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_files_score_as_the_array(tmp_path, capsys):
+    files = example("plot_files")
+    files.write_tiles(tmp_path, n_images=40, side=60)
+    results = files.compare(tmp_path, size=16, epochs=1)
+    (of_array, _), (of_files, _), (uncached, _) = results.values()
+    np.testing.assert_array_equal(of_files, of_array)
+    np.testing.assert_array_equal(uncached, of_array)
+    files.plot(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
