@@ -58,7 +58,17 @@ DOORS = {
     "albumentations": {"skimgcv.augment._albumentations"},
     "matplotlib": {"skimgcv.display"},
 }
-OPTIONAL = {"albumentations", "matplotlib", "imblearn", "pandas", "polars", "PIL", "rich", "jax"}
+OPTIONAL = {
+    "albumentations",
+    "matplotlib",
+    "imblearn",
+    "pandas",
+    "polars",
+    "PIL",
+    "rich",
+    "tqdm",
+    "jax",
+}
 KERAS = {"keras", "tensorflow"}
 # What becomes a Keras data set, or adapts a Keras object, imports Keras when it does.
 KERAS_IN_AUGMENT = {"skimgcv.augment._keras", "skimgcv.augment._flow"}

@@ -2,5 +2,6 @@
 
 from ._candidates import compare_candidates
 from ._comparison import ScoreComparison, compare_scores
+from ._duplicates import duplicate_groups
 
-__all__ = ["ScoreComparison", "compare_candidates", "compare_scores"]
+__all__ = ["ScoreComparison", "compare_candidates", "compare_scores", "duplicate_groups"]
