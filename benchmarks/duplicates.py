@@ -5,7 +5,8 @@ Run as ``python benchmarks/duplicates.py [--blood-cells FOLDER] [--sheet FILE.pn
 Copies of known images are planted, changed in each of six ways. Recall is the share of the
 copies whose label is their original's. A wrong join is one that links two originals which
 were not linked without the copies; what is linked without any copies is for the eye: the
-sheet shows it. The 20,000 images are overlays of two others each. Blood cells need their folder (one folder of JPEG files a class).
+sheet shows it. The 20,000 images are overlays of two others each. Blood cells
+need their folder (one folder of JPEG files a class).
 """
 
 from __future__ import annotations

@@ -5,8 +5,15 @@ Images are arrays of shape (n, height, width[, channels]), or anything with ``sh
 """
 
 from skimgcv.display._augmentation import AugmentationDisplay
+from skimgcv.display._duplicates import DuplicatesDisplay
 from skimgcv.display._history import FoldHistoryDisplay
 from skimgcv.display._mistakes import MistakesDisplay
 from skimgcv.display._scores import FoldScoresDisplay
 
-__all__ = ["AugmentationDisplay", "FoldHistoryDisplay", "FoldScoresDisplay", "MistakesDisplay"]
+__all__ = [
+    "AugmentationDisplay",
+    "DuplicatesDisplay",
+    "FoldHistoryDisplay",
+    "FoldScoresDisplay",
+    "MistakesDisplay",
+]

@@ -3,5 +3,13 @@
 from ._candidates import compare_candidates
 from ._comparison import ScoreComparison, compare_scores
 from ._duplicates import duplicate_groups
+from ._splits import SplitReport, check_splits
 
-__all__ = ["ScoreComparison", "compare_candidates", "compare_scores", "duplicate_groups"]
+__all__ = [
+    "ScoreComparison",
+    "SplitReport",
+    "check_splits",
+    "compare_candidates",
+    "compare_scores",
+    "duplicate_groups",
+]

@@ -1,0 +1,234 @@
+"""What is wrong with the splits of a cross-validation, before any model is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+from sklearn.model_selection import check_cv
+
+from ._duplicates import duplicate_groups
+
+
+@dataclass(frozen=True, repr=False)
+class SplitReport:
+    """What :func:`check_splits` found, fold by fold.
+
+    Attributes
+    ----------
+    n_folds : int
+        How many splits there are.
+    duplicate_rows : tuple of ndarray
+        Of each fold, the test rows that have a copy among its training rows.
+    shared_groups : tuple of ndarray
+        Of each fold, the groups that are on both sides.
+    shared_rows : tuple of ndarray
+        Of each fold, the rows that are on both sides themselves.
+    untrained_classes, untested_classes : tuple of ndarray
+        Of each fold, the classes that its training rows lack, and its test rows.
+    skewed_folds : ndarray of int
+        Folds whose classes are far from those of all rows, where y comes sorted.
+    """
+
+    n_folds: int
+    duplicate_rows: tuple[np.ndarray, ...]
+    shared_groups: tuple[np.ndarray, ...]
+    shared_rows: tuple[np.ndarray, ...]
+    untrained_classes: tuple[np.ndarray, ...]
+    untested_classes: tuple[np.ndarray, ...]
+    skewed_folds: np.ndarray
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for each kind of problem, with what to do."""
+        found = [
+            self._in_folds(
+                self.shared_rows, "test rows that are training rows too", "use disjoint splits"
+            ),
+            self._in_folds(
+                self.duplicate_rows,
+                "test images with a copy in training",
+                "split with groups=duplicate_groups(X, groups=groups)",
+            ),
+            self._in_folds(
+                self.shared_groups,
+                "groups on both sides",
+                "use StratifiedGroupKFold and pass groups",
+            ),
+            self._in_folds(
+                self.untrained_classes,
+                "classes that training lacks",
+                "use a stratified splitter, or fewer folds",
+            ),
+            self._in_folds(
+                self.untested_classes,
+                "classes that the test lacks",
+                "use a stratified splitter, or fewer folds",
+            ),
+        ]
+        if len(self.skewed_folds):
+            found.append(
+                f"y comes sorted and {len(self.skewed_folds)} of {self.n_folds} folds test other "
+                "classes than they train on; shuffle=True, or a stratified splitter"
+            )
+        return tuple(sentence for sentence in found if sentence)
+
+    def _in_folds(self, by_fold: tuple[np.ndarray, ...], what: str, remedy: str) -> str:
+        sizes = [len(found) for found in by_fold]
+        n_bad = np.count_nonzero(sizes)
+        if not n_bad:
+            return ""
+        return f"{what}: {sum(sizes)}, in {n_bad} of {self.n_folds} folds; {remedy}"
+
+    def __repr__(self) -> str:
+        if not self.problems:
+            return f"{self.n_folds} folds, no problem found"
+        return "\n- ".join(
+            [f"{self.n_folds} folds, {len(self.problems)} to mend:", *self.problems]
+        )
+
+
+def check_splits(
+    X: Any,
+    y: Any,
+    cv: Any = None,
+    groups: Any = None,
+    *,
+    duplicates: Any = None,
+    n_jobs: int | None = None,
+) -> SplitReport:
+    """Look for what makes the scores of these splits wrong.
+
+    Copies of an image on both sides, groups on both sides, folds without a class, and
+    unshuffled folds over sorted labels. Nothing is trained.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, height, width[, channels]), or None
+        Images, as for :func:`duplicate_groups`. None leaves out the search for copies.
+    y : array-like of shape (n,)
+        Labels.
+    cv : int, splitter, or iterable of (train, test), default=None
+        What ``cross_val_score`` is given: an int stands for stratified folds. Splitters need
+        their ``random_state`` set to give the same folds again.
+    groups : array-like of shape (n,), optional
+        Groups that are to stay on one side; also handed to a splitter that takes them.
+    duplicates : array-like of shape (n,), optional
+        What ``duplicate_groups(X)`` returned, where it is known already.
+    n_jobs : int, optional
+        Threads for the search.
+
+    Returns
+    -------
+    SplitReport
+        Prints as a list of problems; ``report.problems`` is empty where there are none.
+
+    Raises
+    ------
+    ValueError
+        If y, groups or duplicates do not have one label a row.
+
+    Notes
+    -----
+    A class that the test rows of a fold lack makes recall and ROC curves of that fold
+    undefined; one that its training rows lack cannot be predicted at all.
+
+    Labels count as sorted if they change along the rows less than a tenth as often as in
+    random order; a fold is then skewed if a quarter of its test rows, or more, would have to
+    change class to be like all rows, and chance does not explain it (chi-squared, 0.01).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import KFold
+    >>> from skimgcv.model_selection import check_splits
+    >>> y = np.repeat(["melanoma", "naevus"], 50)
+    >>> check_splits(None, y, cv=KFold(2))
+    2 folds, 3 to mend:
+    - classes that training lacks: 2, in 2 of 2 folds; use a stratified splitter, or fewer folds
+    - classes that the test lacks: 2, in 2 of 2 folds; use a stratified splitter, or fewer folds
+    - y comes sorted and 2 of 2 folds test other classes than they train on; shuffle=True, or a \
+stratified splitter
+    >>> check_splits(None, y, cv=5)
+    5 folds, no problem found
+    """
+    y = _labels(y, len(y), "y")
+    groups = None if groups is None else _labels(groups, len(y), "groups")
+    if duplicates is not None:
+        duplicates = _labels(duplicates, len(y), "duplicates")
+    elif X is not None:
+        if X.shape[0] != len(y):
+            raise ValueError(f"X has {X.shape[0]} rows and y has {len(y)}")
+        duplicates = duplicate_groups(X, n_jobs=n_jobs)
+    splitter = check_cv(cv, y, classifier=True)
+    for_splitter = groups if _takes_groups(splitter) else None
+    splits = [
+        (_rows(train), _rows(test))
+        for train, test in splitter.split(np.empty(len(y)), y, for_splitter)
+    ]
+    rows = np.arange(len(y))
+    classes = np.unique(y)
+
+    def on_both_sides(labels: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        nothing = np.empty(0, dtype=np.intp)
+        if labels is None:
+            return (nothing,) * len(splits)
+        return tuple(np.intersect1d(labels[train], labels[test]) for train, test in splits)
+
+    shared_copies = on_both_sides(duplicates)
+    return SplitReport(
+        n_folds=len(splits),
+        duplicate_rows=tuple(
+            test[np.isin(test, train, invert=True) & np.isin(duplicates[test], shared)]
+            if len(shared)
+            else test[:0]
+            for (train, test), shared in zip(splits, shared_copies, strict=True)
+        ),
+        shared_groups=on_both_sides(groups),
+        shared_rows=on_both_sides(rows),
+        untrained_classes=tuple(np.setdiff1d(classes, y[train]) for train, _ in splits),
+        untested_classes=tuple(np.setdiff1d(classes, y[test]) for _, test in splits),
+        skewed_folds=_skewed_folds(y, [test for _, test in splits]),
+    )
+
+
+def _labels(given: Any, n: int, name: str) -> np.ndarray:
+    labels = np.asarray(given)
+    if labels.shape != (n,):
+        raise ValueError(f"{name} must be one label a row, ({n},); got shape {labels.shape}")
+    return labels
+
+
+def _takes_groups(splitter: Any) -> bool:
+    """Whether it splits by groups; scikit-learn's others warn of groups that they ignore."""
+    if not hasattr(splitter, "get_metadata_routing"):
+        return True
+    return splitter.get_metadata_routing().split.requests.get("groups") is True
+
+
+def _rows(selected: Any) -> np.ndarray:
+    """Row numbers, also of a mask."""
+    selected = np.asarray(selected)
+    return np.flatnonzero(selected) if selected.dtype == bool else selected
+
+
+def _skewed_folds(y: np.ndarray, tests: list[np.ndarray]) -> np.ndarray:
+    codes = np.unique(y, return_inverse=True)[1]
+    shares = np.bincount(codes) / max(1, len(codes))
+    changes = np.count_nonzero(np.diff(codes))
+    if changes >= 0.1 * (len(y) - 1) * (1 - (shares**2).sum()):
+        return np.empty(0, dtype=np.intp)
+    return np.array(
+        [fold for fold, test in enumerate(tests) if _is_skewed(codes[test], shares)], dtype=np.intp
+    )
+
+
+def _is_skewed(codes: np.ndarray, shares: np.ndarray) -> bool:
+    counts = np.bincount(codes, minlength=len(shares))
+    expected = shares * max(1, len(codes))
+    moved = np.abs(counts - expected).sum() / 2 / max(1, len(codes))
+    # Small folds are far from the shares by chance.
+    by_chance = chi2.sf(((counts - expected) ** 2 / expected).sum(), max(1, len(shares) - 1))
+    return bool(moved >= 0.25 and by_chance < 0.01)
