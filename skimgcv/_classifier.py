@@ -23,6 +23,7 @@ from skimgcv._saving import load_estimator, save_estimator
 from skimgcv._scikeras import PREFIXES
 from skimgcv._seeding import check_seed
 from skimgcv._validation import decode_one_hot, same_classes
+from skimgcv._workers import share_gpus
 
 
 class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
@@ -549,6 +550,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         return state | {n: packed(state[n]) for n in (*_KERAS_PARAMETERS, "model_") if n in state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        share_gpus()  # before a model among the parameters touches one
         super().__setstate__({name: unpacked(value) for name, value in state.items()})
 
     def __sklearn_clone__(self) -> AugmentedKerasClassifier:

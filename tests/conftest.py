@@ -1,5 +1,6 @@
 """What every test may use, and what no test may leave changed."""
 
+import functools
 import os
 import random
 import sys
@@ -48,3 +49,23 @@ def blood_cells():
     if not folder.is_dir():
         pytest.skip("the blood-cell images do not lie beside this checkout")
     return folder
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """Count how often Keras traces a step: these run while a graph is made, and never after."""
+    import keras
+
+    counts = dict.fromkeys(["train_step", "test_step", "predict_step"], 0)
+
+    def counted(name, step):
+        @functools.wraps(step)
+        def call(self, data):
+            counts[name] += 1
+            return step(self, data)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
+    return counts

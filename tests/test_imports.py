@@ -15,7 +15,16 @@ PACKAGE = Path(skimgcv.__file__).parent
 
 # From the ground up. A module imports from its own layer, without circles, or from below.
 LAYERS = [
-    {"exceptions", "_optional", "_parallel", "_paging", "_seeding", "_images", "_targets"},
+    {
+        "exceptions",
+        "_optional",
+        "_parallel",
+        "_workers",
+        "_paging",
+        "_seeding",
+        "_images",
+        "_targets",
+    },
     {
         "_formats",
         "_decoding",

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from builders import cnn
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_predict, cross_val_score
 from tensorflow.python.eager import context
@@ -117,6 +118,18 @@ def test_n_jobs(digits):
         for n in (1, 2)
     ]
     np.testing.assert_array_equal(*p)
+
+
+def test_workers_share_a_gpu_and_this_process_keeps_its_switches():
+    def switches_there(est):
+        return [os.environ.get(name) for name in names]
+
+    names = ["TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE"]
+    pickle.loads(pickle.dumps(estimator()))
+    before = switches_there(None)
+    work = Parallel(n_jobs=2)(delayed(switches_there)(estimator()) for _ in range(2))
+    assert work == [["true", "false"]] * 2
+    assert switches_there(None) == before == [None, None]
 
 
 def test_threads(digits):

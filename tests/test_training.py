@@ -237,24 +237,6 @@ def _empty_store():
     clear_compiled_models()
 
 
-@pytest.fixture
-def traces(monkeypatch):
-    """Count how often Keras traces a step: these run while a graph is made, and never after."""
-    counts = dict.fromkeys(["train_step", "test_step", "predict_step"], 0)
-
-    def counted(name, step):
-        @functools.wraps(step)
-        def call(self, data):
-            counts[name] += 1
-            return step(self, data)
-
-        return call
-
-    for name in counts:
-        monkeypatch.setattr(keras.Model, name, counted(name, getattr(keras.Model, name)))
-    return counts
-
-
 class Counting(Batches):
     def __init__(self, *arrays):
         super().__init__(*arrays)
