@@ -14,6 +14,7 @@ Models that cannot be shown to be equal are fitted the ordinary way; the logger
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -158,8 +159,10 @@ def _borrowed(
     if _global_seeds() != before:
         # The steps hold on to Keras' seed generator of this moment.
         _twins.refuse(mine.key, "it draws from Keras' global seed generator")
-    else:
-        _twins.give_back(mine.key, twin)
+    elif _twins.give_back(mine.key, twin):
+        # One made room: its graphs are in circles, and its kernels in TensorFlow's cache.
+        gc.collect()
+        _kernels.drop()
 
 
 def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
@@ -218,10 +221,29 @@ def _make_twin(
     except UnprovableError as reason:
         _twins.refuse(mine.key, str(reason))
         raise
+    _reduce_nothing(theirs.optimizers)
     model.make_train_function()
     model.make_test_function()
     model.make_predict_function()
     return Twin(model, theirs.variables, theirs.optimizers)
+
+
+def _reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+    """Spare a twin's step the sum over replicas, of which there is one.
+
+    TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
+    without this each architecture would take a megabyte that is never given back.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    from keras.src.backend.tensorflow.optimizer import filter_empty_gradients
+
+    def unreduced(grads_and_vars: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        filter_empty_gradients(grads_and_vars)  # for its warning, and its error
+        return list(grads_and_vars)
+
+    for optimizer in optimizers:
+        vars(optimizer)["_all_reduce_sum_gradients"] = unreduced
 
 
 def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> None:
@@ -247,19 +269,23 @@ class _Kernels:
 
     def count(self, model: keras.Model) -> None:
         """Take note of a model that was made for one fit."""
-        if keras.backend.backend() != "tensorflow":
-            return
         # Most optimizers keep two variables for each of the model's.
         self._n_variables += 3 * len(model.variables)
         self._n_fits += 1
         if self._n_variables >= self._least[0] and self._n_fits >= self._least[1]:
-            from tensorflow.python.eager import context
+            self.drop()
 
-            self._n_variables = self._n_fits = 0
-            context.context().clear_kernel_cache()
+    def drop(self) -> None:
+        """Drop those of all models."""
+        if keras.backend.backend() != "tensorflow":
+            return
+        from tensorflow.python.eager import context
+
+        self._n_variables = self._n_fits = 0
+        context.context().clear_kernel_cache()
 
 
-_kernels = _Kernels(variables=1000, fits=10)
+_kernels = _Kernels(variables=400, fits=10)
 
 
 def _global_seeds() -> tuple[Any, ...]:

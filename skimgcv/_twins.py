@@ -54,17 +54,20 @@ class Twins:
             raise UnprovableError("no equal model is compiled in this process")
         return make()
 
-    def give_back(self, key: Hashable, twin: Twin) -> None:
-        """Keep a twin for the next equal model."""
+    def give_back(self, key: Hashable, twin: Twin) -> bool:
+        """Keep a twin for the next equal model; return whether another made room for it."""
         with self._lock:
+            dropped = False
             self._idle.setdefault(key, []).append(twin)
             self._idle.move_to_end(key)
             while sum(map(len, self._idle.values())) > self._limit:
                 oldest, twins = next(iter(self._idle.items()))
                 if twins:
                     twins.pop(0)
+                    dropped = True
                 if not twins:
                     del self._idle[oldest]
+            return dropped
 
     def refuse(self, key: Hashable, reason: str) -> None:
         """Fit models with this key the ordinary way from now on."""

@@ -11,6 +11,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from skimgcv import clear_compiled_models
@@ -534,6 +535,23 @@ def test_the_store_keeps_a_few_and_can_be_emptied(traces):
     assert found == [True, True, True, True, False, True, False, True]
     clear_compiled_models()
     assert traced(1)
+
+
+def test_no_graph_outlives_the_model_that_made_room():
+    def graphs():
+        gc.collect()
+        return sum(isinstance(o, tf.Graph) for o in gc.get_objects())
+
+    clear_compiled_models()
+    counts = []
+    for units in range(1, 7):
+        make = functools.partial(tiny, units)
+        fit_model(
+            build(make, 0), lambda make=make: build(make, 9), Batches(IMAGES, LABELS), epochs=1
+        )
+        counts.append(graphs())
+    # The store keeps four; Keras' own way would add a graph for each.
+    assert counts[5] == counts[4] == counts[3]
 
 
 def test_a_forked_child_has_a_store_of_its_own():
