@@ -1,13 +1,14 @@
 """Images from files beside arrays and beside Keras, in one run: read the ratios.
 
-Run as ``python benchmarks/files.py [crossval] [decoding] [memory]``; each is measured in a
-process of its own, on files that it writes to a temporary folder and removes. Memory needs
-3.5 GB of disk. What a killed worker leaves is held by ``tests/test_decoded.py``.
+Run as ``python benchmarks/files.py [small] [crossval] [decoding] [killed] [same] [memory]``;
+each is measured in a process of its own, on files that it writes to a temporary folder and
+removes. Memory needs 3.5 GB of disk. "small" takes a tenth of the files, to see that it runs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
+import zlib
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,18 +53,21 @@ AUGMENTATION = {
     "rescale": 1 / 255,
 }
 ROUNDS = 3
+SMALL = "small" in sys.argv
 
 
-def write_files(folder: str, n: int, side: int) -> None:
-    """Write squares of scikit-learn's two photographs as JPEG, a folder a photograph."""
+def write_files(folder: str, n: int, side: int, kind: str = "jpg") -> int:
+    """Write squares of scikit-learn's two photographs, a folder a photograph; return n."""
+    n = n // 10 if SMALL else n
     rng = np.random.default_rng(0)
     photographs = load_sample_images().images
     for i in range(n):
         top, left = rng.integers(427 - side), rng.integers(640 - side)
         tile = photographs[i % 2][top : top + side, left : left + side, ::-1]
-        path = Path(folder, "ab"[i % 2], f"{i:05d}.jpg")
+        path = Path(folder, "ab"[i % 2], f"{i:05d}.{kind}")
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), tile)
+    return n
 
 
 def small_cnn(side: int) -> keras.Model:
@@ -104,7 +109,7 @@ def seconds(run: object) -> float:
 def crossval() -> None:
     """2,000 JPEG files of 200 x 200, to 96 px: 5 folds, 4 epochs."""
     with tempfile.TemporaryDirectory() as folder:
-        write_files(folder, 2000, 200)
+        n = write_files(folder, 2000, 200)
         files, labels = load_images(folder, (96, 96))
         array = np.asarray(load_images(folder, (96, 96), cache=None)[0])
         folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(array, labels))
@@ -120,20 +125,29 @@ def crossval() -> None:
             clear_decoded_images()
             cross_val_score(classifier, X, labels, cv=folds)
 
-        classifier.fit(array[:64], labels[:64])  # what a process needs once
-        times: dict[str, list[float]] = {"array": [], "files": []}
+        classifier.fit(array[::20], labels[::20])  # what a process needs once
+        ways = {
+            "array": lambda: ours(array),
+            "files": lambda: ours(files),
+            "flow_from_dataframe loop": lambda: dataframe_loop(files.paths, labels, folds),
+        }
+        times: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(ROUNDS):
-            times["array"].append(seconds(lambda: ours(array)))
-            times["files"].append(seconds(lambda: ours(files)))
-        loop = seconds(lambda: dataframe_loop(files.paths, labels, folds))
-        medians = {name: statistics.median(each) for name, each in times.items()}
-        ratio = statistics.median(map(np.divide, times["files"], times["array"]))
+            for name, way in ways.items():
+                times[name].append(seconds(way))
+        shown = "  ".join(f"{name} {statistics.median(t):.1f} s" for name, t in times.items())
+        array_times, file_times, loop_times = times.values()
         print(
-            f"cross-validation  array {medians['array']:.1f} s  files {medians['files']:.1f} s  "
-            f"flow_from_dataframe loop {loop:.1f} s   files/array {ratio:.2f}  "
-            f"loop/files {loop / medians['files']:.1f}",
+            f"cross-validation of {n} JPEG files   {shown}   "
+            f"files/array {_ratio(file_times, array_times):.2f} (at most 1.15)  "
+            f"loop/files {_ratio(loop_times, file_times):.1f} (at least 3)",
             flush=True,
         )
+
+
+def _ratio(a: list[float], b: list[float]) -> float:
+    """Return the median of the ratios within a round: rounds differ more than peers do."""
+    return statistics.median(map(np.divide, a, b))
 
 
 def dataframe_loop(paths: list[str], labels: np.ndarray, folds: list) -> None:
@@ -156,7 +170,7 @@ def decoding() -> None:
     """Images a second, from files in the system's cache, nothing kept."""
     for side, target in ((200, 96), (200, 200), (400, 96), (400, 224)):
         with tempfile.TemporaryDirectory() as folder:
-            write_files(folder, 1000, side)
+            n = write_files(folder, 1000, side)
             ways = {
                 "skimgcv": lambda: _ours(folder, target, "area"),  # noqa: B023
                 "skimgcv, bilinear": lambda: _ours(folder, target, "bilinear"),  # noqa: B023
@@ -166,10 +180,14 @@ def decoding() -> None:
             speeds: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(ROUNDS):
                 for name, way in ways.items():
-                    speeds[name].append(1000 / seconds(way))
+                    speeds[name].append(n / seconds(way))
             shown = "  ".join(f"{n} {statistics.median(s):6.0f}" for n, s in speeds.items())
-            ratio = statistics.median(map(np.divide, speeds["skimgcv"], speeds["tf.data"]))
-            print(f"decoding {side} to {target} px, images/s   {shown}   ours/tf.data {ratio:.2f}")
+            to_tf, to_keras = (_ratio(speeds["skimgcv"], speeds[k]) for k in ("tf.data", "Keras"))
+            print(
+                f"decoding {side} to {target} px, images/s   {shown}   "
+                f"ours/tf.data {to_tf:.2f} (at least 1)  ours/Keras {to_keras:.2f}",
+                flush=True,
+            )
 
 
 def _ours(folder: str, target: int, interpolation: str) -> None:
@@ -195,6 +213,74 @@ def _keras(folder: str, target: int) -> None:
         flow[batch]
 
 
+# -- right pixels ------------------------------------------------------------------------------
+
+FILL = """
+import sys
+import numpy as np
+from skimgcv import load_images
+X, _ = load_images(sys.argv[1], (96, 96), cache=sys.argv[2])
+for start in range(0, len(X), 32):
+    np.asarray(X[start : start + 32])
+"""
+
+
+def killed() -> None:
+    """Kill a process that fills the cache, again and again, and read what it left."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(folder, 2000, 200)
+        right = zlib.crc32(np.asarray(load_images(folder, (96, 96), cache=None)[0]).data)
+        n_right, left = 0, []
+        for share in np.linspace(0.05, 0.95, 10):
+            with tempfile.TemporaryDirectory() as cache:
+                X, _ = load_images(folder, (96, 96), cache=cache)
+                worker = subprocess.Popen([sys.executable, "-c", FILL, folder, cache])
+                while worker.poll() is None and _bytes_of(cache) < share * np.prod(X.shape):
+                    pass
+                worker.send_signal(signal.SIGKILL)
+                assert worker.wait() == -signal.SIGKILL
+                left.append(_bytes_of(cache) / np.prod(X.shape))
+                n_right += all(zlib.crc32(np.asarray(X).data) == right for _ in range(2))
+        print(
+            f"killed when the cache was {', '.join(f'{part:.0%}' for part in left)} full: "
+            f"the right pixels {n_right} times of {len(left)}",
+            flush=True,
+        )
+
+
+def _bytes_of(cache: str) -> int:
+    return sum(path.stat().st_size for path in Path(cache).glob("*.pixels"))
+
+
+def same() -> None:
+    """PNG files, however they are kept, beside the array that they hold."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
+        n = write_files(folder, 2000, 64, "png")
+        array = np.stack(
+            [cv2.imread(str(p))[:, :, ::-1] for p in sorted(Path(folder).glob("*/*.png"))]
+        )
+        classifier = AugmentedKerasClassifier(
+            tiny_cnn, augmenter=ImageAugmenter(**AUGMENTATION), epochs=2, random_state=0
+        )
+        for n_jobs in (1, 2):
+            with joblib.parallel_config("loky"):
+                for kept in ("memory", Path(cache), None):
+                    X, labels = load_images(folder, (64, 64), cache=kept)
+                    scores = [
+                        cross_val_score(
+                            classifier, data, labels, cv=5, scoring="neg_log_loss", n_jobs=n_jobs
+                        )
+                        for data in (X, array)
+                    ]
+                    verdict = "equal" if np.array_equal(*scores) else f"NOT equal: {scores}"
+                    how = "a folder" if isinstance(kept, Path) else kept
+                    print(
+                        f"log loss of {n} PNG files kept in {how}, n_jobs={n_jobs}, "
+                        f"and of their array: {verdict}, {-scores[0].mean():.6f}",
+                        flush=True,
+                    )
+
+
 # -- memory --------------------------------------------------------------------------------------
 
 
@@ -205,7 +291,7 @@ def memory() -> None:
         tiny_cnn, augmenter=ImageAugmenter(horizontal_flip=True, rescale=1 / 255), random_state=0
     )
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
-        write_files(folder, 20_000, 224)
+        n = write_files(folder, 20_000, 224)
         X, labels = load_images(folder, (224, 224), cache=Path(cache))
         for n_jobs in (1, 2):
             with joblib.parallel_config("loky", inner_max_num_threads=1 if n_jobs == 2 else None):
@@ -214,8 +300,8 @@ def memory() -> None:
                 peak = _Peak()
                 took = seconds(lambda: cross_val_score(classifier, X, labels, cv=5, n_jobs=n_jobs))  # noqa: B023
                 print(
-                    f"20,000 files, n_jobs={n_jobs}: {took:.0f} s, peak {peak.stop():.0f} MB "
-                    "above the start, of all processes together",
+                    f"{n} files, n_jobs={n_jobs}: {took:.0f} s, peak {peak.stop():.0f} MB above "
+                    "the start, of all processes together (at most 600)",
                     flush=True,
                 )
 
@@ -252,12 +338,12 @@ class _Peak:
         return self._most - self._start
 
 
-TASKS = {"crossval": crossval, "decoding": decoding, "memory": memory}
+TASKS = {task.__name__: task for task in (crossval, decoding, killed, same, memory)}
 
 if __name__ == "__main__":
-    asked = sys.argv[1:] or list(TASKS)
+    asked = [name for name in sys.argv[1:] if name != "small"] or list(TASKS)
     if len(asked) == 1:
         TASKS[asked[0]]()
     else:
         for name in asked:
-            subprocess.run([sys.executable, __file__, name], check=True)
+            subprocess.run([sys.executable, __file__, name, *["small"] * SMALL], check=True)

@@ -4,13 +4,18 @@ Images are arrays of shape (n, height, width, channels), uint8 0..255 or float, 
 that are read as such.
 """
 
-from skimgcv._classifier import AugmentedKerasClassifier
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from skimgcv._decoded import clear_decoded_images
 from skimgcv._files import ImageFiles
 from skimgcv._folders import load_image_table, load_images
-from skimgcv._training import clear_compiled_models
 from skimgcv.augment import ImageAugmenter
 from skimgcv.exceptions import ImageReadError
+
+if TYPE_CHECKING:
+    from skimgcv._classifier import AugmentedKerasClassifier
+    from skimgcv._training import clear_compiled_models
 
 __all__ = [
     "AugmentedKerasClassifier",
@@ -23,3 +28,22 @@ __all__ = [
     "load_images",
 ]
 __version__ = "0.1.0.dev0"
+
+
+# TensorFlow takes seconds to import, and prints to the terminal: lists of files, workers that
+# read them, and the command line's --help need none of it.
+_NEEDS_KERAS = {
+    "AugmentedKerasClassifier": "skimgcv._classifier",
+    "clear_compiled_models": "skimgcv._training",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NEEDS_KERAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = getattr(import_module(_NEEDS_KERAS[name]), name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,7 +25,7 @@ DTYPES = ("uint8", "uint16")
 # Others run programs (EPS) or are no photographs.
 _PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _EXIF_ORIENTATION = 274
-_TIFF_BITS, _TIFF_SAMPLE_FORMAT = 258, 339
+_TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 339, 262, 0
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,28 @@ class Decoding:
         """
         try:
             header = read_header(data)
-            if header is None or header.is_animated or _is_cmyk(header):
+            if header is None or self._is_for_pillow(header):
                 pixels = self._with_pillow(data)
             else:
                 self._check_size(header.width, header.height)
                 pixels = self._with_opencv(data, header)
             return self._resized(self._in_dtype(pixels))
-        except UnreadableError:
+        except (UnreadableError, MemoryError):
             raise
         except Exception as error:
             # Two libraries, and what they call: their errors have no common type.
             raise UnreadableError(f"it cannot be decoded: {_first_line(error)}") from error
 
-    # -- OpenCV: JPEG, PNG, BMP, and TIFF of 16 bits ----------------------------------
+    def _is_for_pillow(self, header: Header) -> bool:
+        # OpenCV reads all of these, but not all that they say.
+        return (
+            header.is_animated
+            or (header.kind == "jpeg" and header.channels == 4)  # CMYK
+            or (header.kind == "webp" and header.may_be_turned)
+            or (header.has_transparent_grey and self.color_mode == "rgba")
+        )
+
+    # -- OpenCV: JPEG, PNG, BMP, WebP, and TIFF of 16 bits ----------------------------
 
     def _with_opencv(self, data: bytes, header: Header) -> np.ndarray:
         if header.kind == "jpeg":
@@ -151,9 +160,15 @@ class Decoding:
         with image:
             self._check_size(*image.size)
             if image.format == "TIFF" and _has_16_bits(image):
-                flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-                return self._colored(_opencv(data, flags))
+                return self._tiff_of_16_bits(data, image)
             return self._converted(image)
+
+    def _tiff_of_16_bits(self, data: bytes, image: Any) -> np.ndarray:
+        # Unchanged: the one way to the alpha channel. TIFF is turned upright in any case.
+        pixels = _opencv(data, cv2.IMREAD_UNCHANGED)
+        if image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            pixels = np.uint16(65535) - pixels
+        return self._colored(pixels)
 
     def _converted(self, image: Any) -> np.ndarray:
         from PIL import ImageOps
@@ -161,7 +176,8 @@ class Decoding:
         image = ImageOps.exif_transpose(image)
         if image.mode in ("I", "F"):
             raise UnreadableError(
-                "it has values of 32 bits; write it with 8 or 16 bits a channel first"
+                "its values are signed or have 32 bits; write it with 8 or 16 bits a channel, "
+                "unsigned, first"
             )
         if image.mode.startswith("I;16"):
             return self._colored(np.asarray(image).astype(np.uint16))
@@ -215,10 +231,6 @@ def _opencv(data: bytes, flags: int) -> np.ndarray:
     if pixels is None:
         raise UnreadableError("it is broken: its pixels cannot be decoded")
     return pixels
-
-
-def _is_cmyk(header: Header) -> bool:
-    return header.kind == "jpeg" and header.channels == 4
 
 
 def _has_16_bits(image: Any) -> bool:

@@ -68,11 +68,14 @@ class ImageFiles:
     ndim : int
     paths : list of str
     rows : ndarray of int
+    on_error : str
 
     Notes
     -----
-    JPEG, PNG and BMP are decoded by OpenCV; GIF, WebP, PPM, TIFF and JPEGs in CMYK by
-    Pillow; TIFF of 16 bits by OpenCV again. EXIF orientation is honoured.
+    JPEG, PNG, BMP and WebP are decoded by OpenCV; GIF, PPM, TIFF, animations and JPEGs in
+    CMYK by Pillow; TIFF of 16 bits by OpenCV again, with white as the largest value also
+    where the file has it as 0. EXIF orientation is honoured. Values that are signed or have
+    32 bits are refused.
 
     Examples
     --------
@@ -119,7 +122,7 @@ class ImageFiles:
         self._rows = np.arange(len(self._paths))
         self._cache = _check_cache(cache)
         self._owner = owner()
-        self.on_error = on_error
+        self._on_error = on_error
 
     # -- as an array --------------------------------------------------------------------
 
@@ -146,7 +149,12 @@ class ImageFiles:
     @property
     def rows(self) -> np.ndarray:
         """Their places in the list that this was made from."""
-        return self._rows
+        return self._rows.copy()
+
+    @property
+    def on_error(self) -> str:
+        """What ``fit`` does with files that give no image."""
+        return self._on_error
 
     def __len__(self) -> int:
         return len(self._paths)

@@ -15,11 +15,11 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """The head of a JPEG, PNG or BMP file.
+    """The head of a JPEG, PNG, BMP or WebP file.
 
     Attributes
     ----------
-    kind : {"jpeg", "png", "bmp"}
+    kind : {"jpeg", "png", "bmp", "webp"}
     width, height : int
         Before any rotation.
     channels : int
@@ -27,6 +27,8 @@ class Header:
     may_be_turned : bool
         Whether there is EXIF data, which may say how to turn the image.
     is_animated : bool
+    has_transparent_grey : bool
+        A PNG's one grey level that is transparent, in place of an alpha channel.
     """
 
     kind: str
@@ -35,10 +37,11 @@ class Header:
     channels: int
     may_be_turned: bool = False
     is_animated: bool = False
+    has_transparent_grey: bool = False
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read the header of a JPEG, PNG or BMP; None for every other file.
+    """Read the header of a JPEG, PNG, BMP or WebP; None for every other file.
 
     Raises
     ------
@@ -51,6 +54,8 @@ def read_header(data: bytes) -> Header | None:
         return _png(data)
     if data.startswith(b"BM") and len(data) >= 30 and data[14] >= 40:
         return _bmp(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
+        return _webp(data)
     return None
 
 
@@ -86,6 +91,7 @@ def _png(data: bytes) -> Header:
         {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}.get(data[25], 3),
         may_be_turned=b"eXIf" in data,
         is_animated=b"acTL" in before_pixels,
+        has_transparent_grey=data[25] == 0 and b"tRNS" in before_pixels,
     )
 
 
@@ -94,6 +100,23 @@ def _bmp(data: bytes) -> Header:
     height = int.from_bytes(data[22:26], "little", signed=True)  # negative: from the top
     bits = int.from_bytes(data[28:30], "little")
     return Header("bmp", abs(width), abs(height), 4 if bits == 32 else 3)
+
+
+def _webp(data: bytes) -> Header | None:
+    _check_complete(len(data) >= 8 + int.from_bytes(data[4:8], "little"))
+    kind, flags, start = data[12:16], data[20], data[20:]
+    if kind == b"VP8X":  # alpha, EXIF, animation or none of them, before the pixels
+        width, height = (1 + int.from_bytes(start[i : i + 3], "little") for i in (4, 7))
+        channels, turned = 3 + bool(flags & 0x10), bool(flags & 0x08)
+        return Header("webp", width, height, channels, turned, is_animated=bool(flags & 0x02))
+    if kind == b"VP8L":
+        bits = int.from_bytes(start[1:5], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        return Header("webp", width, height, 3 + (bits >> 28 & 1))
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(start[i : i + 2], "little") & 0x3FFF for i in (6, 8))
+        return Header("webp", width, height, 3)
+    return None
 
 
 def _check_complete(complete: bool) -> None:

@@ -138,7 +138,8 @@ def write_report(
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # Names of files may be bytes that are no text: as they are on disk.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
@@ -156,12 +157,18 @@ def _displays(
     }
     yield "scores", FoldScoresDisplay.from_cv_results(cv_results)
     yield "history", FoldHistoryDisplay.from_cv_results(cv_results)
-    yield (
-        "confusion",
-        ConfusionMatrixDisplay.from_predictions(y, predicted, xticks_rotation="vertical"),
-    )
+    yield "confusion", _confusion(y, predicted, len(results.classes))
     if (predicted != y).any():
         yield (
             "mistakes",
             MistakesDisplay.from_predictions(X, y, results.probabilities, classes=results.classes),
         )
+
+
+def _confusion(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> ConfusionMatrixDisplay:
+    display = ConfusionMatrixDisplay.from_predictions(y, predicted, xticks_rotation="vertical")
+    # scikit-learn's figure has one size for any number of classes, and cuts off their names.
+    side = max(4.0, 0.5 * n_classes)
+    display.figure_.set_size_inches(side + 2, side + 1)
+    display.figure_.set_layout_engine("constrained")
+    return display

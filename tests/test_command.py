@@ -1,6 +1,7 @@
 """The command line cross-validates a folder, and says in one line what is wrong."""
 
 import csv
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import StratifiedKFold
 
 import skimgcv._report as report
-from skimgcv._command import main
+from skimgcv._command import _parser, main
 from skimgcv._small_cnn import small_cnn
 
 
@@ -49,6 +50,17 @@ def _closed_figures():
     plt.switch_backend(backend)
 
 
+def assert_nothing_is_cut_off():
+    import matplotlib.pyplot as plt
+
+    assert len(plt.get_fignums()) >= 3
+    for number in plt.get_fignums():
+        figure = plt.figure(number)
+        drawn, whole = figure.get_tightbbox(), figure.bbox_inches
+        assert whole.contains(*drawn.min), figure
+        assert whole.contains(*drawn.max), figure
+
+
 @pytest.mark.usefixtures("_closed_figures")
 def test_a_folder_becomes_a_table_and_a_report(folder, tmp_path, capsys):
     assert run(folder, tmp_path / "out", "--no-augment", "--epochs", 25) == 0
@@ -76,6 +88,7 @@ def test_a_folder_becomes_a_table_and_a_report(folder, tmp_path, capsys):
     assert f"{'mean':>19}{np.mean(accuracies):19.3f}" in printed
     for name in ("scores", "history", "confusion"):
         assert (tmp_path / "out" / f"{name}.png").stat().st_size > 1000
+    assert_nothing_is_cut_off()
 
 
 def test_without_matplotlib_it_says_that_there_are_no_figures(
@@ -110,7 +123,10 @@ def test_without_matplotlib_it_says_that_there_are_no_figures(
         (["FOLDER", "--epochs", "many"], "argument --epochs: needs an integer of 1 or more"),
         (["FOLDER", "--model", "os"], "--model needs MODULE:BUILDER; got 'os'"),
         (["FOLDER", "--model", "no_such:build"], "No module named 'no_such'"),
+        (["FOLDER", "--model", ".x:build"], "TypeError: the 'package' argument is required"),
         (["FOLDER", "--model", "os:no_such"], "has no attribute 'no_such'"),
+        (["FOLDER", "--seed", "4294967296"], "argument --seed: needs an integer below 2**32"),
+        (["FOLDER", "--size", "9999999"], "Unable to allocate"),
         (["FOLDER", "--model", "os:name"], "is a str, no function"),
         (["FOLDER", "--color-mode", "bgr"], "invalid choice: 'bgr'"),
         (["FOLDER/dark"], "has no sub-folders"),
@@ -133,17 +149,23 @@ def test_help_names_every_option(capsys):
         main(["--help"])
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    for option in ("--model", "--folds", "--epochs", "--size", "--out", "default: 5"):
+    for option in ("--model", "--folds", "--epochs", "--size", "--out", "(default: 5)"):
         assert option in shown
+    assert "(default: 0)" in shown  # of --seed
+    assert "default: None" not in shown
+    assert all(action.help for action in _parser()._actions)
 
 
-def test_python_m_runs_it():
+def test_python_m_runs_it_and_what_is_wrong_is_all_that_it_prints():
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(
-        [sys.executable, "-m", "skimgcv", "/nowhere"], capture_output=True, text=True
+        [sys.executable, "-m", "skimgcv", "/nowhere"],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
-    assert done.returncode == 2
-    # What TensorFlow says of the machine comes before.
-    assert done.stderr.splitlines()[-1].startswith("python -m skimgcv: ")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("python -m skimgcv: [Errno 2]")
 
 
 @pytest.mark.usefixtures("own_random")  # as any bare Keras model

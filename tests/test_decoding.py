@@ -83,11 +83,11 @@ def test_exif_orientation_is_honoured(kind, orientation):
 
 
 @pytest.mark.parametrize("kind", [".png", ".tiff"])
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
 def test_16_bits_are_kept_or_refused(kind, shape):
     image = np.random.default_rng(0).integers(0, 65536, shape).astype(np.uint16)
     data = opencv(image, kind)
-    mode = "grayscale" if image.ndim == 2 else "rgb"
+    mode = {2: "grayscale", 3: "rgb", 4: "rgba"}[image.shape[2] if image.ndim == 3 else 2]
     read = decoding(5, 7, mode, dtype="uint16").decode(data)
     np.testing.assert_array_equal(read, image.reshape(read.shape))
     with pytest.raises(UnreadableError, match='dtype="uint16"'):
@@ -99,6 +99,31 @@ def test_16_bit_grey_levels_that_pillow_wrote_are_kept():
     for kind in ("PNG", "TIFF"):
         read = decoding(5, 7, "grayscale", dtype="uint16").decode(pillow(image, kind))
         np.testing.assert_array_equal(read[..., 0], image)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bits_are_turned_upright(kind, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    image = Image.fromarray(np.arange(35, dtype=np.uint16).reshape(5, 7) * 1871)
+    data = pillow(image, kind, exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    for color_mode in ("grayscale", "rgba"):
+        read = decoding(*upright.shape, color_mode, dtype="uint16").decode(data)
+        np.testing.assert_array_equal(read[..., 0], upright)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_tiff_with_white_as_0_has_white_as_the_largest_value(dtype):
+    image = np.arange(35, dtype=dtype).reshape(5, 7) * (7 if dtype == "uint8" else 1871)
+    # By Pillow with black as 0, and the tag then set to the other: as scanners write films.
+    data = bytearray(pillow(image, "TIFF"))
+    tag = data.index((262).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+    assert data[tag + 8] == 1
+    data[tag + 8] = 0
+    read = decoding(5, 7, "grayscale", dtype=dtype).decode(bytes(data))
+    np.testing.assert_array_equal(read[..., 0], np.iinfo(dtype).max - image)
 
 
 def test_8_bits_become_16_with_white_as_white():
@@ -131,6 +156,26 @@ def test_kinds_of_png_are_what_pillow_converts_them_to(kind, mode):
     expected = np.asarray(image.convert(mode)).reshape(read.shape)
     # Luma is rounded in Pillow's 16 bits or OpenCV's 15.
     np.testing.assert_allclose(read.astype(int), expected, atol=1 if mode == "L" else 0)
+
+
+def test_a_transparent_grey_level_is_transparent():
+    data = pillow(KINDS_OF_PNG["grey"], "PNG", transparency=100)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+    assert (expected[..., 3] == 0).any()
+    np.testing.assert_array_equal(decoding(color_mode="rgba").decode(data), expected)
+    np.testing.assert_array_equal(decoding().decode(data), expected[..., :3])
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("icc_profile", [None, b"any: it makes the header another"])
+def test_kinds_of_webp_are_what_pillow_reads(lossless, channels, icc_profile):
+    image = photograph(channels=channels)
+    data = pillow(image, "WEBP", lossless=lossless, icc_profile=icc_profile)
+    image = Image.open(io.BytesIO(data))
+    for color_mode in ("rgb", "rgba"):
+        read = decoding(color_mode=color_mode).decode(data)
+        np.testing.assert_array_equal(read, np.asarray(image.convert(color_mode.upper())))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
@@ -253,6 +298,15 @@ def test_a_bomb_is_refused_by_its_header():
     bomb[16:24] = (60_000).to_bytes(4) * 2
     with pytest.raises(UnreadableError, match="60000 x 60000 pixels"):
         decoding().decode(bytes(bomb))
+
+
+def test_want_of_memory_is_no_fault_of_the_file(monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(MemoryError):  # which on_error="skip" must not skip
+        decoding().decode(LOSSLESS["png"])
 
 
 def test_a_document_is_not_run():

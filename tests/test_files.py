@@ -5,6 +5,7 @@ import pickle
 import threading
 
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import polars
@@ -12,6 +13,7 @@ import pytest
 from builders import linear
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_files
 from sklearn.model_selection import (
     GridSearchCV,
     StratifiedGroupKFold,
@@ -114,9 +116,16 @@ def test_parts_of_parts_know_their_row_in_the_list(X):
     assert X[10:][[2, 1]].rows.tolist() == [12, 11]
 
 
-def test_it_cannot_be_written_to(X):
+def test_it_cannot_be_changed(X):
     with pytest.raises(TypeError):
         X[0] = 1
+    for name in ("shape", "dtype", "ndim", "paths", "rows", "on_error"):
+        with pytest.raises(AttributeError):
+            setattr(X, name, None)
+    X.paths[0] = X.rows[0] = 7
+    X[0][:] = 0
+    assert X.rows[0] == 0
+    np.testing.assert_array_equal(X[0], IMAGES[0])
 
 
 def test_pickles_hold_paths_and_no_pixels(X):
@@ -282,6 +291,20 @@ def test_a_folder_of_class_folders(classes):
     X, labels = load_images(str(classes), classes=["b"], color_mode="grayscale")
     assert X.shape == (2, 256, 256, 1)
     assert labels.tolist() == ["b", "b"]
+
+
+def test_a_folder_lists_as_in_scikit_learn_and_in_keras(classes, capsys, own_random):
+    (classes / "a" / ".hidden.png").unlink()  # Keras takes them
+    (classes / "a" / "sub" / "9.png").unlink()  # scikit-learn does not look into it
+    (classes / ".git" / "1.png").unlink()
+    (classes / ".git").rmdir()
+    (classes / "c" / "last.png").write_bytes((classes / "a" / "x.png").read_bytes())
+    X, labels, _ = load_images(classes, return_names=True)
+    extensions = [".png", ".JPG"]
+    theirs = load_files(classes, load_content=False, shuffle=False, allowed_extensions=extensions)
+    assert X.paths == theirs.filenames.tolist()
+    assert labels.tolist() == np.array(theirs.target_names)[theirs.target].tolist()
+    assert X.paths == keras.utils.image_dataset_from_directory(classes, shuffle=False).file_paths
 
 
 def test_a_folder_without_classes_is_told(classes):

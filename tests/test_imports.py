@@ -194,7 +194,7 @@ def test_importing_brings_in_no_optional_package():
     script = (
         "import sys, keras, scikeras.wrappers, sklearn.model_selection\n"
         "before = set(sys.modules)\n"
-        "import skimgcv\n"
+        "from skimgcv import *\n"
         "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before}))\n"
     )
     added = subprocess.run(

@@ -59,7 +59,11 @@ def test_fit_names_what_metadata_routing_must_know():
 
 
 def test_all_is_all():
-    public = {n for n in vars(skimgcv) if not n.startswith("_")}
+    assert all(hasattr(skimgcv, name) for name in skimgcv.__all__)
+    public = {n for n in dir(skimgcv) if not n.startswith("_")} - {
+        "TYPE_CHECKING",
+        "import_module",
+    }
     modules = {n for n in public if inspect.ismodule(getattr(skimgcv, n))}
     assert set(skimgcv.__all__) == public - modules
     public_modules = {"augment", "display", "exceptions", "model_selection"}
@@ -76,12 +80,25 @@ def test_everything_public_is_documented(item):
                 assert parameter.name in doc, f"{name}: {parameter.name}"
 
 
+def test_names_that_need_no_keras_wait_for_none():
+    script = """
+import sys
+import skimgcv
+assert {"AugmentedKerasClassifier", "ImageFiles"} <= set(dir(skimgcv))
+skimgcv.ImageFiles([], (8, 8)).verify(progress=False)
+assert not {"keras", "tensorflow"} & set(sys.modules)
+skimgcv.AugmentedKerasClassifier
+assert "keras" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_importing_starts_no_runtime_and_changes_no_generator():
     script = """
 import random, sys
 import keras, numpy, scikeras.wrappers  # whose imports have effects of their own
 before = random.getstate(), numpy.random.get_state()[1].tolist()
-import skimgcv
+from skimgcv import *
 assert before == (random.getstate(), numpy.random.get_state()[1].tolist())
 from tensorflow.python.eager import context
 assert context._context is None or not context._context._initialized
