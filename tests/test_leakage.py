@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
 
 EPOCHS = 2
 N = 60
@@ -135,6 +136,16 @@ def test_the_deterministic_half_sees_the_rows_of_the_call_and_no_other(run):
         assert set(fit["preprocessed"]) == set(fit["rows"])
     for prediction in predictions:
         assert set(prediction["preprocessed"]) == set(prediction["rows"])
+
+
+@pytest.mark.parametrize("run", [run_cross_val_score, run_grid_search, run_stacking])
+def test_files_are_seen_as_the_array_is(run, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{row}.png" for row in range(N)]
+    for path, image in zip(paths, X, strict=True):
+        cv2.imwrite(str(path), image.astype(np.uint8))
+    files = ImageFiles(paths, (4, 4), color_mode="grayscale", cache=tmp_path / "decoded")
+    monkeypatch.setitem(globals(), "X", files)
+    test_the_random_half_sees_each_training_row_once_an_epoch_and_no_other(run)
 
 
 def test_an_inner_hold_out_is_not_augmented_nor_learned_from():

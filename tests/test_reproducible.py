@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sklearn.model_selection import cross_val_predict, cross_val_score
 from tensorflow.python.eager import context
 from tensorflow.python.framework import config
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
 
 
 def estimator(**parameters):
@@ -110,7 +111,7 @@ def test_another_process(digits):
 
 
 @pytest.mark.slow
-def test_n_jobs(digits):
+def test_n_jobs(digits, tmp_path):
     scores = [cross_val_score(estimator(), *digits, cv=3, n_jobs=n) for n in (1, 2)]
     np.testing.assert_array_equal(*scores)
     p = [
@@ -118,6 +119,13 @@ def test_n_jobs(digits):
         for n in (1, 2)
     ]
     np.testing.assert_array_equal(*p)
+    X, y = digits
+    paths = [tmp_path / f"{row}.png" for row in range(len(X))]
+    for path, image in zip(paths, X, strict=True):
+        cv2.imwrite(str(path), image)
+    files = ImageFiles(paths, (8, 8), color_mode="grayscale", cache=tmp_path / "decoded")
+    of_files = cross_val_predict(estimator(), files, y, cv=3, n_jobs=2, method="predict_proba")
+    np.testing.assert_array_equal(p[0], of_files)
 
 
 def test_workers_share_a_gpu_and_this_process_keeps_its_switches():
