@@ -178,13 +178,19 @@ def decoding() -> None:
                 "Keras": lambda: _keras(folder, target),  # noqa: B023
             }
             speeds: dict[str, list[float]] = {name: [] for name in ways}
+            work: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(ROUNDS):
                 for name, way in ways.items():
+                    start = time.process_time()
                     speeds[name].append(n / seconds(way))
-            shown = "  ".join(f"{n} {statistics.median(s):6.0f}" for n, s in speeds.items())
+                    work[name].append(1000 * (time.process_time() - start) / n)
+            shown = "  ".join(
+                f"{name} {statistics.median(s):.0f} ({statistics.median(work[name]):.1f} ms)"
+                for name, s in speeds.items()
+            )
             to_tf, to_keras = (_ratio(speeds["skimgcv"], speeds[k]) for k in ("tf.data", "Keras"))
             print(
-                f"decoding {side} to {target} px, images/s   {shown}   "
+                f"decoding {side} to {target} px, images/s (processor's ms for one)   {shown}   "
                 f"ours/tf.data {to_tf:.2f} (at least 1)  ours/Keras {to_keras:.2f}",
                 flush=True,
             )

@@ -170,5 +170,5 @@ def _confusion(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> Confusio
     # scikit-learn's figure has one size for any number of classes, and cuts off their names.
     side = max(4.0, 0.5 * n_classes)
     display.figure_.set_size_inches(side + 2, side + 1)
-    display.figure_.set_layout_engine("constrained")
+    display.figure_.set_layout_engine("tight")
     return display

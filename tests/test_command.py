@@ -2,8 +2,10 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,25 +100,24 @@ def test_without_matplotlib_it_says_that_there_are_no_figures(
     (tmp_path / "mine.py").write_text("from skimgcv._small_cnn import small_cnn as build\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    (folder / "dark" / "cut.png").write_bytes(b"no image")
-    try:
-        assert run(folder, "out", "--model", "mine:build", "--epochs", 1, "--balanced") == 0
-    finally:
-        (folder / "dark" / "cut.png").unlink()
+    shutil.copytree(folder, "cells")
+    Path("cells/dark/cut.png").write_bytes(b"no image")
+    # A name in Latin-1, as old archives have them: no text in UTF-8.
+    Path("cells/dark/8.png").rename(os.fsdecode(b"cells/dark/\xe4.png"))
+    assert run("cells", "out", "--model", "mine:build", "--epochs", 1, "--balanced") == 0
     captured = capsys.readouterr()
     assert 'no figures: they need matplotlib, pip install "skimgcv[plot]"' in captured.out
     assert "18 images" in captured.out
+    assert "read 19 of 19 files" in captured.err
     assert "dark/cut.png: it is no image" in captured.err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "predictions.csv",
-        "scores.csv",
-    ]
+    assert sorted(os.listdir("out")) == ["predictions.csv", "scores.csv"]
+    assert b"\ndark/\xe4.png," in Path("out/predictions.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "the following arguments are required: folder"),
+        ([], "the following arguments are required: FOLDER"),
         (["/nowhere"], "No such file or directory: '/nowhere'"),
         (["FOLDER", "--folds", "1"], "argument --folds: needs an integer of 2 or more: '1'"),
         (["FOLDER", "--folds", "10"], "'bright' has 9"),
