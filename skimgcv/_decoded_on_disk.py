@@ -91,7 +91,9 @@ class DecodedOnDisk:
                 self._read_records()
             slots = np.array([self._slots.get(key, -1) for key in keys], dtype=np.intp)
             images = self._mapped(int(slots.max(initial=-1)) + 1)
-        slots[slots >= len(images)] = -1
+        lost = slots >= len(images)  # the file was cut off: to be written again
+        self._broken.update(slots[lost].tolist())
+        slots[lost] = -1
         places = np.flatnonzero(slots >= 0)
         out[places] = images[slots[places]]
         self._pages.have_read(len(places) * self._image_bytes)

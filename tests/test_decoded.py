@@ -253,13 +253,15 @@ def test_an_index_that_ends_early_costs_decoding_and_no_pixel(paths, folder, los
         assert len(reads) == n_read
 
 
-@pytest.mark.parametrize("left", [0, 1, 5 * IMAGE_BYTES + 7])
-def test_pixels_that_end_early_are_decoded_anew(paths, folder, left):
+@pytest.mark.parametrize(("left", "lost"), [(0, 40), (1, 40), (5 * IMAGE_BYTES + 7, 35)])
+def test_pixels_that_end_early_are_decoded_anew(paths, folder, left, lost, reads):
     fill(paths, folder)
     os.truncate(the_file(folder, ".pixels"), left)
-    for _ in range(2):
+    for n_read in (lost, 0):
         forget_what_is_open()
+        reads.clear()
         fill(paths, folder)
+        assert len(reads) == n_read
 
 
 @pytest.mark.parametrize("suffix", [".index", ".pixels"])
