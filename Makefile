@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-cluster lint clean
 
 # TensorFlow reports its build on standard error at import; the demo's table should stand out.
 demo: $(INSTALLED)
@@ -13,6 +13,11 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Apart, since its packages are large (Ray alone 240 MB) and it starts clusters.
+test-cluster: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dask,ray,tune]"
+	$(BIN)/python -m pytest -m cluster
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

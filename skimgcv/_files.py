@@ -178,6 +178,10 @@ class ImageFiles:
             raise ValueError("Images of files are always copied: leave copy=False out.")
         return self._read().astype(self.dtype if dtype is None else dtype, copy=False)
 
+    def __sizeof__(self) -> int:
+        # What is sent to a worker: Dask and Ray send what is large once, not with each task.
+        return object.__sizeof__(self) + sum(map(sys.getsizeof, self._paths))
+
     def __repr__(self) -> str:
         height, width, channels = self._decoding.image_shape
         return f"ImageFiles({len(self)} files as {height} x {width} x {channels} {self.dtype})"

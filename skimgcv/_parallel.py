@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ def thread_count() -> int:
 
     It is what joblib counts (CPU affinity and the container's quota), limited by
     ``OMP_NUM_THREADS``: joblib sets that in its worker processes so that they do
-    not fight over the cores, and so do many people on shared machines.
+    not fight over the cores, and so do many people on shared machines. Ray sets it to a
+    task's ``num_cpus`` and Dask to 1; a Dask worker without it shares its own cores out.
 
     Examples
     --------
@@ -30,7 +32,19 @@ def thread_count() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdigit():
         limits.append(int(asked))
+    else:
+        limits += _dask_shares()
     return max(1, min(limits))
+
+
+def _dask_shares() -> list[int]:
+    """Return what a task may use of each Dask worker in this process: seldom any, or one."""
+    dask = sys.modules.get("distributed.worker")
+    if dask is None:
+        return []
+    # Batches are made in threads of ours, where Dask's get_worker() finds none.
+    states = [worker.state for worker in list(dask.Worker._instances)]
+    return [state.nthreads // max(1, state.executing_count) for state in states]
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ GLOBAL_SEED_GENERATOR = "global_seed_generator"
 
 # The generators are the process's: two threads must not seed them at once.
 _lock = threading.RLock()
+_FUNCTIONS = [n for n, f in vars(random).items() if isinstance(getattr(f, "__self__", 0), Random)]
 
 
 def check_seed(random_state: Any) -> int:
@@ -52,8 +55,35 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.seed(words)  # noqa: NPY002
             # Made again from `random` when the builder first needs it.
             global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
-            yield
+            with _random_to_ourselves(words.tobytes()):
+                yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
             global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, keras)
+
+
+@contextlib.contextmanager
+def _random_to_ourselves(seed: bytes) -> Iterator[None]:
+    """Let no other thread draw from what ``random``'s functions give to this one.
+
+    Threads that we cannot lock out do draw: those of a Dask worker, twice a second.
+    """
+    own, us = Random(seed), {threading.get_ident()}
+    shared = {name: getattr(random, name) for name in _FUNCTIONS}
+    try:
+        for name, function in shared.items():
+            setattr(random, name, _parted(function, getattr(own, name), us))
+        yield
+    finally:
+        us.clear()
+        for name, function in shared.items():
+            setattr(random, name, function)
+
+
+def _parted(shared: Callable[..., Any], own: Callable[..., Any], us: set[int]) -> Any:
+    @functools.wraps(shared)
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        return (own if threading.get_ident() in us else shared)(*args, **kwargs)
+
+    return draw

@@ -15,6 +15,15 @@ import pytest
 from sklearn.datasets import load_digits
 
 
+def pytest_collection_modifyitems(config, items):
+    """Start clusters only where they are asked for: their workers import TensorFlow anew."""
+    if "cluster" not in config.option.markexpr:
+        skip = pytest.mark.skip(reason="starts a cluster: make test-cluster")
+        for item in items:
+            if item.get_closest_marker("cluster"):
+                item.add_marker(skip)
+
+
 @pytest.fixture(autouse=True)
 def _global_generators_untouched():
     """Fail a test that changes somebody else's random numbers."""

@@ -52,13 +52,13 @@ LAYERS = [
     {"_data", "_fitting", "_prediction", "_saving", "_deploying", "_resuming"},
     {"_classifier"},
     {"__init__"},
-    {"model_selection", "display"},
+    {"model_selection", "display", "cluster"},
     {"_small_cnn", "_report", "_command", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # What users can see is all that these build on, and the error that names an extra.
-ON_PUBLIC_NAMES = {"model_selection", "display"}
+ON_PUBLIC_NAMES = {"model_selection", "display", "cluster"}
 PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._optional"}
 
 # Who may import a package at all.
@@ -66,6 +66,7 @@ DOORS = {
     "scikeras": {"skimgcv._scikeras"},
     "albumentations": {"skimgcv.augment._albumentations"},
     "matplotlib": {"skimgcv.display"},
+    "ray": {"skimgcv.cluster"},
 }
 OPTIONAL = {
     "albumentations",
@@ -77,6 +78,8 @@ OPTIONAL = {
     "rich",
     "tqdm",
     "jax",
+    "distributed",
+    "ray",
 }
 KERAS = {"keras", "tensorflow"}
 # What becomes a Keras data set, or adapts a Keras object, imports Keras when it does.

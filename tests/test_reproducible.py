@@ -194,6 +194,23 @@ def test_keras_own_seed_generator_goes_on_as_if_nothing_had_been(digits, own_ran
     np.testing.assert_array_equal(np.asarray(generator.state), before)
 
 
+def test_threads_of_others_may_draw(digits, own_random):
+    # A Dask worker's do, twice a second, and no lock of ours stops them.
+    def build(meta):
+        keras.layers.Dropout(0.5)  # draws its seed
+        other = threading.Thread(target=random.random)
+        other.start()
+        other.join()
+        return cnn(meta)
+
+    def undisturbed(meta):
+        keras.layers.Dropout(0.5)
+        return cnn(meta)
+
+    a, b = (estimator().set_params(model=m).fit(*digits) for m in (build, undisturbed))
+    assert_same_bits(a, b)
+
+
 def test_builders_may_draw_from_numpy(digits):
     def build(meta):
         model = cnn(meta)

@@ -1,0 +1,309 @@
+"""Dask and Ray under ``n_jobs``: joblib's way to them, with what folds of images need.
+
+``register_dask()`` or ``register_ray()``, and then, for any tool of scikit-learn::
+
+    with joblib.parallel_config(backend="ray"):
+        GridSearchCV(clf, grid).fit(X, y)
+
+Scores are those of ``n_jobs=1``, bit for bit. An X in memory is sent to a worker (Dask) or
+a machine (Ray) once, however many folds it computes there; a memory map is sent as its
+path, and so are ``ImageFiles``. A worker that dies is replaced, and its folds are done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from joblib._parallel_backends import (
+    AutoBatchingMixin,
+    ParallelBackendBase,
+    SequentialBackend,
+)
+
+from skimgcv._optional import require
+
+__all__ = ["register_dask", "register_ray"]
+
+_LARGE_BYTES = 1000
+"""What is larger is sent by itself, once; joblib's own limit for Dask."""
+_GRAPH_BYTES = 10_000_000
+"""What is larger is kept from Dask's scheduler; it warns of that itself."""
+
+
+def register_dask() -> None:
+    """Let ``joblib.parallel_config(backend="dask")`` mean this module's way to Dask.
+
+    joblib's own gives the same scores. It sends X once, too; but it reads a memory map
+    and sends its pixels, and a search fails with ``FutureCancelledError`` when the one
+    worker that an argument was sent to dies. Here all workers get what is sent.
+
+    Raises
+    ------
+    ImportError
+        Without ``distributed``: ``pip install "skimgcv[dask]"``.
+
+    Notes
+    -----
+    Options are joblib's: ``parallel_config(backend="dask", client=..., retries=...)``.
+    Start workers with one thread each: fits in threads of one process get in each
+    other's way. With two workers or more, any but the last may die.
+
+    References
+    ----------
+    https://joblib.readthedocs.io/en/stable/auto_examples/parallel/distributed_backend_simple.html
+
+    Examples
+    --------
+    >>> from skimgcv.cluster import register_dask
+    >>> register_dask()  # doctest: +SKIP
+    >>> with joblib.parallel_config(backend="dask"):  # doctest: +SKIP
+    ...     cross_val_score(clf, X, y)
+    """
+    require("distributed", extra="dask", purpose="The Dask backend")
+    joblib.register_parallel_backend("dask", _dask_backend())
+
+
+def register_ray() -> None:
+    """Let ``joblib.parallel_config(backend="ray")`` mean this module's way to Ray.
+
+    It takes the place of ``ray.util.joblib.register_ray``, which gives the same scores,
+    but sends X with each task, starts new processes (which import TensorFlow) with each
+    search, hands tasks out by turns, and fails when a process dies.
+
+    Raises
+    ------
+    ImportError
+        Without ``ray``: ``pip install "skimgcv[ray]"``.
+
+    Notes
+    -----
+    Options: ``parallel_config(backend="ray", ray_remote_args={"num_cpus": 2})``, for which
+    see ``ray.remote``; ``num_gpus=1`` gives each fit a GPU of its own. Unless they say
+    otherwise, a task has one CPU and is tried three times more when its process dies. Ray
+    runs as many at a time as it has room for: ``n_jobs`` is not looked at. Without
+    ``ray.init`` a cluster is started, or found, as Ray does it.
+
+    References
+    ----------
+    https://docs.ray.io/en/latest/ray-more-libs/joblib.html
+
+    Examples
+    --------
+    >>> from skimgcv.cluster import register_ray
+    >>> register_ray()  # doctest: +SKIP
+    >>> with joblib.parallel_config(backend="ray"):  # doctest: +SKIP
+    ...     cross_val_score(clf, X, y)
+    """
+    require("ray", extra="ray", purpose="The Ray backend")
+    joblib.register_parallel_backend("ray", _RayBackend)
+
+
+@functools.cache
+def _dask_backend() -> type:
+    from joblib._dask import DaskDistributedBackend
+
+    class DaskBackend(DaskDistributedBackend):  # type: ignore[misc]
+        """joblib's, which sends what is large to one worker, with whose death it is lost."""
+
+        async def _to_func_args(self, func: Any) -> Any:
+            func.items = _by_path(func.items)
+            for _, args, kwargs in func.items:
+                for arg in (*args, *kwargs.values()):
+                    if _is_large(arg) and not self._is_sent(arg):
+                        # Noted before it is sent: other tasks ask for it meanwhile.
+                        self.call_data_futures[arg] = asyncio.ensure_future(self._send(arg))
+            return await super()._to_func_args(func)
+
+        def _is_sent(self, arg: Any) -> bool:
+            try:
+                return id(arg) in self.data_futures or bool(self.call_data_futures[arg])
+            except KeyError:
+                return False
+
+        async def _send(self, arg: Any) -> Any:
+            if _n_bytes(arg) <= _GRAPH_BYTES:
+                # The scheduler keeps it, and gives it to whoever takes a dead one's place.
+                return self.client.submit(_itself, arg, pure=False)
+            return await self.client.scatter(arg, broadcast=True, hash=False, asynchronous=True)
+
+    return DaskBackend
+
+
+class _RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+    """A Ray task for each of joblib's batches: Ray places it, and repeats it when need be."""
+
+    supports_retrieve_callback = True
+    default_n_jobs = -1
+
+    def __init__(self, ray_remote_args: dict[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._options = {"num_cpus": 1, "max_retries": 3, **(ray_remote_args or {})}
+        self._sent: dict[int, tuple[Any, Any]] = {}
+        self._running: set[Any] = set()
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """Return how many tasks the cluster has room for."""
+        import ray
+
+        if not ray.is_initialized():
+            ray.init()
+        has = ray.cluster_resources()
+        needs = {"CPU": self._options["num_cpus"], "GPU": self._options.get("num_gpus", 0)}
+        needs.update(self._options.get("resources") or {})
+        return max(1, min(int(has.get(k, 0) // n) for k, n in needs.items() if n))
+
+    def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
+        """Start a batch; return its future."""
+        import ray
+
+        calls = [
+            (f, [self._lean(a) for a in args], {k: self._lean(v) for k, v in kwargs.items()})
+            for f, args, kwargs in _by_path(func.items)
+        ]
+        task = ray.remote(_run_in_ray).options(name=repr(func.items[0][0]), **self._options)
+        reference = task.remote(calls)
+        self._running.add(reference)
+        future = reference.future()
+        future.add_done_callback(lambda _: self._running.discard(reference))
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    def _lean(self, arg: Any) -> Any:
+        """Put what is large into the object store, once a call."""
+        import ray
+
+        if not _is_large(arg):
+            return arg
+        if id(arg) not in self._sent:
+            # An id is an object's own only while the object lives: it is kept.
+            self._sent[id(arg)] = (arg, ray.put(arg))
+        return self._sent[id(arg)][1]
+
+    def retrieve_result_callback(self, out: Any) -> Any:
+        """Return a batch's results, or raise its error."""
+        result = out.result()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def stop_call(self) -> None:
+        """Let go of what was sent."""
+        self._sent.clear()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Cancel the batches whose results nobody waits for any more."""
+        import ray
+
+        for reference in list(self._running):
+            ray.cancel(reference)
+
+    def get_nested_backend(self) -> tuple[Any, int]:
+        """Run what a task starts in that task's process."""
+        return SequentialBackend(nesting_level=1), 1
+
+
+def _run_in_ray(calls: list[tuple[Any, list[Any], dict[str, Any]]]) -> Any:
+    import traceback
+
+    import ray
+
+    def whole(arg: Any) -> Any:
+        return ray.get(arg) if isinstance(arg, ray.ObjectRef) else arg
+
+    try:
+        with joblib.parallel_config(backend="sequential"):
+            return [
+                f(*map(whole, args), **{k: whole(v) for k, v in kwargs.items()})
+                for f, args, kwargs in calls
+            ]
+    except Exception as error:
+        # As itself: Ray would raise a class of its own. A traceback does not travel.
+        error.add_note("".join(traceback.format_exception(error)))
+        return error
+
+
+def _is_large(arg: Any) -> bool:
+    # What cannot be weakly referenced goes with each task: joblib's Dask backend needs that.
+    return not isinstance(arg, (list, tuple, dict, str, bytes)) and _n_bytes(arg) > _LARGE_BYTES
+
+
+def _n_bytes(arg: Any) -> int:
+    return int(getattr(arg, "nbytes", 0) or sys.getsizeof(arg))
+
+
+def _itself(arg: Any) -> Any:
+    return arg
+
+
+@dataclass(frozen=True)
+class _MapFile:
+    """Where a memory map is: what is sent in its place."""
+
+    path: str
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+    order: str
+
+    def open(self) -> np.ndarray:
+        try:
+            return np.memmap(
+                self.path,
+                self.dtype,
+                "r",
+                self.offset,
+                self.shape,
+                self.order,  # type: ignore[call-overload]
+            )
+        except OSError as error:
+            error.add_note(
+                f"X is a memory map, of which workers get the path: {self.path} must lie on "
+                "storage that all of them share. Or pass np.array(X), which sends the pixels."
+            )
+            raise
+
+
+def _by_path(items: list[Any]) -> list[Any]:
+    """Replace memory maps among the arguments of calls by the paths of their files."""
+    found = [_with_paths(*item) for item in items]
+    return [new or old for new, old in zip(found, items, strict=True)]
+
+
+def _with_paths(f: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    sent = [_map_file(a) for a in args]
+    named = {k: _map_file(v) for k, v in kwargs.items()}
+    if not any(isinstance(a, _MapFile) for a in (*sent, *named.values())):
+        return None
+    return functools.partial(_with_maps, f), sent, named
+
+
+def _with_maps(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return f(*map(_opened, args), **{k: _opened(v) for k, v in kwargs.items()})
+
+
+def _opened(arg: Any) -> Any:
+    return arg.open() if isinstance(arg, _MapFile) else arg
+
+
+def _map_file(arg: Any) -> Any:
+    # Changes to a copy-on-write map are nowhere but in its pages.
+    if not isinstance(arg, np.memmap) or arg.filename is None or arg.mode == "c":
+        return arg
+    order = "C" if arg.flags.c_contiguous else "F"
+    if not arg.flags.forc:
+        return arg
+    base: Any = arg
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    start = np.lib.array_utils.byte_bounds(arg)[0] - np.lib.array_utils.byte_bounds(base)[0]
+    if arg.mode != "r":
+        base.flush()
+    return _MapFile(str(arg.filename), arg.dtype, base.offset + start, arg.shape, order)

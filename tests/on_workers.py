@@ -1,0 +1,59 @@
+"""What the tests of clusters run on the workers, which import it from here."""
+
+import contextlib
+import os
+import signal
+import threading
+
+import keras
+import numpy as np
+from sklearn.dummy import DummyClassifier
+
+from skimgcv import _parallel, _training
+
+
+def look(estimator, X, y):
+    """Score, and tell of the worker: which it is, its threads, and its compiled models."""
+    return {
+        "accuracy": estimator.score(X, y),
+        "p": estimator.predict_proba(X).sum(axis=0)[0],
+        "pid": os.getpid(),
+        "threads": _parallel.thread_count(),
+        "twins": sum(map(len, _training._twins._idle.values())),
+    }
+
+
+class Sees(DummyClassifier):
+    """Tells how its X came."""
+
+    def fit(self, X, y):
+        self.sum_ = np.asarray(X, dtype=np.float64).sum()
+        return super().fit(np.zeros((len(X), 1)), y)
+
+
+def seen(estimator, X, y):
+    return {"mapped": isinstance(X, np.memmap), "sum": estimator.sum_, "pid": os.getpid()}
+
+
+class KillOnce(keras.callbacks.Callback):
+    """Ends the process as no Python code can, unless the file is there already."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = str(path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+_both = threading.Barrier(2, timeout=60)
+
+
+def threads_of_two(_):
+    """Count threads while two tasks run, in threads of this process."""
+    _both.wait()
+    count = _parallel.thread_count()
+    _both.wait()
+    return count
