@@ -109,7 +109,7 @@ def register_ray() -> None:
 def _dask_backend() -> type:
     from joblib._dask import DaskDistributedBackend
 
-    class DaskBackend(DaskDistributedBackend):  # type: ignore[misc]
+    class DaskBackend(DaskDistributedBackend):
         """joblib's, which sends what is large to one worker, with whose death it is lost."""
 
         async def _to_func_args(self, func: Any) -> Any:
@@ -136,7 +136,7 @@ def _dask_backend() -> type:
     return DaskBackend
 
 
-class _RayBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
     """A Ray task for each of joblib's batches: Ray places it, and repeats it when need be."""
 
     supports_retrieve_callback = True

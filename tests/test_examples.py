@@ -94,3 +94,26 @@ def test_files_score_as_the_array(tmp_path, capsys):
     np.testing.assert_array_equal(uncached, of_array)
     files.plot(results, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_halving_gives_the_best_candidates_more_epochs():
+    grid = {"augmenter__rotation_range": [0, 10, 30]}
+    results = example("halving_epochs").compare(n_images=120, max_epochs=3, grid=grid)
+    halving, full = (search for search, _ in results.values())
+    assert halving.n_resources_ == [1, 3]
+    assert halving.n_candidates_ == [3, 1]
+    assert halving.best_params_["epochs"] == 3
+    # The survivor's last round is the grid's fit of it: same folds, same epochs, same bits.
+    survivor = halving.best_params_["augmenter__rotation_range"]
+    place = grid["augmenter__rotation_range"].index(survivor)
+    assert halving.best_score_ == full.cv_results_["mean_test_score"][place]
+
+
+def test_a_study_prunes_in_the_middle_of_a_fit():
+    optuna = pytest.importorskip("optuna", reason='needs pip install "skimgcv[tune]"')
+    study = example("optuna_pruning").run(n_images=120, n_trials=5, epochs=3, n_startup_trials=1)
+    states = [trial.state for trial in study.trials]
+    assert states[0] is optuna.trial.TrialState.COMPLETE
+    pruned = [t for t in study.trials if t.state is optuna.trial.TrialState.PRUNED]
+    assert pruned
+    assert all(0 < len(trial.intermediate_values) <= 3 for trial in pruned)
