@@ -90,6 +90,7 @@ def _tensorflow_switches() -> list[Hashable]:
     from tensorflow.python.eager import context
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
+    # A model that was made in a scope is refused outside of it, too: it holds the strategy.
     if tf.distribute.has_strategy():
         raise UnprovableError("a tf.distribute strategy is in scope")
     return [

@@ -43,8 +43,8 @@ def _dask_shares() -> list[int]:
     if dask is None:
         return []
     # Batches are made in threads of ours, where Dask's get_worker() finds none.
-    states = [worker.state for worker in list(dask.Worker._instances)]
-    return [state.nthreads // max(1, state.executing_count) for state in states]
+    workers = [w for w in list(dask.Worker._instances) if w.status is dask.Status.running]
+    return [w.state.nthreads // max(1, w.state.executing_count) for w in workers]
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
-    with released(feeds), _borrowed(model, rebuild, feeds[0]):
+    with released(feeds), _borrowed(model, rebuild, feeds[0]), _built_once(model):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -163,6 +163,23 @@ def _borrowed(
         # One made room: its graphs are in circles, and its kernels in TensorFlow's cache.
         gc.collect()
         _kernels.drop()
+
+
+@contextlib.contextmanager
+def _built_once(model: keras.Model) -> Iterator[None]:
+    """Keep Keras from building a model again that is spread over devices.
+
+    It would do so by the first batch: an epoch begun, of which the data draws the next one
+    instead, and an error where the devices cannot share the rows out evenly.
+    """
+    if getattr(model, "_distribute_strategy", None) is None or not _is_built(model):
+        yield
+        return
+    vars(model)["_maybe_symbolic_build"] = lambda **_: None
+    try:
+        yield
+    finally:
+        del vars(model)["_maybe_symbolic_build"]
 
 
 def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
