@@ -35,7 +35,7 @@ est = AugmentedKerasClassifier(
     dense, augmenter=augmenter, batch_size=16, epochs=2, random_state=0
 )
 weights = lambda e: [w.tolist() for w in e.model_.get_weights()]
-alone = est.fit(X, y, validation_data=(held, y_held))  # its twin is idle now, and must not be taken
+alone = est.fit(X, y, validation_data=(held, y_held))  # its twin is idle now
 n_told = len(told)
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     spread = clone(est).fit(X, y, validation_data=(held, y_held))
