@@ -104,7 +104,6 @@ class RayEngine:
     def __enter__(self):
         self._environment = pytest.MonkeyPatch()
         self._environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        self._environment.setenv("RAY_raylet_start_wait_time_s", "240")  # a busy machine's
         # Dask's workers have our sys.path, Ray's have the environment.
         self._environment.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         ray = pytest.importorskip("ray")
