@@ -19,6 +19,7 @@ def look(estimator, X, y):
         "p": estimator.predict_proba(X).sum(axis=0)[0],
         "pid": os.getpid(),
         "threads": _parallel.thread_count(),
+        "grows": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true",
         "twins": sum(map(len, _training._twins._idle.values())),
     }
 

@@ -53,7 +53,7 @@ def search(digits, **parameters):
     return {k: np.array([results[f"split{i}_test_{k}"] for i in range(3)]) for k in LOOKED_AT}
 
 
-LOOKED_AT = ("accuracy", "p", "pid", "threads", "twins")
+LOOKED_AT = ("accuracy", "p", "pid", "threads", "grows", "twins")
 
 
 @pytest.fixture(autouse=True)
@@ -156,6 +156,7 @@ def test_same_scores_and_models_compiled_once_a_worker(engine, digits, alone):
     # The function comes as code with each task, anew each time, and yet counts as the same.
     assert (found["twins"] == 1).all()
     assert (found["threads"] == 1).all()
+    assert found["grows"].all()
 
 
 @pytest.mark.cluster
