@@ -147,6 +147,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         self._options = {"num_cpus": 1, "max_retries": 3, **(ray_remote_args or {})}
         self._sent: dict[int, tuple[Any, Any]] = {}
         self._running: set[Any] = set()
+        self._task: Any = None
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """Return how many tasks the cluster has room for."""
@@ -157,7 +158,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         has = ray.cluster_resources()
         needs = {"CPU": self._options["num_cpus"], "GPU": self._options.get("num_gpus", 0)}
         needs.update(self._options.get("resources") or {})
-        return max(1, min(int(has.get(k, 0) // n) for k, n in needs.items() if n))
+        return max(1, min((int(has.get(k, 0) // n) for k, n in needs.items() if n), default=1))
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
         """Start a batch; return its future."""
@@ -167,8 +168,9 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
             (f, [self._lean(a) for a in args], {k: self._lean(v) for k, v in kwargs.items()})
             for f, args, kwargs in _by_path(func.items)
         ]
-        task = ray.remote(_run_in_ray).options(name=repr(func.items[0][0]), **self._options)
-        reference = task.remote(calls)
+        if self._task is None:
+            self._task = ray.remote(_run_in_ray).options(**self._options)
+        reference = self._task.remote(calls)
         self._running.add(reference)
         future = reference.future()
         future.add_done_callback(lambda _: self._running.discard(reference))
