@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cluster lint clean
+.PHONY: demo test test-cluster lint coverage minimum package audit clean
 
 # TensorFlow reports its build on standard error at import; the demo's table should stand out.
 demo: $(INSTALLED)
@@ -23,6 +23,32 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# make test again, counting lines and branches.
+coverage:
+	$(MAKE) test PYTEST_ADDOPTS=--cov
+
+# The oldest versions that pyproject.toml allows. They warn of what is deprecated by now.
+minimum:
+	$(PYTHON) -m venv --clear build/minimum
+	$(PYTHON) .ci/minimum.py > build/minimum/constraints.txt
+	build/minimum/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint build/minimum/constraints.txt --editable ".[test]"
+	build/minimum/bin/python -m pytest -W ignore::DeprecationWarning -m "not slow and not data"
+
+# The wheel, and the source, each in an environment that holds nothing else.
+package: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv --clear build/package
+	build/package/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	build/package/bin/python -I .ci/smoke.py
+	build/package/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --force-reinstall dist/*.tar.gz
+	build/package/bin/python -I .ci/smoke.py
+
+audit: $(INSTALLED)
+	$(BIN)/python .ci/audit.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
@@ -17,7 +18,7 @@ def test_python_code_runs(code, capsys):
     assert min(scores) > 0.5  # ten classes: far above guessing
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README + SECURITY))))
 def test_linked_files_exist(target):
     assert target.startswith("https://") or (ROOT / target).is_file()
 
@@ -25,6 +26,6 @@ def test_linked_files_exist(target):
 def test_make_has_the_commands():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     commands = set(re.findall(r"\bmake (\w+)", README)) - {"the"}
-    assert {"demo", "test", "lint"} <= commands
+    assert {"demo", "test", "lint", "coverage", "package", "minimum", "audit"} <= commands
     for command in commands:
         assert re.search(rf"^{command}:", makefile, re.MULTILINE), command

@@ -104,8 +104,14 @@ def test_a_callable_gets_its_own_copy_of_the_original_labels():
     np.testing.assert_array_equal(classes, BIRDS)
 
 
-def test_none_asks_for_nothing():
+def test_none_asks_for_nothing_and_an_empty_dict_keeps_every_row():
     assert resolve_sampling(None, IMBALANCED, BIRDS) is None
+    assert resolve_sampling({}, IMBALANCED, BIRDS) == {}
+
+
+@pytest.mark.parametrize("ratio", [1, 1.0, np.float32(1)])
+def test_a_ratio_of_one_is_balance(ratio):
+    assert resolve_sampling(ratio, IMBALANCED[:42], BIRDS) == {1: 30}
 
 
 @pytest.mark.parametrize("strategy", ["auto", "all", "minority", "majority", 0.5])

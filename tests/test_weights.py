@@ -111,7 +111,13 @@ def test_zero_is_allowed_unless_it_is_all_there_is():
 
 @pytest.mark.parametrize(
     ("given", "error"),
-    [("Balanced", ValueError), ("auto", ValueError), ([1, 2, 3], TypeError), (2.0, TypeError)],
+    [
+        ("Balanced", ValueError),
+        ("auto", ValueError),
+        ([1, 2, 3], TypeError),
+        (np.array(["balanced", "balanced"]), TypeError),
+        (2.0, TypeError),
+    ],
 )
 def test_another_type_is_told_the_three_forms(given, error):
     with pytest.raises(error, match='None, "balanced" or a dict'):
@@ -193,6 +199,11 @@ def test_read_only_weights_are_read():
 def test_bad_sample_weights_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         combine_weights(given, np.ones(2), np.array([0, 1, 0]))
+
+
+def test_no_rows_have_no_weight_above_zero():
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        combine_weights([], np.ones(2), np.array([], dtype=int))
 
 
 def test_weights_that_cancel_each_other_out_are_refused():

@@ -1,0 +1,28 @@
+"""Print the oldest versions that pyproject.toml allows, as constraints for pip.
+
+What they bring in themselves is left to pip, and so are the tools of the dev extra.
+"""
+
+import itertools
+import re
+import tomllib
+from pathlib import Path
+
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+OURSELVES = re.compile(r"skimgcv\[.*\]")
+
+
+def main():
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    extras = [names for extra, names in project["optional-dependencies"].items() if extra != "dev"]
+    for requirement in itertools.chain(project["dependencies"], *extras):
+        if OURSELVES.fullmatch(requirement):
+            continue
+        bound = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
+        if bound is None:
+            raise SystemExit(f"{requirement!r} must be of the form NAME>=VERSION")
+        print("{}=={}".format(*bound.groups()))
+
+
+if __name__ == "__main__":
+    main()
