@@ -6,7 +6,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
 from skimgcv.augment import ImageAugmenter
-from skimgcv.augment._geometry import Moves, Warp, compose
+from skimgcv.augment._geometry import (
+    FLIP_BOTH,
+    FLIP_COLUMNS,
+    FLIP_ROWS,
+    KEEP,
+    WARP,
+    Moves,
+    Warp,
+    compose,
+)
 
 SCIPY_MODES = {
     "nearest": "nearest",
@@ -128,6 +137,65 @@ def test_an_extreme_zoom_out_needs_little_memory_and_is_right(photos):
     options = {"order": 1, "fill_mode": "constant", "cval": 5.0}
     expected = scipy_affine(image, matrix, **options)
     assert np.abs(ours(image, matrix, **options) - expected).max() <= 0.55
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        USUAL,
+        {"tx": 3.3, "ty": -4.7},
+        {"theta": 100, "zx": 0.4, "zy": 1.9},
+        {"zx": 0.3, "zy": 0.6},
+        {"theta": -35, "shear": 20, "tx": -8.2},
+    ],
+)
+@pytest.mark.parametrize("size", [(20, 31), (44, 19)])
+def test_images_are_padded_by_what_is_read_beyond_their_edges_and_a_pixel(parameters, size):
+    height, width = size
+    matrix = matrix_of(height, width, **parameters)
+    yy, xx = np.mgrid[:height, :width]
+    x, y = np.einsum("ij,jkl->ikl", matrix[0], np.stack([xx, yy, np.ones_like(xx)]))
+    beyond = [-y.min(), y.max() - (height - 1), -x.min(), x.max() - (width - 1)]
+    top, bottom, left, right = (max(int(np.ceil(pixels)) + 1, 0) for pixels in beyond)
+    moves = Moves.of(matrix, height, width)
+    assert moves.margins == [(top, bottom, left, right)]
+    assert_allclose(moves.padded[0, :, :2], matrix[0, :, :2], rtol=0)
+    assert_allclose(moves.padded[0, :, 2], matrix[0, :, 2] + [left, top], rtol=1e-12)
+    assert moves.kinds == [WARP]
+
+
+@pytest.mark.parametrize(
+    ("size", "zx", "zy", "margins"),
+    [
+        # 79,524 pixels are within 8 times 10,000; one more on each side makes 80,656.
+        ((100, 100), 1 + 89.5 / 49.5, 1 + 89.5 / 49.5, (91, 91, 91, 91)),
+        ((100, 100), 1 + 90.5 / 49.5, 1 + 90.5 / 49.5, (0, 0, 0, 0)),
+        ((50, 200), 1, 1 + 171.5 / 24.5, (173, 173, 1, 1)),  # 396 by 202
+        ((50, 200), 1, 1 + 172.5 / 24.5, (0, 0, 0, 0)),
+        ((2, 2), 1, 4, (3, 3, 1, 1)),  # 8 by 4: just as many as there may be
+    ],
+)
+def test_images_are_padded_to_eight_times_their_area_at_most(size, zx, zy, margins):
+    assert Moves.of(matrix_of(*size, zx=zx, zy=zy), *size).margins == [margins]
+
+
+@pytest.mark.parametrize(
+    ("a", "x0", "across"), [(1, 0, "still"), (-1, 4, "flip"), (1, 1, "no"), (-1, 3, "no")]
+)
+@pytest.mark.parametrize(
+    ("d", "y0", "down"), [(1, 0, "still"), (-1, 2, "flip"), (1, 2, "no"), (-1, 0, "no")]
+)
+@pytest.mark.parametrize("lean", [(0, 0), (1e-9, 0), (0, 1e-9)])
+def test_only_what_is_exactly_still_or_mirrored_is_not_warped(a, x0, across, d, y0, down, lean):
+    matrix = np.array([[[a, lean[0], x0], [lean[1], d, y0]]], float)
+    by_axis = {
+        ("still", "still"): KEEP,
+        ("flip", "still"): FLIP_COLUMNS,
+        ("still", "flip"): FLIP_ROWS,
+        ("flip", "flip"): FLIP_BOTH,
+    }
+    expected = WARP if any(lean) else by_axis.get((across, down), WARP)
+    assert Moves.of(matrix, 3, 5).kinds == [expected]
 
 
 def test_no_transform_gives_the_identical_image(photos):
