@@ -1,6 +1,6 @@
 """Print the oldest versions that pyproject.toml allows, as constraints for pip.
 
-What they bring in themselves is left to pip, and so are the tools of the dev extra.
+What they bring in themselves is left to pip, and so are the tools of dev and docs.
 """
 
 import itertools
@@ -14,8 +14,9 @@ OURSELVES = re.compile(r"skimgcv\[.*\]")
 
 def main():
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    extras = [names for extra, names in project["optional-dependencies"].items() if extra != "dev"]
-    for requirement in itertools.chain(project["dependencies"], *extras):
+    extras = project["optional-dependencies"]
+    tested = [names for extra, names in extras.items() if extra not in {"dev", "docs"}]
+    for requirement in itertools.chain(project["dependencies"], *tested):
         if OURSELVES.fullmatch(requirement):
             continue
         bound = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
