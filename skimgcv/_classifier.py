@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skimgcv._data import check_training_data
 from skimgcv._deploying import deployable_model
-from skimgcv._fitting import check_parameters, run_fit
+from skimgcv._fitting import run_fit
+from skimgcv._parameters import CONSTRAINTS, check_parameters
 from skimgcv._pickling import packed, unpacked
 from skimgcv._prediction import predict_images
 from skimgcv._saving import load_estimator, save_estimator
@@ -144,6 +145,8 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
     >>> bool(scores.mean() > 0.8)
     True
     """
+
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -485,7 +488,9 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         a SHA-256 of each. The model's config is Keras' own; its weights are not in HDF5,
         as a ``.keras`` file has them, but in arrays: ``model_.save`` writes such a file.
 
-        ``skops.io`` does the like for other estimators; it cannot hold Keras models.
+        ``skops.io`` does the like for other estimators. Of this one it holds what a pickle
+        does: its reader has to trust a class that lets Keras load the model, lambdas
+        included, and its files have no checksums.
         """
         check_is_fitted(self, "model_")
         save_estimator(self, path)

@@ -11,11 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_scalar
 
 from skimgcv._batches import Batches, TrainingBatches
 from skimgcv._data import LabelledRows, TrainingData
-from skimgcv._encoding import find_missing, missing
+from skimgcv._encoding import find_missing
 from skimgcv._epochs import Draw, Epoch, EpochPlan
 from skimgcv._images import ImageRows, RowSubset
 from skimgcv._resuming import FitState
@@ -30,48 +29,6 @@ from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter
 from skimgcv.augment._random import stream
 from skimgcv.exceptions import NonFiniteLossWarning
-
-_LEAST = {
-    "batch_size": 1,
-    "epochs": 1,
-    "tta_rounds": 0,
-    "fit__batch_size": 1,
-    "fit__epochs": 1,
-    "fit__initial_epoch": 0,
-    "fit__validation_freq": 1,
-    "predict__batch_size": 1,
-}
-
-
-def check_parameters(estimator: Any, *, resume: bool = False) -> None:
-    """Check the numbers among an estimator's parameters, and that none is missing.
-
-    Parameters
-    ----------
-    resume : bool
-        Whether no model is to be built.
-
-    Raises
-    ------
-    TypeError, ValueError
-        In scikit-learn's words.
-    """
-    for name, value in estimator.get_params(deep=False).items():
-        reference = find_missing(value)
-        if reference is not None and not (resume and name == "model"):
-            raise ValueError(f"{name}: {missing(reference)}.")
-    integer = (int, np.integer)
-    for name, least in _LEAST.items():
-        if hasattr(estimator, name):
-            check_scalar(getattr(estimator, name), name, integer, min_val=least)
-    check_scalar(
-        estimator.validation_split,
-        "validation_split",
-        (int, float, np.integer, np.floating),
-        min_val=0,
-        max_val=1,
-        include_boundaries="left",
-    )
 
 
 def run_fit(
@@ -98,7 +55,9 @@ def run_fit(
         Where the state after each epoch is kept, and gone on from.
     """
     train = data.train
-    augmenter = estimator.augmenter_ if resume else _fitted(estimator.augmenter, train)
+    augmenter = (
+        estimator.augmenter_ if resume else _fitted(estimator.augmenter, train, "augmenter")
+    )
     mixes = bool(getattr(augmenter, "mixes", False))
     factory = ModelFactory(estimator, _meta(data), one_hot=mixes)
     if resume:
@@ -266,12 +225,12 @@ def _meta(data: TrainingData) -> dict[str, Any]:
     }
 
 
-def _fitted(augmenter: Any, train: LabelledRows) -> Augmenter:
+def _fitted(augmenter: Any, train: LabelledRows, name: str) -> Augmenter:
     """Adapt the user's object and learn its statistics, from the rows that train alone."""
     if augmenter is None:
         return Plain()
     check_are_images(train.images)
-    adapted = as_augmenter(augmenter)
+    adapted = as_augmenter(augmenter, name)
     adapted.fit(RowSubset(train.images, train.rows))
     return adapted
 
@@ -317,7 +276,7 @@ def _random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str)
         Where it would standardise, and not as the estimator's does: prediction
         could not know which to use.
     """
-    adapted = _fitted(own, train)
+    adapted = _fitted(own, train, name)
     if getattr(adapted, "mixes", False):
         raise ValueError(f"{name} mixes images; only the estimator's own augmenter can do that.")
     check_standardizes_alike(adapted, augmenter, train.images[train.rows[:8]], name)

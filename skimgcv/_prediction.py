@@ -46,7 +46,7 @@ def _transformed_rounds(estimator: Any, images: ImageRows) -> list[Epoch]:
     random_half = estimator.augmenter_
     if estimator.tta_augmenter is not None:
         check_are_images(images)
-        random_half = as_augmenter(estimator.tta_augmenter)
+        random_half = as_augmenter(estimator.tta_augmenter, "tta_augmenter")
         check_standardizes_alike(random_half, estimator.augmenter_, images[:8], "tta_augmenter")
     rows = np.arange(len(images))
     # One transform a round, for all images: an image's prediction must not

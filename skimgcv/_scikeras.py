@@ -166,7 +166,13 @@ class ModelFactory(BaseWrapper):
             setattr(self, name, _copy_callbacks(getattr(self, name, None)))
         self._initialize_callbacks()
         nested = self._fit_callbacks if method == "fit" else self._predict_callbacks
-        return [c for item in nested for c in (item if isinstance(item, list) else [item])]
+        flat = [c for item in nested for c in (item if isinstance(item, list) else [item])]
+        for callback in flat:
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise TypeError(
+                    f"callbacks must be of keras.callbacks.Callback; got {callback!r}."
+                )
+        return flat
 
     def options_of(self, method: str) -> dict[str, Any]:
         """Return the options routed by ``fit__`` or ``predict__``."""

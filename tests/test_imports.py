@@ -49,7 +49,7 @@ LAYERS = [
         "_feed",
         "_training",
     },
-    {"_data", "_fitting", "_prediction", "_saving", "_deploying", "_resuming"},
+    {"_data", "_fitting", "_parameters", "_prediction", "_saving", "_deploying", "_resuming"},
     {"_classifier"},
     {"__init__"},
     {"model_selection", "display", "cluster"},

@@ -38,7 +38,7 @@ _KERAS_PARAMETERS = (
 )
 
 
-def as_augmenter(augmenter: Any) -> Augmenter:
+def as_augmenter(augmenter: Any, name: str = "an augmenter") -> Augmenter:
     """Adapt anything that can augment to the one protocol.
 
     Parameters
@@ -51,6 +51,8 @@ def as_augmenter(augmenter: Any) -> Augmenter:
         - A Keras image layer, a ``Sequential`` of them or a ``keras.layers.Pipeline``.
         - An Albumentations transform.
         - A callable ``f(image, rng) -> image``.
+    name : str
+        What it is, for errors.
 
     Returns
     -------
@@ -80,11 +82,11 @@ def as_augmenter(augmenter: Any) -> Augmenter:
             if adapted is not None:
                 return adapted
     kind = "the class " if isinstance(augmenter, type) else "an object of type "
-    name = augmenter.__name__ if isinstance(augmenter, type) else type(augmenter).__name__
+    own_name = augmenter.__name__ if isinstance(augmenter, type) else type(augmenter).__name__
     raise TypeError(
-        "an augmenter needs to be one of: an ImageAugmenter; a Keras ImageDataGenerator; a Keras "
+        f"{name} needs to be one of: an ImageAugmenter; a Keras ImageDataGenerator; a Keras "
         "image layer, or a Sequential or Pipeline of them; an Albumentations transform; a "
-        f"callable f(image, rng) -> image; or None. Got {kind}{name}"
+        f"callable f(image, rng) -> image; or None. Got {kind}{own_name}"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from ._dtypes import check_dtype
 from ._format import Format
 from ._generator import GeneratorMethods
 from ._geometry import Warp
@@ -17,7 +18,14 @@ from ._mixing import mix
 from ._parameters import columns, slots
 from ._policies import RAND_AUGMENT, STRENGTHS
 from ._random import fresh_seed, stream
-from ._ranges import check_choice, check_limit, check_whole
+from ._ranges import (
+    check_choice,
+    check_flag,
+    check_function,
+    check_limit,
+    check_number,
+    check_whole,
+)
 from ._statistics import (
     Standardizer,
     channel_moments,
@@ -27,6 +35,16 @@ from ._statistics import (
 )
 from ._table import draw_table
 from ._transform import Transform
+
+_FLAGS = (
+    "featurewise_center",
+    "samplewise_center",
+    "featurewise_std_normalization",
+    "samplewise_std_normalization",
+    "zca_whitening",
+    "horizontal_flip",
+    "vertical_flip",
+)
 
 
 class ImageAugmenter(GeneratorMethods, BaseEstimator):
@@ -444,15 +462,16 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
         return self._format.from_last(mixed), own_share
 
     def _check(self, image_shape: tuple[int, int, int]) -> None:
+        for name in _FLAGS:
+            check_flag(name, getattr(self, name))
         check_limit("p", self.p, most=1)
         check_limit("zca_epsilon", self.zca_epsilon)
-        check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
-        if np.dtype(self.dtype or np.float32) not in (np.float16, np.float32, np.float64):
-            raise ValueError(
-                f"`dtype` needs float16, float32 or float64, got {self.dtype!r}; "
-                "standardised images are not whole numbers"
-            )
-        if self.validation_split and not 0 < self.validation_split < 1:
+        for name in ("cval", "erasing_value", "rescale"):
+            if name != "rescale" or self.rescale is not None:
+                check_number(name, getattr(self, name))
+        check_function("preprocessing_function", self.preprocessing_function)
+        check_dtype(self.dtype)
+        if check_limit("validation_split", self.validation_split) >= 1:
             raise ValueError(
                 "`validation_split` needs a share strictly between 0 and 1, or 0 for none, "
                 f"got {self.validation_split!r}"
@@ -505,4 +524,5 @@ class ImageAugmenter(GeneratorMethods, BaseEstimator):
 
     @property
     def _format(self) -> Format:
+        check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         return Format(self.data_format == "channels_first")

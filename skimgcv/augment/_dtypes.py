@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -42,3 +44,16 @@ def integer_range(dtype: np.dtype) -> tuple[float, float]:
     high = float(info.max)
     # float(2**63 - 1) is 2**63, which int64 cannot hold.
     return float(info.min), high if int(high) <= info.max else float(np.nextafter(high, 0))
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse a dtype that standardised images cannot have; None is float32."""
+    try:
+        known = np.dtype(np.float32 if dtype is None else dtype)
+    except (TypeError, ValueError):
+        known = np.dtype(object)
+    if known not in (np.float16, np.float32, np.float64):
+        raise ValueError(
+            f"`dtype` needs float16, float32 or float64, got {dtype!r}; "
+            "standardised images are not whole numbers"
+        )

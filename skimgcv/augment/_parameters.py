@@ -147,22 +147,19 @@ def _color(parameters: Mapping[str, Any], channels: int) -> list[Column]:
 
 
 def _operation_count(parameters: Mapping[str, Any]) -> int:
-    if parameters["policy"] is None:
-        return 0
-    if parameters["policy"] == "TrivialAugment":
-        return 1
-    return check_whole("policy_num_ops", parameters["policy_num_ops"], least=1, most=100)
+    count = check_whole("policy_num_ops", parameters["policy_num_ops"], least=1, most=100)
+    check_choice("policy", parameters["policy"], (*STRENGTHS, None))
+    return {None: 0, "TrivialAugment": 1}.get(parameters["policy"], count)
 
 
 def _policy(parameters: Mapping[str, Any]) -> list[Column]:
     policy = parameters["policy"]
-    if policy is None:
-        return []
-    check_choice("policy", policy, tuple(STRENGTHS))
     magnitude = check_whole(
         "policy_magnitude", parameters["policy_magnitude"], least=0, most=MAGNITUDES - 1
     )
     count = _operation_count(parameters)
+    if not count:
+        return []
 
     def operations(u: Uniforms) -> np.ndarray:
         drawn = [whole(u[f"policy_operation_{i}"], len(OPERATIONS)) for i in range(count)]

@@ -56,6 +56,7 @@ def check_pair(
     """Return (lower, upper), or say what ``name`` needs."""
     if (
         isinstance(value, (tuple, list, np.ndarray))
+        and np.iterable(value)  # an array of no dimension has no length
         and len(value) == 2
         and all(_is_number(part) for part in value)
         and least <= value[0] <= value[1] <= most
@@ -75,9 +76,29 @@ def check_whole(name: str, value: Any, *, least: int, most: int) -> int:
     raise ValueError(f"`{name}` needs an integer from {least} to {most}, got {value!r}")
 
 
+def check_number(name: str, value: Any) -> float:
+    """Return a finite number of any sign, or say what ``name`` needs."""
+    if _is_number(value):
+        return float(value)
+    raise ValueError(f"`{name}` needs a finite number, got {value!r}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Say what ``name`` needs, unless ``value`` is true or false: a "no" would be true."""
+    if not isinstance(value, (bool, np.bool_, numbers.Integral)) or value not in (0, 1):
+        raise ValueError(f"`{name}` needs True or False, got {value!r}")
+
+
+def check_function(name: str, value: Any) -> None:
+    """Say what ``name`` needs, unless ``value`` is a function or None."""
+    if value is not None and not callable(value):
+        raise ValueError(f"`{name}` needs a function of one image, or None, got {value!r}")
+
+
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     """Say what ``name`` needs, unless ``value`` is one of ``choices``."""
-    if isinstance(value, bool) or value not in choices:
+    comparable = value is None or isinstance(value, (str, numbers.Integral))
+    if isinstance(value, bool) or not comparable or value not in choices:
         named = ", ".join(map(repr, choices))
         raise ValueError(f"`{name}` needs one of {named}, got {value!r}")
 
@@ -97,22 +118,21 @@ def check_zoom(value: Any) -> tuple[float, float]:
 
 def check_shift(name: str, value: Any) -> Any:
     """Return a shift range: a number of at least 0, or a list of numbers."""
-    if np.ndim(value) == 0:
+    if not isinstance(value, (list, tuple, np.ndarray)):
         check_limit(name, value)
         return value
-    choices = np.asarray(value)
-    if choices.ndim != 1 or choices.size == 0 or choices.dtype.kind not in "iuf":
+    if not np.iterable(value) or len(value) == 0 or not all(map(_is_number, value)):
         raise ValueError(
             f"`{name}` needs a share of the size (a float below 1), a number of pixels, "
             f"or a list of values to choose from, got {value!r}"
         )
-    return choices
+    return np.asarray(value)
 
 
 def _is_number(value: Any) -> bool:
     # bool is a number to Python, and a mistake here.
     return (
-        np.asarray(value).dtype.kind in "iuf"
-        and isinstance(value, numbers.Real)
+        isinstance(value, numbers.Real)
+        and np.asarray(value).dtype.kind in "iuf"
         and bool(np.isfinite(float(value)))
     )
