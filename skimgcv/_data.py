@@ -12,7 +12,13 @@ from sklearn.utils.validation import validate_data
 
 from skimgcv._holdout import hold_out
 from skimgcv._images import ImageRows
-from skimgcv._validation import check_images, check_labels, encode_labels, value_scale
+from skimgcv._validation import (
+    check_images,
+    check_labels,
+    encode_labels,
+    refuse_masks,
+    value_scale,
+)
 from skimgcv._weights import class_weights, combine_weights
 from skimgcv.augment._random import stream
 from skimgcv.exceptions import DoubleCorrectionWarning
@@ -161,6 +167,7 @@ def _check_classes(y: Any, n_rows: int, classes: Any, name: str) -> tuple[np.nda
 def _check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
     if groups is None:
         return None
+    refuse_masks(groups, "groups")
     groups = np.asarray(groups)
     if groups.shape != (n_rows,):
         raise ValueError(f"groups must have shape ({n_rows},), one a row; it has {groups.shape}.")

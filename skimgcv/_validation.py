@@ -148,6 +148,11 @@ def value_scale(images: ImageRows, name: str) -> str | None:
         start += len(chunk)
         if chunk.dtype.kind != "f" and high > 2:
             break  # integers are finite, and these are not in 0..1
+    largest = np.finfo(np.float32).max
+    if low < -largest or high > largest:
+        raise ValueError(
+            f"Input X contains a value too large for float32, {max(high, -low):.3g}; scale X down."
+        )
     if low < 0:
         return None
     if 0 < high <= 1 and images.dtype.kind == "f":
@@ -183,14 +188,22 @@ def decode_one_hot(y: Any) -> Any:
     )
 
 
+def refuse_masks(value: Any, name: str) -> None:
+    """Refuse an array whose mask NumPy would drop in silence."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must have a value for each row; drop the rows of masked ones.")
+
+
 def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, int | None]:
     """Check y of any kind of label: return it as a 1-D array, and the width of one-hot rows."""
     if y is None:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
-    if isinstance(y, np.ma.MaskedArray):
-        raise TypeError(f"{name} needs a label for each row; drop the rows of masked labels.")
+    refuse_masks(y, "y")
+    if hasattr(y, "to_numpy"):
+        # scikit-learn makes pandas' nullable numbers floats, which merge labels past 2**53.
+        y = y.to_numpy()
     decoded = decode_one_hot(y)
     width = None if decoded is y else np.asarray(y).shape[1]
     # The warning for a column vector is scikit-learn's.

@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 
+from skimgcv._validation import refuse_masks
+
 
 def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the weight of each class, for the rows of one fit.
@@ -84,7 +86,7 @@ _THREE_FORMS = 'class_weight must be None, "balanced" or a dict {label: weight}'
 
 
 def _check_weight(label: Any, weight: Any) -> None:
-    if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+    if not isinstance(weight, Real) or not 0 <= weight <= np.finfo(float).max:
         raise ValueError(
             f"class_weight needs a finite number of at least 0 for each label; "
             f"{label!r} has {weight!r}"
@@ -145,6 +147,9 @@ def combine_weights(
 
 
 def _check_sample_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
+    refuse_masks(sample_weight, "sample_weight")
+    if isinstance(sample_weight, np.ndarray) and sample_weight.dtype.kind in "mM":
+        raise TypeError(f"sample_weight must be numbers; its dtype is {sample_weight.dtype}")
     weights = check_array(
         sample_weight,
         ensure_2d=False,

@@ -166,7 +166,8 @@ def test_a_row_in_a_later_piece_is_named_by_its_own_number():
 
 def test_a_sum_that_overflows_is_no_infinity():
     images = check_images(np.full((3, 2, 2, 1), 1e308), image_shape=None, name="Clf")
-    assert value_scale(images, "Clf") is None
+    with pytest.raises(ValueError, match="too large for float32, 1e"):
+        value_scale(images, "Clf")
 
 
 BAD_X = {
@@ -260,7 +261,7 @@ BAD_Y = {
     "shares": (np.full((24, 3), 1 / 3), ValueError, "none or several classes"),
     "3-D": (Y.reshape(24, 1, 1), ValueError, "dim"),
     "bytes": (np.array([b"a", b"b"] * 12), TypeError, "labels represented as bytes"),
-    "masked": (np.ma.masked_equal(Y, 0), TypeError, "needs a label for each row"),
+    "masked": (np.ma.masked_equal(Y, 0), TypeError, "y must have a value for each row"),
     "complex": (Y.astype(complex), ValueError, "Complex data not supported"),
 }
 
@@ -279,6 +280,8 @@ BAD_ARGUMENTS = {
     "NaN weight": ({"sample_weight": np.full(24, np.nan)}, ValueError, "contains NaN"),
     "too few weights": ({"sample_weight": np.ones(23)}, ValueError, r"\(23,\).*\(24,\)"),
     "2-D weights": ({"sample_weight": np.ones((24, 1))}, ValueError, "1D array of length 24"),
+    "masked weights": ({"sample_weight": np.ma.ones(24)}, TypeError, "sample_weight must have a"),
+    "masked groups": ({"groups": np.ma.ones(24)}, TypeError, "groups must have a value"),
     "no weight": ({"sample_weight": np.zeros(24)}, ValueError, "at least one non-zero"),
     "words": ({"sample_weight": ["heavy"] * 24}, ValueError, "heavy"),
     "class by name": ({"class_weight": {"a": 1}}, ValueError, r"\['a'\].*\[0, 1, 2\]"),
