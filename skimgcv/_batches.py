@@ -51,14 +51,21 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self._epoch.rows) / self._batch_size)
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
-        start = batch * self._batch_size
-        at = np.arange(start, min(start + self._batch_size, len(self._epoch.rows)))
         try:
-            return self._read(at)
+            return self._read(self._positions(batch))
         except Exception as error:
-            rows = self._epoch.rows[at].tolist()
+            rows = self.rows_of(batch)
             error.add_note(f"while preparing {self._where()}batch {batch}, rows {rows} of X")
             raise
+
+    def rows_of(self, batch: int) -> list[int]:
+        """Return the rows of X that a batch has."""
+        rows: list[int] = self._epoch.rows[self._positions(batch)].tolist()
+        return rows
+
+    def _positions(self, batch: int) -> np.ndarray:
+        start = batch * self._batch_size
+        return np.arange(start, min(start + self._batch_size, len(self._epoch.rows)))
 
     def _where(self) -> str:
         return ""

@@ -37,7 +37,7 @@ class Feed(DataAdapter):
         self._n_batches: int = data.num_batches
         self._looked_at: Batch | None = None
         self._channel: Channel | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     @property
     def n_rows(self) -> int:
@@ -61,7 +61,7 @@ class Feed(DataAdapter):
         assert self._data is not None
         try:
             parts = self._data[batch]
-        except Exception as error:
+        except BaseException as error:
             # TensorFlow will wrap it in an error of its own, or take it for the end.
             self.error = error
             raise RuntimeError("a batch could not be made") from error
@@ -131,7 +131,7 @@ def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:
 @contextlib.contextmanager
 def released(feeds: Sequence[Feed]) -> Iterator[None]:
     """Release the data in the end, and let the data's own errors through as themselves."""
-    cause: Exception | None = None
+    cause: BaseException | None = None
     try:
         yield
     except Exception:

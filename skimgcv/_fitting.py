@@ -86,7 +86,8 @@ def run_fit(
         weights=train.weights,
     )
     validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
-    with _unharmed(model) if resume else contextlib.nullcontext(), _told(batches):
+    place = _Place(batches)
+    with _unharmed(model) if resume else contextlib.nullcontext(), _told(place):
         history = fit_model(
             model,
             None if find_missing(estimator.model) else lambda: _build(factory, seed)[0],
@@ -94,7 +95,7 @@ def run_fit(
             epochs=end,
             initial_epoch=start,
             validation=validation,
-            callbacks=[*callbacks, state] if state else callbacks,
+            callbacks=[place, *callbacks, *([state] if state else [])],
             verbose=options["verbose"],
             validation_freq=options["validation_freq"],
         )
@@ -122,14 +123,41 @@ def run_fit(
     }
 
 
+class _Place(keras.callbacks.Callback):
+    """Knows what is being done, before the user's own callbacks are called."""
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        super().__init__()
+        self._batches = batches
+        self._doing, self._batch = "training", -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._doing, self._batch = "training", -1
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._batch = batch
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._doing, self._batch = "validating", -1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._doing, self._batch = "training", -1
+
+    def __str__(self) -> str:
+        where = f"while {self._doing}, in epoch {self._batches.number}"
+        if self._batch < 0:
+            return where
+        return f"{where}, batch {self._batch}, rows {self._batches.rows_of(self._batch)} of X"
+
+
 @contextlib.contextmanager
-def _told(batches: TrainingBatches) -> Iterator[None]:
+def _told(place: _Place) -> Iterator[None]:
     """Let an error of the user's own callback, loss or layer say when it came."""
     try:
         yield
     except Exception as error:
         if not getattr(error, "__notes__", None):
-            error.add_note(f"while training, in epoch {batches.number}")
+            error.add_note(str(place))
         raise
 
 

@@ -51,6 +51,11 @@ def fail():
     raise OSError("the scanner is off")
 
 
+def leave():
+    # In TensorFlow's own thread, which would take it for an error of unknown kind.
+    raise SystemExit(3)
+
+
 def augmenting(act):
     fault = Fault(act)
 
@@ -71,6 +76,14 @@ class InCallback(keras.callbacks.Callback):
             self.act()
 
 
+class InValidation(InCallback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.act()
+
+
 def building(act):
     def build(meta):
         act()
@@ -84,6 +97,10 @@ def bad_loss(y_true, y_pred):
     raise OSError("the loss has no paper")
 
 
+def bad_metric(y_true, y_pred):
+    raise OSError("no measure")
+
+
 def model(*, model=cnn, **parameters):
     return classifier(model, **{"batch_size": 4, "epochs": 2, **parameters})
 
@@ -95,19 +112,34 @@ FAULTS = {
         "rows [",
     ),
     "the augmenter fails": ({"augmenter": augmenting(fail)}, OSError, "epoch 0, batch "),
-    "the callback fails": ({"callbacks": InCallback(fail)}, OSError, "in epoch 0"),
+    "the callback fails": (
+        {"callbacks": InCallback(fail)},
+        OSError,
+        "in epoch 0, batch 2, rows [",
+    ),
     "memory runs out in a callback": (
         {"callbacks": InCallback(out_of_memory)},
         MemoryError,
-        "in epoch 0",
+        "in epoch 0, batch 2, rows [",
     ),
     "the builder fails": ({"model": building(fail)}, OSError, "while building the model"),
-    "the loss fails": ({"loss": bad_loss}, OSError, "while training, in epoch 0"),
+    "the loss fails": ({"loss": bad_loss}, OSError, "while training, in epoch 0, batch 0, rows ["),
     "Ctrl-C while an image is made": (
         {"augmenter": augmenting(interrupt)},
         KeyboardInterrupt,
         None,
     ),
+    "the process is told to end while an image is made": (
+        {"augmenter": augmenting(leave)},
+        SystemExit,
+        None,
+    ),
+    "the validation fails": (
+        {"callbacks": InValidation(fail), "validation_split": 0.25},
+        OSError,
+        "while validating, in epoch 0",
+    ),
+    "a metric fails": ({"metrics": [bad_metric]}, OSError, "in epoch 0, batch 0, rows ["),
     "Ctrl-C in a callback": ({"callbacks": InCallback(interrupt)}, KeyboardInterrupt, None),
 }
 
@@ -149,6 +181,7 @@ def test_a_fault_in_the_first_fit(fault, reference):
     assert data() is None
     # The same bits as if nothing had happened.
     clf.set_params(model=cnn, augmenter=None, callbacks=None, loss="auto")
+    clf.set_params(metrics=None, validation_split=0.0)
     assert same_model(clf.fit(X, Y), reference)
 
 
