@@ -87,7 +87,8 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
     if isinstance(strategy, str):
         return _from_imbalanced_learn(strategy, y, present)
     if not isinstance(strategy, bool) and isinstance(strategy, Real):
-        if not 0 < strategy <= 1:
+        ratio: Any = strategy  # not yet a float: whole numbers may be too large for one
+        if not 0 < ratio <= 1:
             raise ValueError(
                 "sampling_strategy must be in (0, 1] when it is a float, the smaller class's "
                 f"rows over the larger's; got {strategy}"

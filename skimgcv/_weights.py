@@ -86,7 +86,8 @@ _THREE_FORMS = 'class_weight must be None, "balanced" or a dict {label: weight}'
 
 
 def _check_weight(label: Any, weight: Any) -> None:
-    if not isinstance(weight, Real) or not 0 <= weight <= np.finfo(float).max:
+    number: Any = weight  # not yet a float: whole numbers may be too large for one
+    if not isinstance(weight, Real) or not 0 <= number <= np.finfo(float).max:
         raise ValueError(
             f"class_weight needs a finite number of at least 0 for each label; "
             f"{label!r} has {weight!r}"

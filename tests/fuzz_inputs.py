@@ -280,7 +280,7 @@ def main(cases):
     for kind, (_, own_check, _) in KINDS.items():
 
         def noted(case, kind=kind, own_check=own_check):
-            faulthandler.dump_traceback_later(60, exit=True)  # a hang is a failure
+            faulthandler.dump_traceback_later(600, exit=True)  # a hang is a failure
             try:
                 outcome = own_check(case)
             except Exception as error:
@@ -291,10 +291,10 @@ def main(cases):
             report[kind][outcome] += 1
 
         everything = {"suppress_health_check": list(HealthCheck), "phases": [Phase.generate]}
-        run(kind, cases // len(KINDS), noted, **everything)
-    for kind, outcomes in report.items():
+        run(kind, cases // len(KINDS), noted, derandomize=True, **everything)
+        outcomes = report[kind]
         told = ", ".join(f"{n} {what}" for what, n in outcomes.most_common())
-        print(f"{kind:24} {sum(outcomes.values()):6} calls: {told}")
+        print(f"{kind:24} {sum(outcomes.values()):6} calls: {told}", flush=True)
 
 
 if __name__ == "__main__":
