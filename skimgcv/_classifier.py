@@ -274,7 +274,9 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
             ``cross_validate(..., params={"checkpoint_dir": folder})``, or a search's
             ``fit(X, y, checkpoint_dir=folder)``, is called again to go on. Of callbacks
             numbers, texts and arrays among their attributes are kept. Nothing deletes
-            these files.
+            these files. (``joblib.Memory(folder).cache(cross_val_score)`` keeps a whole
+            call once it has ended, but knows a builder by its name alone: clear it when
+            code changes.)
 
         Returns
         -------

@@ -2,13 +2,15 @@
 
 from typing import ClassVar
 
+import joblib
 import keras
 import numpy as np
 import pytest
 import sklearn
 from builders import cnn, linear
 from samples import FailAt, blobs, classifier, same_model
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
 from skimgcv import ImageAugmenter
 from skimgcv.exceptions import SavedFileError
@@ -123,6 +125,15 @@ def test_a_cross_validation_takes_it(routing, tmp_path):
             clf.set_fit_request(checkpoint_dir=True)
         cross_validate(clf, X, Y, cv=2, params={"checkpoint_dir": tmp_path})
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_joblibs_memory_keeps_a_whole_cross_validation(tmp_path):
+    clf = model(linear, epochs=1)
+    kept = joblib.Memory(tmp_path, verbose=0).cache(cross_val_score)
+    scores = kept(clf, X, Y, cv=2)
+    assert kept.check_call_in_cache(clone(clf), X, Y, cv=2)
+    assert not kept.check_call_in_cache(clone(clf).set_params(epochs=2), X, Y, cv=2)
+    np.testing.assert_array_equal(kept(clone(clf), X, Y, cv=2), scores)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import zipfile
@@ -335,6 +336,39 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(step, small, tmp_path,
     assert path.read_bytes() == small.read_bytes()
 
 
+KILLED = """
+import os, signal, sys, types
+import numpy as np
+
+package = types.ModuleType("skimgcv")  # without Keras, which a writer of files does not need
+package.__path__ = [sys.argv[1]]
+sys.modules["skimgcv"] = package
+from skimgcv import _archive
+
+sync = os.fsync
+
+def die(handle):
+    sync(handle)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.fsync = die
+_archive.write_archive(sys.argv[2], "kind", {"a.json": 1}, [np.zeros(9)], packages={})
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(small, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(small.read_bytes())
+    package = str(Path(_archive.__file__).parent)
+    killed = subprocess.run([sys.executable, "-c", KILLED, package, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == small.read_bytes()
+    # What it had written by then is beside it, under a name that nobody asks for.
+    (rest,) = set(tmp_path.iterdir()) - {path}
+    assert rest.name.startswith(".a.")
+    assert rest.name.endswith(".tmp")
+
+
 def test_a_link_stays_a_link_and_the_umask_counts(small, tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     link.symlink_to(target)
@@ -350,7 +384,9 @@ def test_a_link_stays_a_link_and_the_umask_counts(small, tmp_path):
 READ = """
 import pickle, sys
 with open(sys.argv[1], "rb") as file:
-    clf = pickle.load(file)
+    unfitted, clf = pickle.load(file), pickle.load(file)
+assert unfitted.get_params()["augmenter__rotation_range"] == 7
+assert not hasattr(unfitted, "model_")
 X = clf.__dict__.pop("X_test")
 clf.predict_proba(X).tofile(sys.argv[2])
 """
@@ -395,7 +431,8 @@ def test_an_interpreter_that_has_not_imported_it_yet(way, tmp_path):
         expected = copy.copy(clf)
         expected.__dict__["X_test"] = X
         dumps = {"pickle": pickle.dumps, "cloudpickle": cloudpickle.dumps}[way]
-        (tmp_path / "clf").write_bytes(dumps(expected))
+        unfitted = classifier(linear, augmenter=ImageAugmenter(rotation_range=7))
+        (tmp_path / "clf").write_bytes(dumps(unfitted) + dumps(expected))
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     subprocess.run(
         [sys.executable, "-c", read, str(tmp_path / "clf"), str(tmp_path / "out")],
