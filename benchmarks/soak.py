@@ -240,11 +240,15 @@ def killed(kind: tuple[str, str, str], folder: Path) -> None:
 # -- the run -------------------------------------------------------------------------------------
 
 
-def references(folder: Path) -> dict[str, str]:
+def references(folder: Path, kinds: list[int]) -> dict[str, str]:
     """Compute in a process of its own what each kind is to give."""
     out = folder / "references.json"
-    subprocess.run([sys.executable, __file__, "--references", str(folder), str(out)], check=True)
+    command = [sys.executable, __file__, "--references", str(folder), str(out)]
+    subprocess.run([*command, *map(str, kinds)], check=True)
     return json.loads(out.read_text())
+
+
+HEADER = f"{'step':>5} {'MB':>7} {'threads':>8} {'handles':>8} {'temp files':>11}"
 
 
 class Soak:
@@ -254,32 +258,29 @@ class Soak:
         self.folder, self.expected = folder, expected
         self.done: collections.Counter[str] = collections.Counter()
         self.faults: collections.Counter[str] = collections.Counter()
-        self.samples: list[tuple[float, ...]] = []
         self.process = psutil.Process()
 
     def check(self, kind: tuple[str, str, str], how: str, found: str) -> None:
         assert found == self.expected[" ".join(kind)], f"another result: {kind} {how}"
         self.done[how] += 1
 
-    def sample(self) -> None:
+    def sample(self, step: int) -> None:
         gc.collect()  # an exception's frames hold the data until then
         memory = self.process.memory_info().rss / 2**20
         files = sum(len(names) + len(below) for _, below, names in os.walk(tempfile.gettempdir()))
-        own = self.process
-        self.samples.append((memory, own.num_threads(), own.num_fds(), files))
+        threads, handles = self.process.num_threads(), self.process.num_fds()
+        print(f"{step:5} {memory:7.0f} {threads:8} {handles:8} {files:11}", flush=True)
 
     def report(self) -> None:
-        print(f"{'after step':>10} {'MB':>7} {'threads':>8} {'handles':>8} {'temp files':>11}")
-        for at in np.linspace(0, len(self.samples) - 1, 11).astype(int):
-            memory, *counts = self.samples[at]
-            print(f"{at + 1:10} {memory:7.0f} {counts[0]:8} {counts[1]:8} {counts[2]:11}")
         print("fits:  ", ", ".join(f"{n} {how}" for how, n in self.done.items()))
         print("faults:", ", ".join(f"{n} {what}" for what, n in self.faults.most_common()))
 
 
 def run(fits: int, folder: Path) -> None:
-    soak, rng = Soak(folder, references(folder)), np.random.default_rng(0)
-    kinds = itertools.cycle(rng.permutation(len(KINDS)).tolist())
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(KINDS)).tolist()[: 2 * fits]
+    soak, kinds = Soak(folder, references(folder, order)), itertools.cycle(order)
+    print(HEADER, flush=True)
 
     def pick() -> tuple[str, str, str]:
         return KINDS[next(kinds)]
@@ -287,12 +288,12 @@ def run(fits: int, folder: Path) -> None:
     start, step = time.perf_counter(), 0
     while soak.done.total() + soak.faults.total() < fits:
         step += 1
-        if step % 40 == 20:
+        if step % 40 == 6:
             pair = [pick(), pick(), pick(), pick()]
             workers = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(k, folder) for k in pair)
             for kind, found in zip(pair, workers, strict=True):
                 soak.check(kind, "in workers", found)
-        elif step % 120 == 100:
+        elif step % 120 == 7:
             with contextlib.suppress(TerminatedWorkerError):
                 joblib.Parallel(n_jobs=2)(joblib.delayed(killed)(pick(), folder) for _ in range(2))
                 raise AssertionError("a killed worker passed in silence")
@@ -310,9 +311,10 @@ def run(fits: int, folder: Path) -> None:
         else:
             kind = pick()
             soak.check(kind, "alone", fit(kind, folder))
-        soak.sample()
+        if step % max(1, fits // 16) == 0:
+            soak.sample(step)
     get_reusable_executor().shutdown(wait=True)
-    soak.sample()
+    soak.sample(step)
     soak.report()
     left = [t.name for t in threading.enumerate() if not t.daemon]
     print(f"{time.perf_counter() - start:.0f} s; Python's threads in the end: {left}")
@@ -320,7 +322,8 @@ def run(fits: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--references"]:
-        found = {" ".join(kind): fit(kind, Path(sys.argv[2])) for kind in KINDS}
+        wanted = [KINDS[int(number)] for number in sys.argv[4:]]
+        found = {" ".join(kind): fit(kind, Path(sys.argv[2])) for kind in wanted}
         Path(sys.argv[3]).write_text(json.dumps(found))
     else:
         with tempfile.TemporaryDirectory() as private:
