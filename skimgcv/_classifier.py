@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import os
@@ -23,11 +24,12 @@ from skimgcv._prediction import predict_images
 from skimgcv._saving import load_estimator, save_estimator
 from skimgcv._scikeras import PREFIXES
 from skimgcv._seeding import check_seed
+from skimgcv._tasks import CallbackSupportMixin, fit_task
 from skimgcv._validation import decode_one_hot, same_classes
 from skimgcv._workers import share_gpus
 
 
-class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
+class AugmentedKerasClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Keras image classifier that augments its training rows, and nothing else.
 
     ``fit`` transforms the rows that it is given, at random and anew each epoch.
@@ -84,7 +86,11 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
     callbacks : keras.callbacks.Callback, list or dict of them, optional
         Each fit uses its own copies: see ``callbacks_``.
     verbose : int, default=0
-        As for ``keras.Model.fit``.
+        1 is a line for each fit, with its losses and the time left, where there is a
+        terminal or a notebook to see it (``pip install "skimgcv[progress]"``); 2 is
+        Keras' line for each epoch. A bar for the folds and searches that fits are part
+        of is scikit-learn's: see Notes. Predictions show nothing but by
+        ``predict__verbose=1``.
     random_state : int, RandomState instance or None, default=None
         An int gives the same weights, bit for bit, in any process on one kind of
         machine. No global generator is read or changed.
@@ -124,6 +130,12 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
     -----
     Rows whose weight is 0 are left out, as if they were not in X. ``y`` may be
     one-hot, (n, classes): its classes are then 0 to classes - 1.
+
+    With scikit-learn 1.9 or later ``set_callbacks`` takes its callbacks,
+    ``sklearn.callback.ProgressBar`` and ``ScoringMonitor``: epochs are tasks within a
+    fit, as fits are within a search: ``GridSearchCV(clf, grid).set_callbacks(bar)``. A
+    callback that asks for the fitted estimator of an epoch gets the model that is being
+    trained: it may score it, but not keep it.
 
     Examples
     --------
@@ -341,6 +353,7 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         *,
         resume: bool,
         one_epoch: bool = False,
+        sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         **arguments: Any,
@@ -349,21 +362,25 @@ class AugmentedKerasClassifier(ClassifierMixin, BaseEstimator):
         seed = self._seed if resume else check_seed(self.random_state)
         if resume:
             classes = same_classes(classes, self.classes_)
-        data = check_training_data(
-            self, X, y, seed=seed, resume=resume, classes=classes, **arguments
-        )
-        fitted = run_fit(
-            self,
-            data,
-            seed=seed,
-            resume=resume,
-            one_epoch=one_epoch,
-            checkpoint_dir=checkpoint_dir,
-        )
-        # All at once and last: a fit that fails leaves the estimator as it was.
-        for name in [n for n in vars(self) if n.endswith("_")]:
-            delattr(self, name)
-        self.__dict__.update(fitted)
+        arguments |= {"classes": classes, "sample_weight": sample_weight}
+        data = check_training_data(self, X, y, seed=seed, resume=resume, **arguments)
+        tasks = contextlib.nullcontext() if one_epoch else fit_task(self, X, y, sample_weight)
+        with tasks as task:
+            fitted = run_fit(
+                self,
+                data,
+                seed=seed,
+                resume=resume,
+                one_epoch=one_epoch,
+                checkpoint_dir=checkpoint_dir,
+                task=task,
+            )
+            # All at once and last: a fit that fails leaves the estimator as it was.
+            for name in [n for n in vars(self) if n.endswith("_")]:
+                delattr(self, name)
+            self.__dict__.update(fitted)
+            if task:
+                task.end()
         return self
 
     # -- evaluation ---------------------------------------------------------

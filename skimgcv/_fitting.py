@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from skimgcv._bar import shown
 from skimgcv._batches import Batches, TrainingBatches
 from skimgcv._data import LabelledRows, TrainingData
 from skimgcv._encoding import find_missing
@@ -22,6 +23,7 @@ from skimgcv._sampling import resolve_sampling, sample_rows
 from skimgcv._scikeras import ModelFactory
 from skimgcv._seeding import seeded
 from skimgcv._targets import Targets
+from skimgcv._tasks import FitTask
 from skimgcv._training import fit_model
 from skimgcv._validation import check_are_images
 from skimgcv.augment._adapters import as_augmenter
@@ -39,6 +41,7 @@ def run_fit(
     resume: bool,
     one_epoch: bool,
     checkpoint_dir: Any = None,
+    task: FitTask | None = None,
 ) -> dict[str, Any]:
     """Train a model and return the fitted attributes; the estimator is only read.
 
@@ -53,6 +56,8 @@ def run_fit(
         ``partial_fit``: one more epoch, appended to the history.
     checkpoint_dir : path-like, optional
         Where the state after each epoch is kept, and gone on from.
+    task : FitTask, optional
+        Told of each epoch.
     """
     train = data.train
     augmenter = (
@@ -86,8 +91,30 @@ def run_fit(
         weights=train.weights,
     )
     validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
+    fitted = {
+        **data.features,
+        "image_shape_": train.images.shape[1:],
+        "classes_": data.classes,
+        "model_": model,
+        "augmenter_": augmenter,
+        "class_weight_": data.class_weight,
+        "validation_indices_": data.held_rows,
+        "_targets": targets,
+        "_scale": estimator._scale if resume else data.scale,
+        "_seed": seed,
+    }
+    if task:
+        task.fitted_after = lambda history: {
+            **fitted,
+            "history_": {name: list(values) for name, values in history.items()},
+            "sample_indices_": batches.drawn_rows,
+        }
     place = _Place(batches)
-    with _unharmed(model) if resume else contextlib.nullcontext(), _told(place):
+    with (
+        _unharmed(model) if resume else contextlib.nullcontext(),
+        _told(place),
+        shown(options["verbose"], first_epoch=start, epochs=end) as (verbose, bars),
+    ):
         history = fit_model(
             model,
             None if find_missing(estimator.model) else lambda: _build(factory, seed)[0],
@@ -95,8 +122,8 @@ def run_fit(
             epochs=end,
             initial_epoch=start,
             validation=validation,
-            callbacks=[place, *callbacks, *([state] if state else [])],
-            verbose=options["verbose"],
+            callbacks=[place, *callbacks, *filter(None, (task, state)), *bars],
+            verbose=verbose,
             validation_freq=options["validation_freq"],
         )
     if state:
@@ -106,19 +133,10 @@ def run_fit(
     if one_epoch and resume:
         history = {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
     return {
-        **data.features,
-        "image_shape_": train.images.shape[1:],
-        "classes_": data.classes,
-        "model_": model,
-        "augmenter_": augmenter,
+        **fitted,
         "history_": history,
         "callbacks_": callbacks,
-        "class_weight_": data.class_weight,
         "sample_indices_": batches.drawn_rows,
-        "validation_indices_": data.held_rows,
-        "_targets": targets,
-        "_scale": estimator._scale if resume else data.scale,
-        "_seed": seed,
         "_epochs_run": epochs_run,
     }
 

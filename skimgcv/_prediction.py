@@ -65,7 +65,6 @@ def _predict(estimator: Any, images: ImageRows, epoch: Epoch) -> np.ndarray:
     factory = ModelFactory(estimator, {}, one_hot=False)
     options = {
         "batch_size": estimator.batch_size,
-        "verbose": estimator.verbose,
         **factory.options_of("predict"),
     }
     options["batch_size"] = _whole_blocks(options["batch_size"])

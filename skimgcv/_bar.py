@@ -1,0 +1,142 @@
+"""``verbose=1``: a line on the terminal for each fit, drawn by tqdm."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+_FORMAT = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
+
+
+class FitBar(keras.callbacks.Callback):
+    """Draws how far a fit is, its losses, and the time that it still needs.
+
+    Parameters
+    ----------
+    tqdm : type
+        tqdm's bar.
+    first_epoch, epochs : int
+        Those that are run are numbered ``first_epoch + 1`` to ``epochs``.
+    """
+
+    # Its hook for a batch looks at no metric, so that Keras need not wait for them.
+    async_safe = True
+
+    def __init__(self, tqdm: Any, first_epoch: int, epochs: int) -> None:
+        super().__init__()
+        self._first, self._epochs, self._epoch = first_epoch, epochs, first_epoch
+        # Bars side by side would draw over each other: a worker writes one whole line when
+        # its fit ends.
+        self._at_once = _in_worker()
+        self._bar = tqdm(
+            bar_format=_FORMAT,
+            file=io.StringIO() if self._at_once else sys.stderr,
+            dynamic_ncols=not self._at_once,
+            ascii="utf" not in str(sys.stderr.encoding).lower(),
+            total=1,
+            desc=self._description(),
+        )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Learn how many batches there are."""
+        self._bar.total = self._steps * (self._epochs - self._first)
+        self._bar.refresh()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Name the epoch."""
+        self._epoch = epoch
+        self._bar.set_description_str(self._description(), refresh=False)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Move on by a batch."""
+        self._move_to(self._steps * (self._epoch - self._first) + batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        """Show the losses, and the scores of the hold-out where there is one."""
+        held_out = {name: value for name, value in logs.items() if name.startswith("val_")}
+        shown = {"loss": logs["loss"]} | (held_out or logs)
+        self._bar.set_postfix({n: f"{v:.3g}" for n, v in shown.items()}, refresh=False)
+        self._move_to(self._steps * (epoch + 1 - self._first))
+        self._bar.refresh()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Be at the end, also where training stopped early."""
+        self._bar.total = self._bar.n
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+        self._bar.close()
+        if self._at_once:
+            sys.stderr.write(f"{self._bar}\n")
+
+    @property
+    def _steps(self) -> int:
+        return int(self.params["steps"])
+
+    def _description(self) -> str:
+        # As many characters for each epoch, so that the bar stays where it is.
+        return f"epoch {self._epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
+
+    def _move_to(self, batches: int) -> None:
+        # Keras calls for batches from several threads: later ones may be first.
+        self._bar.update(max(0, batches - self._bar.n))
+
+
+@contextlib.contextmanager
+def shown(
+    verbose: Any, *, first_epoch: int, epochs: int
+) -> Iterator[tuple[Any, list[keras.callbacks.Callback]]]:
+    """Show a fit for as long as it lasts.
+
+    Parameters
+    ----------
+    verbose : int, bool or "auto"
+        1 and "auto" are a bar where somebody looks on; 2 is Keras' line an epoch.
+    first_epoch, epochs : int
+        As for ``FitBar``.
+
+    Yields
+    ------
+    verbose : int
+        What to tell Keras.
+    callbacks : list of keras.callbacks.Callback
+        What else to give to Keras.
+    """
+    if verbose not in (1, "auto"):
+        yield int(verbose), []
+        return
+    if epochs <= first_epoch or not _looked_at():
+        yield 0, []
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:  # the extra "progress"; Keras' own bar does, if less tidily
+        yield 1, []
+        return
+    bar = FitBar(tqdm, first_epoch, epochs)
+    try:
+        yield 0, [bar]
+    finally:
+        bar.close()
+
+
+def _in_worker() -> bool:
+    return (
+        multiprocessing.parent_process() is not None
+        or threading.current_thread() is not threading.main_thread()
+    )
+
+
+def _looked_at() -> bool:
+    """Whether what is written now goes to a terminal or a notebook, and ours to draw on."""
+    module = type(sys.stderr).__module__.partition(".")[0]
+    # While rich draws, as scikit-learn's ProgressBar does, all else becomes lines above it.
+    return module == "ipykernel" or (sys.stderr.isatty() and module != "rich")

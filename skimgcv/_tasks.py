@@ -1,0 +1,91 @@
+"""scikit-learn's callbacks: a fit is a task, and its epochs are the tasks within it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9, or wherever this experimental interface went
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in for scikit-learn's: no callbacks, and no method to set them."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Return a method as it is."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "FitTask", "fit_task"]
+
+
+@contextlib.contextmanager
+def fit_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[FitTask | None]:
+    """Set an estimator's callbacks up for a fit, and tear them down however it ends.
+
+    Parameters
+    ----------
+    estimator : AugmentedKerasClassifier
+    X, y, sample_weight
+        As its ``fit`` got them: callbacks score on them.
+
+    Yields
+    ------
+    FitTask or None
+        None where nobody listens: such fits have no part in the experiment.
+    """
+    if not getattr(estimator, "_skl_callbacks", None):
+        yield None
+        return
+    try:
+        yield FitTask(estimator, X, y, sample_weight)
+    finally:
+        _tear_down(estimator)
+
+
+# Around fit itself the decorator would be a frame between it and its caller, whose line
+# the warnings of a fit name.
+@with_callbacks
+def _tear_down(estimator: Any) -> None:
+    """Tear callbacks down, as scikit-learn does when what it decorates has ended."""
+
+
+class FitTask(keras.callbacks.Callback):
+    """Tells an estimator's scikit-learn callbacks of a fit and of its epochs."""
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        super().__init__()
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self._history: dict[str, list[float]] = {}
+        self._epoch: Any = None
+        # Set by the fit: the estimator's attributes after epochs with this history.
+        self.fitted_after: Callable[[dict[str, list[float]]], dict[str, Any]]
+        epochs = getattr(estimator, "fit__epochs", estimator.epochs)
+        self._fit = estimator._init_callback_context(max_subtasks=int(epochs))
+        self._fit.call_on_fit_task_begin(**self._told)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begin the epoch's task."""
+        self._epoch = self._fit.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(**self._told)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """End the epoch's task, and the training if a callback says so."""
+        for name, value in (logs or {}).items():
+            self._history.setdefault(name, []).append(value)
+        # Whoever asks for the estimator of this moment gets the model in training, to score
+        # it: a copy would have to be compiled anew each epoch.
+        stop = self._epoch.call_on_fit_task_end(
+            **self._told, reconstruction_attributes=lambda: self.fitted_after(self._history)
+        )
+        if stop:
+            self.model.stop_training = True
+
+    def end(self) -> None:
+        """End the fit's task, when the estimator is fitted."""
+        self._fit.call_on_fit_task_end(**self._told, reconstruction_attributes={})
