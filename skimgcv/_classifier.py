@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skimgcv._data import check_training_data
 from skimgcv._deploying import deployable_model
 from skimgcv._fitting import run_fit
+from skimgcv._links import DocumentationLink
 from skimgcv._parameters import CONSTRAINTS, check_parameters
 from skimgcv._pickling import packed, unpacked
 from skimgcv._prediction import predict_images
@@ -29,7 +30,9 @@ from skimgcv._validation import decode_one_hot, same_classes
 from skimgcv._workers import share_gpus
 
 
-class AugmentedKerasClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class AugmentedKerasClassifier(
+    CallbackSupportMixin, DocumentationLink, ClassifierMixin, BaseEstimator
+):
     """Keras image classifier that augments its training rows, and nothing else.
 
     ``fit`` transforms the rows that it is given, at random and anew each epoch.

@@ -18,6 +18,7 @@ LAYERS = [
     {
         "exceptions",
         "_optional",
+        "_links",
         "_parallel",
         "_workers",
         "_paging",

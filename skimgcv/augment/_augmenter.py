@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from skimgcv._links import DocumentationLink
+
 from ._dtypes import check_dtype
 from ._format import Format
 from ._generator import GeneratorMethods
@@ -47,7 +49,7 @@ _FLAGS = (
 )
 
 
-class ImageAugmenter(GeneratorMethods, BaseEstimator):
+class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     """Random transforms and standardising of images, as ImageDataGenerator has them.
 
     It takes every parameter of Keras' ``ImageDataGenerator`` with its documented
