@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cluster lint coverage minimum package audit clean
+.PHONY: demo test test-cluster lint docs coverage minimum package audit clean
 
 # TensorFlow reports its build on standard error at import; the demo's table should stand out.
 demo: $(INSTALLED)
@@ -23,6 +23,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Runs the examples, offline: some minutes on two cores. Open docs/build/html/index.html.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/build/html
 
 # make test again, counting lines and branches.
 coverage:
@@ -56,4 +60,5 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
+	rm -rf docs/build docs/generated docs/auto_examples
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,9 +1,15 @@
-"""Two generators: one for the training images, another for the validation images.
+"""
+Early stopping with a generator of its own
+==========================================
 
+One generator for the training images, another for the images that say when to stop.
 Each fold holds a fifth of its training images out, to stop early by their loss. The
 training images are turned, shifted and zoomed. The held-out images are plain in one
 run; in the other a second, milder generator shifts them, as images to come may be
 shifted. In both the fold's own test images are plain and take no part in stopping.
+
+**What comes out.** For both the least loss on the held-out images, the epochs until each
+fold stopped, and its test accuracy; and a figure of each fold's losses by epoch.
 
 With photographs the second generator is often ``ImageAugmenter(horizontal_flip=True)``.
 Needs matplotlib.

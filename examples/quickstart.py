@@ -1,9 +1,14 @@
-"""Does augmentation help? Cross-validate with and without it.
+"""
+Does augmentation help?
+=======================
 
 A small convolutional network learns scikit-learn's digits (8 x 8 pixels) from 100
 images. Everything is the same in both rows of the table but the geometry of the
 augmenter: the folds, the network, its first weights, the order of the images and
 the number of steps. Both are scored on plain images that took no part in training.
+
+**What comes out.** A table: the mean accuracy of each, its standard error and each split's,
+and the difference over the same splits, which stands several standard errors above 0.
 
 Run ``python examples/quickstart.py``, or ``make demo`` in a checkout.
 """

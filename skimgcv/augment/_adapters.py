@@ -45,7 +45,7 @@ def as_augmenter(augmenter: Any, name: str = "an augmenter") -> Augmenter:
     ----------
     augmenter : object
         - None: nothing random; images become float32.
-        - An :class:`ImageAugmenter`, or another object of the protocol.
+        - An :class:`~skimgcv.ImageAugmenter`, or another object of the protocol.
         - A Keras ``ImageDataGenerator``: its parameters run on our engine. Of a
           subclass, its own methods are called.
         - A Keras image layer, a ``Sequential`` of them or a ``keras.layers.Pipeline``.

@@ -162,9 +162,8 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     or from which other parameters are on.
 
     uint8 stays uint8 until it is standardised: results are rounded and clipped, never
-    wrapped around. Other types are transformed in float32 (see
-    :func:`~skimgcv.augment._dtypes.working_dtype` for what that keeps) and given back
-    in their own type.
+    wrapped around. Other types are transformed in float32, which keeps every integer up
+    to 2**24 and else 24 leading bits, and given back in their own type.
 
     Keras' own generator departs from its documentation in these ways. Here:
 

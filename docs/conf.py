@@ -1,0 +1,80 @@
+"""How Sphinx builds the site: `make docs`, offline, with warnings as errors."""
+
+import os
+from pathlib import Path
+
+# TensorFlow reports its build, and progress bars their terminal; a page should not show it.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from sphinx_gallery.scrapers import figure_rst
+
+import skimgcv
+
+project = "skimgcv"
+author = copyright = "the skimgcv developers"  # noqa: A001, Sphinx's name for it
+release = version = skimgcv.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["build"]
+# A function among sphinx-gallery's settings only makes each build begin anew.
+suppress_warnings = ["config.cache"]
+templates_path = ["templates"]
+
+autosummary_generate = True
+# numpydoc's sections say the types.
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+add_module_names = False
+# Prompts and output are not copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skimgcv"
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"**": ["sidebar-nav-bs"]}
+
+
+def saved_figure(block, block_vars, gallery_conf):
+    """Show the figure that an example has saved beside itself."""
+    saved = Path(block_vars["src_file"]).with_suffix(".png")
+    if not saved.is_file():
+        return ""
+    shown = next(block_vars["image_path_iterator"])
+    Path(shown).write_bytes(saved.read_bytes())
+    saved.unlink()
+    return figure_rst([shown], gallery_conf["src_dir"])
+
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"\.py$",
+    "image_scrapers": (saved_figure,),
+    # Each example sets what it needs, and leaves nothing behind.
+    "reset_modules": (),
+    "within_subsection_order": "FileNameSortKey",
+    "show_memory": False,
+    "write_computation_times": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+}

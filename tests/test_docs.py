@@ -1,0 +1,73 @@
+"""The pages of docs/: their code runs, and nothing public or to be seen is missing."""
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import skimgcv.augment
+import skimgcv.display
+import skimgcv.exceptions
+import skimgcv.model_selection
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.rst"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def _headless():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_of_a_page_runs(page):
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, _ = doctest.testfile(str(page), module_relative=False, optionflags=options)
+    assert not failed
+    # Any other way to write Python down would not be run.
+    assert "code-block:: python" not in page.read_text(encoding="utf-8")
+
+
+def test_every_public_name_has_its_page():
+    listed, module = set(), None
+    for line in (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"\.\. currentmodule:: (.+)", line):
+            module = match[1]
+        elif match := re.fullmatch(r"   ([A-Za-z_]+)", line):
+            listed.add(f"{module}.{match[1]}")
+    names = {f"skimgcv.{name}" for name in skimgcv.__all__}
+    for package in (skimgcv.augment, skimgcv.display, skimgcv.model_selection):
+        names |= {f"{package.__name__}.{name}" for name in package.__all__}
+    errors = {
+        f"skimgcv.exceptions.{name}"
+        for name, item in vars(skimgcv.exceptions).items()
+        if isinstance(item, type)
+    }
+    # Each has one page, under the shortest of its names.
+    at_the_top = {name.rpartition(".")[2] for name in names if name.count(".") == 1}
+    wanted = {n for n in names | errors if n.count(".") == 1 or n.split(".")[-1] not in at_the_top}
+    assert listed == wanted
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    entries = set(re.findall(r"^   ([a-z_]+)$", index, re.MULTILINE))
+    assert {page.stem for page in PAGES} - {"index"} == entries
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_opens_with_what_it_shows_and_what_comes_out(example):
+    opening = ast.get_docstring(ast.parse(example.read_text(encoding="utf-8")))
+    title, line, *rest = opening.splitlines()
+    # sphinx-gallery needs a title, which Sphinx reads by the line below it.
+    assert set(line) == {"="}
+    assert len(line) == len(title)
+    assert "**What comes out.**" in "\n".join(rest)
