@@ -43,16 +43,9 @@ add_module_names = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-html_theme = "pydata_sphinx_theme"
+html_theme = "furo"
 html_title = "skimgcv"
 html_show_sourcelink = False
-html_theme_options = {
-    "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
-    "footer_start": ["copyright"],
-    "footer_end": [],
-}
-html_sidebars = {"**": ["sidebar-nav-bs"]}
 
 
 def saved_figure(block, block_vars, gallery_conf):
