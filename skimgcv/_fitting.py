@@ -122,6 +122,7 @@ def run_fit(
             epochs=end,
             initial_epoch=start,
             validation=validation,
+            # The state last but the bar: it keeps whether a callback or a task stopped the fit.
             callbacks=[place, *callbacks, *filter(None, (task, state)), *bars],
             verbose=verbose,
             validation_freq=options["validation_freq"],
