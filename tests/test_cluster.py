@@ -248,7 +248,8 @@ def test_a_part_of_a_map_is_found_again(tmp_path):
             there = _map_file(part)
             assert isinstance(there, _MapFile)
             np.testing.assert_array_equal(there.open(), part)
-            assert there.open().strides == part.strides
+            # Strides of an axis of one are NumPy's to choose.
+            assert there.open().flags.c_contiguous == part.flags.c_contiguous
 
 
 def test_what_no_file_holds_is_sent_itself(tmp_path):
