@@ -150,7 +150,8 @@ class DuplicatesDisplay:
         self
         """
         plt = pyplot("DuplicatesDisplay.plot")
-        height, width = self.images[0].shape[1:3] if self.images else (1, 1)
+        # Without a group there is but a title, over a strip that takes no room.
+        height, width = self.images[0].shape[1:3] if self.images else (1, 10)
         unit = width / _IMAGE_INCHES
         places, whole = self._places(height, width, unit)
         if ax is None:
@@ -182,7 +183,7 @@ class DuplicatesDisplay:
         """Where each group's first image goes, line by line, and the size of it all."""
         step, apart = width + _GAP_INCHES * unit, _GROUP_GAP_INCHES * unit
         line = height + (_LABEL_INCHES + _GAP_INCHES) * unit
-        longest = _IMAGES_A_LINE * step
+        longest = _IMAGES_A_LINE * step + apart  # two groups of half as many, side by side
         left, top, widest = 0.0, _LABEL_INCHES * unit, float(width)
         places = []
         for images in self.images:
@@ -202,6 +203,7 @@ class DuplicatesDisplay:
     def _title(self) -> str:
         if not self.n_groups:
             return "no group of two images or more"
-        total = f"{self.n_images} images in {self.n_groups} groups"
+        groups = f"{self.n_groups} group" + ("s" if self.n_groups > 1 else "")
+        total = f"{self.n_images} images in {groups}"
         shown = len(self.images)
         return total if shown == self.n_groups else f"{total}: the {shown} largest"

@@ -141,6 +141,8 @@ class FoldHistoryDisplay:
             )
         ax.set(xlabel="epoch", ylabel=self.metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
+        if max(map(len, self.training)) == 1:
+            ax.set_xticks([1])
         ax.legend(frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -132,7 +132,8 @@ class FoldScoresDisplay:
             test_over_train = _ratio(runs)
         display = cls(scores, test_over_train=test_over_train, confidence=confidence).plot(ax)
         if "" not in runs and one:
-            display.ax_.set_ylabel(next(iter(names.values()))[0])
+            metric = next(iter(names.values()))[0]
+            display.ax_.set_xlabel(f"{metric}: {display.ax_.get_xlabel()}")
         return display
 
     def plot(self, ax: Any = None) -> FoldScoresDisplay:
@@ -149,7 +150,9 @@ class FoldScoresDisplay:
         """
         plt = pyplot("FoldScoresDisplay.plot")
         if ax is None:
-            size = (6, 1.1 + 0.6 * len(self.scores))
+            # 10-point letters are about 0.085 inches wide.
+            letters = max(map(len, self.scores))
+            size = (5 + 0.085 * letters, 1.1 + 0.6 * len(self.scores))
             ax = plt.subplots(figsize=size, layout="constrained")[1]
         self.points_, self.bars_ = {}, {}
         for row, (name, scores) in enumerate(self.scores.items()):
@@ -161,7 +164,9 @@ class FoldScoresDisplay:
             )
         ax.set(yticks=range(len(self.scores)), yticklabels=list(self.scores))
         ax.set_ylim(len(self.scores) - 0.5, -0.5)
-        ax.set_xlabel(f"folds; mean and {self.confidence:.0%} interval, corrected for overlap")
+        one_fold = all(len(scores) == 1 for scores in self.scores.values())
+        below = "one fold" if one_fold else f"each fold; mean and {self.confidence:.0%} interval"
+        ax.set_xlabel(below)
         ax.grid(axis="x", alpha=0.3)
         self.ax_, self.figure_ = ax, ax.figure
         return self

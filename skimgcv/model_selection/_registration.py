@@ -21,10 +21,11 @@ _ALIKE = 0.93
 
 
 def similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Correlation of the fine structure of pictures (n, SIDE, SIDE) uint8, after registration.
+    """How pictures (n, SIDE, SIDE) uint8 correlate once they are laid over each other.
 
-    What is compared is what is finer than the outlines that all pictures of a kind share;
-    pairs whose outlines differ get 0.
+    The mean of two correlations: of the outlines, which compression leaves as they are, but
+    in which other pictures of a kind are alike; and of the finest structure, in which those
+    differ, but which compression blurs. Pairs whose outlines differ get 0.
     """
     moves, outlines = _register(first, second)
     found = np.zeros(len(first))
@@ -34,7 +35,8 @@ def similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         inner = fine[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].reshape(-1, 2)
         inner = inner - inner.mean(axis=0)
         dots = inner.T @ inner
-        found[pair] = dots[0, 1] / max(np.sqrt(dots[0, 0] * dots[1, 1]), 1e-6)
+        finest = dots[0, 1] / max(np.sqrt(dots[0, 0] * dots[1, 1]), 1e-6)
+        found[pair] = (outlines[pair] + finest) / 2
     return found
 
 
@@ -114,6 +116,5 @@ def _warp(picture: np.ndarray, move: np.ndarray) -> np.ndarray:
 
 
 def _fine(pictures: np.ndarray) -> np.ndarray:
-    """Structure between noise and outlines; of outlines a tenth, for pictures of little else."""
-    outlines = cv2.GaussianBlur(pictures, (0, 0), 4.0)
-    return cv2.GaussianBlur(pictures, (0, 0), 1.0) - 0.9 * outlines
+    """Structure of one to two pixels: between noise and outlines."""
+    return cv2.GaussianBlur(pictures, (0, 0), 1.0) - cv2.GaussianBlur(pictures, (0, 0), 2.0)

@@ -26,6 +26,9 @@ def test_images_do_not_lie_over_each_other():
     places = [artist.get_extent() for artists in display.images_ for artist in artists]
     corners = {(left, top) for left, _, _, top in places}
     assert len(corners) == 60
+    six = DuplicatesDisplay.from_groups(np.zeros((24, 8, 8)), np.arange(24) // 6)
+    tops = [artists[0].get_extent()[3] for artists in six.images_]
+    assert tops[0] == tops[1] < tops[2] == tops[3]  # two groups of six beside each other
     right, bottom = display.ax_.get_xlim()[1], display.ax_.get_ylim()[0]
     assert max(place[1] for place in places) <= right
     assert max(place[2] for place in places) <= bottom
@@ -35,6 +38,8 @@ def test_says_when_there_are_more_groups_or_none(axes):
     some = DuplicatesDisplay.from_groups(np.zeros((10, 4, 4)), GROUPS, max_groups=1, ax=axes)
     assert axes.get_title() == "8 images in 3 groups: the 1 largest"
     assert some.ax_ is axes
+    one = DuplicatesDisplay.from_groups(np.zeros((3, 4, 4)), [0, 1, 1])
+    assert one.ax_.get_title() == "2 images in 1 group"
     none = DuplicatesDisplay.from_groups(np.zeros((3, 4, 4)), [0, 1, 2])
     assert none.images_ == []
     assert none.ax_.get_title() == "no group of two images or more"

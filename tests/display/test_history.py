@@ -40,6 +40,9 @@ def test_a_single_fold_has_no_mean():
     assert len(display.ax_.lines) == 2
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert labels == ["training", "validation"]
+    one_epoch = FoldHistoryDisplay([{"loss": [1.0]}]).plot()
+    assert one_epoch.ax_.get_xticks().tolist() == [1]
+    assert one_epoch.lines_[0].get_marker() == "."
 
 
 def test_reads_the_estimators_of_cross_validate_and_trains_nothing(monkeypatch):

@@ -42,13 +42,23 @@ def test_many_runs_and_metrics_each_have_a_row(axes):
     assert [t.get_text() for t in axes.get_yticklabels()] == list(display.points_)
     one = FoldScoresDisplay.from_cv_results({"a": run, "b": run}, metric="f1")
     assert list(one.scores) == ["a", "b"]
-    assert one.ax_.get_ylabel() == "f1"
+    assert one.ax_.get_xlabel() == "f1: each fold; mean and 95% interval"
+
+
+def test_long_names_leave_room_for_what_is_drawn():
+    scores = {"oversampling, and rare classes transformed more": FIVE, "plain": FIVE}
+    display = FoldScoresDisplay(scores).plot()
+    display.figure_.canvas.draw()
+    assert display.ax_.get_window_extent().width > 0.5 * display.figure_.bbox.width
+    label = display.ax_.xaxis.label.get_window_extent()
+    assert display.figure_.bbox.x0 <= label.x0 < label.x1 <= display.figure_.bbox.x1
 
 
 def test_one_fold_has_a_mean_and_no_interval():
     display = FoldScoresDisplay({"score": [0.5]}).plot()
     assert display.means == {"score": 0.5}
     assert np.isnan(display.intervals["score"]).all()
+    assert display.ax_.get_xlabel() == "one fold"
 
 
 def test_runs_of_different_proportions_are_not_drawn_as_one():
