@@ -3,11 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from sklearn.datasets import load_sample_image
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, KFold
 
-from skimgcv.model_selection import duplicate_groups
+from skimgcv import ImageFiles
+from skimgcv.model_selection import check_splits, duplicate_groups
 from skimgcv.model_selection._fingerprints import invariants, orient, orientations, spectra
+from skimgcv.model_selection._neighbours import near_pairs
 
 
 def tiles(pixels=64):
@@ -147,10 +150,10 @@ def test_a_long_chain_is_joined_and_warned_of():
 
 
 def test_small_images_are_warned_of_and_not_thrown_together(digits):
-    X = digits[0]
+    X = digits[0][:100]
     with pytest.warns(UserWarning, match="images of 8x8 pixels say too little"):
         labels = duplicate_groups(np.concatenate([X, X[:, ::-1], X[:, :, ::-1]]))
-    np.testing.assert_array_equal(labels, np.tile(np.arange(300), 3))
+    np.testing.assert_array_equal(labels, np.tile(np.arange(100), 3))
 
 
 def test_similarity_can_be_asked_for():
@@ -169,6 +172,45 @@ def test_no_orientation_takes_an_image_away_from_its_invariants():
         found, distance = orientations(spectra(images), turned)
         assert found.tolist() == [number] * 5
         np.testing.assert_allclose(distance, 0, atol=1e-5)  # float32's rounding
+
+
+class Bar:
+    def update(self, n):
+        pass
+
+
+def neighbours(points, n_threads=1):
+    options = {"n_neighbours": 4, "radius": 0.5, "n_threads": n_threads, "bar": Bar()}
+    return near_pairs(points, **options)
+
+
+def test_of_few_points_all_that_are_near_are_found():
+    points = np.random.default_rng(0).random((500, 3)).astype(np.float32)  # less than 24 cells
+    distances, others = cKDTree(points).query(points, k=5, distance_upper_bound=0.5)
+    expected = {tuple(sorted((i, j))) for i in range(500) for j in others[i] if j not in (i, 500)}
+    assert set(map(tuple, neighbours(points).tolist())) == expected
+
+
+def test_of_many_points_the_copies_are_found_and_threads_change_nothing():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(3000, 20)).astype(np.float32)  # 4 and more apart, in 78 cells
+    copies = points + rng.normal(scale=0.05, size=points.shape).astype(np.float32)
+    pairs = neighbours(np.concatenate([points, copies]))
+    found = np.isin(np.arange(3000), pairs[pairs[:, 1] == pairs[:, 0] + 3000, 0])
+    assert found.all()
+    both = np.concatenate([points, copies])
+    np.testing.assert_array_equal(pairs, neighbours(both, n_threads=2))
+
+
+def test_files_are_images(tmp_path):
+    images = [*WITH_TEXTURE[:3], WITH_TEXTURE[1][:, ::-1]]
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path, image in zip(paths, images, strict=True):
+        assert cv2.imwrite(str(path), image)
+    files = ImageFiles(paths, (64, 64), cache=None)
+    assert duplicate_groups(files).tolist() == [0, 1, 2, 1]
+    report = check_splits(files, [0, 1, 0, 1], KFold(2))
+    assert [rows.tolist() for rows in report.duplicate_rows] == [[1], [3]]
 
 
 @pytest.mark.parametrize(
