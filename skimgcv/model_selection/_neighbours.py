@@ -88,7 +88,7 @@ def _rows_by_value(values: np.ndarray, n_values: int) -> list[np.ndarray]:
 def _nearest(
     points: np.ndarray, members: np.ndarray, visitors: np.ndarray, n_neighbours: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The members nearest to each visitor, and their squared distances."""
+    """Return the members nearest to each visitor, and their squared distances."""
     squared = _squared(points[visitors], points[members])
     squared[visitors[:, None] == members] = np.inf
     if len(members) <= n_neighbours:

@@ -186,7 +186,7 @@ def neighbours(points, n_threads=1):
 
 def test_of_few_points_all_that_are_near_are_found():
     points = np.random.default_rng(0).random((500, 3)).astype(np.float32)  # less than 24 cells
-    distances, others = cKDTree(points).query(points, k=5, distance_upper_bound=0.5)
+    _, others = cKDTree(points).query(points, k=5, distance_upper_bound=0.5)
     expected = {tuple(sorted((i, j))) for i in range(500) for j in others[i] if j not in (i, 500)}
     assert set(map(tuple, neighbours(points).tolist())) == expected
 
