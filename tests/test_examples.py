@@ -117,3 +117,24 @@ def test_a_study_prunes_in_the_middle_of_a_fit():
     pruned = [t for t in study.trials if t.state is optuna.trial.TrialState.PRUNED]
     assert pruned
     assert all(0 < len(trial.intermediate_values) <= 3 for trial in pruned)
+
+
+def test_leakage_is_estimated_in_four_ways(tmp_path, monkeypatch, capsys):
+    leakage = example("plot_leakage")
+    # A few steps for 20 digits: that it runs, and that no source is on both sides.
+    data = leakage.load_small_digits()
+    rows, outside = leakage.draw(data, np.random.default_rng(0), 20)
+    assert not set(data.sources[rows]) & set(data.sources[outside])
+    scores = leakage.compare(data, n_repeats=2, n_pictures=20, steps=2)
+    assert list(scores) == ["augmented first", "statistics of all", "random folds", "by groups"]
+    assert all(pairs.shape == (2, 2) for pairs in scores.values())
+    leakage.plot(scores, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+
+    monkeypatch.setattr(leakage, "CELLS", tmp_path / "none")
+    monkeypatch.setattr(leakage, "compare", lambda data: scores)
+    monkeypatch.setattr(leakage, "FIGURE", tmp_path / "figure.png")
+    leakage.main()
+    printed = capsys.readouterr().out
+    _, estimate, held_out, excess, _ = leakage.summarise(scores)[0]
+    assert f"augmented first{estimate:14.3f}{held_out:10.3f}{excess:+9.3f}" in printed
