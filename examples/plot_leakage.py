@@ -12,8 +12,8 @@ by groups           the same data, copies and sources kept together; everything 
 
 Each of the first three makes one mistake, and is otherwise as the last one. Pictures and
 folds are drawn anew for every repeat, and differences are given with their standard error
-over the repeats; the table says which stand above two of those. Which pictures
-a repeat draws makes estimates vary; set against the folds by groups of the same repeat they
+over the repeats; the table says which stand above two of those. Which pictures a
+repeat draws makes estimates vary; set against the folds by groups of the same repeat they
 vary less, and that is printed too. Statistics of all rows, two numbers, change nothing that
 can be seen. Augmenting first need not promise too much: turned digits, which then are what
 is tested on, are also harder.
