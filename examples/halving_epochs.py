@@ -47,7 +47,7 @@ def compare(*, n_images=300, max_epochs=18, grid=GRID):
         grid,
         # Not rows: every candidate sees all of them, for so many epochs.
         resource="epochs",
-        min_resources=max_epochs // 9,
+        min_resources=max(1, max_epochs // 9),
         max_resources=max_epochs,
         factor=3,
         cv=folds,
