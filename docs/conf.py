@@ -67,7 +67,8 @@ def file_name(gallery_conf, fname):
 sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"\.py$",
+    # Shown without output: what needs more than the extra "docs".
+    "filename_pattern": r"/(?!optuna_)\w+\.py$",
     "image_scrapers": (saved_figure,),
     "reset_modules": (file_name,),
     "within_subsection_order": "FileNameSortKey",

@@ -1,9 +1,15 @@
-"""An Optuna study that gives up on a candidate in the middle of its training.
+"""
+An Optuna study that gives up early
+===================================
 
+It prunes a candidate in the middle of its training.
 Each trial is cross-validated. While its first fold is trained, the accuracy on the inner
 hold-out goes to Optuna after each epoch, which prunes trials that are worse than the median
 of those before. What survives is trained on the other folds, too. The callback raises
 ``optuna.TrialPruned``: an error of a callback leaves ``fit`` as itself.
+
+**What comes out.** A line for each trial: its score or when it was pruned, and its
+parameters; then the best of them.
 
 Run ``python examples/optuna_pruning.py``; it needs ``pip install "skimgcv[tune]"``.
 """
