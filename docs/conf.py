@@ -11,6 +11,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+# sphinx-gallery looks up what examples name, also in one that it does not run.
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sphinx_gallery.scrapers import figure_rst
 
 import skimgcv
@@ -67,8 +69,8 @@ def file_name(gallery_conf, fname):
 sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "auto_examples",
-    # Shown without output: what needs more than the extra "docs".
-    "filename_pattern": r"/(?!optuna_)\w+\.py$",
+    # Shown without output: what needs more than the extra "docs", or takes minutes by itself.
+    "filename_pattern": r"/(?!optuna_|halving_)\w+\.py$",
     "image_scrapers": (saved_figure,),
     "reset_modules": (file_name,),
     "within_subsection_order": "FileNameSortKey",
