@@ -1,22 +1,29 @@
-"""What leaks, and how much: one network, estimated four ways.
+"""
+What leaks, and how much
+========================
 
+One network, estimated four ways.
 A cross-validation is to say how well a network does on images that it never met. Here the
 fold's own networks are asked just that, on images held out from everything, and the answer
 is set beside what each way of cross-validating had promised:
 
-augmented first     each picture is transformed five times, then the folds are drawn
-statistics of all   mean and deviation come from all rows, those of the test folds included
-random folds        some pictures are in the data more than once, and folds ignore it
-by groups           the same data, copies and sources kept together; everything else,
-                    transforms and statistics, is learned from the training rows of a fold
+================= ===========================================================================
+augmented first   each picture is transformed five times, then the folds are drawn
+statistics of all mean and deviation come from all rows, those of the test folds included
+random folds      some pictures are in the data more than once, and folds ignore it
+by groups         the same data, copies and sources kept together; everything else,
+                  transforms and statistics, is learned from the training rows of a fold
+================= ===========================================================================
 
 Each of the first three makes one mistake, and is otherwise as the last one. Pictures and
-folds are drawn anew for every repeat, and differences are given with their standard error
-over the repeats; the table says which stand above two of those. Which pictures a
-repeat draws makes estimates vary; set against the folds by groups of the same repeat they
-vary less, and that is printed too. Statistics of all rows, two numbers, change nothing that
-can be seen. Augmenting first need not promise too much: turned digits, which then are what
-is tested on, are also harder.
+folds are drawn anew for every repeat.
+
+**What comes out.** For each way what it promised, what the same networks did on the images
+held out, and the excess with its standard error over the repeats; the table says which stand
+above two of those, and a figure shows it. Which pictures a repeat draws makes estimates
+vary; set against the folds by groups of the same repeat they vary less, and that is printed
+too. Statistics of all rows, two numbers, change nothing that can be seen. Augmenting first
+need not promise too much: turned digits, which then are what is tested on, are also harder.
 
 The images are blood cells where the data set lies beside the checkout: copies are found by
 ``duplicate_groups`` and joined with the smear that a cell comes from. Elsewhere they are
