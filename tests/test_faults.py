@@ -23,6 +23,14 @@ from skimgcv.exceptions import NonFiniteLossWarning
 X, Y = blobs(shape=(8, 8, 1))
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Let Ctrl-C interrupt: a shell starts what it puts in the background without that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Fault:
     """Does something the first time that it is asked to, and nothing after that."""
 
