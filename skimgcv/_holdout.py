@@ -64,7 +64,8 @@ def hold_out(
 
 
 def _check_share(share: Any) -> None:
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) < 1:
+    # True and False are 1 and 0: neither is a share.
+    if not isinstance(share, Real) or not 0 < float(share) < 1:
         raise ValueError(
             "validation_split must be a share strictly between 0 and 1 (or 0 for none); "
             f"got {share!r}"
