@@ -40,7 +40,7 @@ CONSTRAINTS: dict[str, Any] = {
     "tta_rounds": _COUNT_OR_0,
     "tta_augmenter": _AUGMENTER,
     "image_shape": _ELSEWHERE,
-    "optimizer": [str, keras.optimizers.Optimizer, type],
+    "optimizer": [None, str, keras.optimizers.Optimizer, type],
     "loss": [None, str, callable, list, tuple, Mapping],
     "metrics": [None, str, callable, list, tuple, Mapping],
     "batch_size": _COUNT,

@@ -201,9 +201,9 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
     refuse_masks(y, "y")
-    if hasattr(y, "to_numpy"):
+    if hasattr(y, "to_numpy") and (numbers := y.to_numpy()).dtype.kind in "iu":
         # scikit-learn makes pandas' nullable numbers floats, which merge labels past 2**53.
-        y = y.to_numpy()
+        y = numbers
     decoded = decode_one_hot(y)
     width = None if decoded is y else np.asarray(y).shape[1]
     # The warning for a column vector is scikit-learn's.
