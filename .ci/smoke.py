@@ -43,7 +43,9 @@ def fits_predicts_and_saves():
     X = np.random.default_rng(0).integers(0, 60, (40, 8, 8, 1), dtype=np.uint8)
     X[20:] += 190
     augmenter = ImageAugmenter(rotation_range=10, horizontal_flip=True, rescale=1 / 255)
-    clf = AugmentedKerasClassifier(build, augmenter=augmenter, epochs=30, random_state=0)
+    clf = AugmentedKerasClassifier(
+        build, augmenter=augmenter, epochs=30, optimizer__learning_rate=0.03, random_state=0
+    )
     assert clf.fit(X, y).score(X, y) == 1
     with tempfile.TemporaryDirectory() as folder:
         clf.save(Path(folder) / "clf.skimgcv")
