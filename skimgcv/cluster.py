@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         self._task: Any = None
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """Return how many tasks the cluster has room for."""
+        """Return how many tasks the cluster has room for, at least 2."""
         import ray
 
         if not ray.is_initialized():
@@ -158,7 +159,8 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         has = ray.cluster_resources()
         needs = {"CPU": self._options["num_cpus"], "GPU": self._options.get("num_gpus", 0)}
         needs.update(self._options.get("resources") or {})
-        return max(1, min((int(has.get(k, 0) // n) for k, n in needs.items() if n), default=1))
+        # One at a time joblib would run in this process, not on the cluster.
+        return max(2, min((int(has.get(k, 0) // n) for k, n in needs.items() if n), default=1))
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
         """Start a batch; return its future."""
@@ -170,7 +172,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         ]
         if self._task is None:
             self._task = ray.remote(_run_in_ray).options(**self._options)
-        reference = self._task.remote(calls)
+        reference = self._task.remote(calls, max(1, int(self._options["num_cpus"])))
         self._running.add(reference)
         future = reference.future()
         future.add_done_callback(lambda _: self._running.discard(reference))
@@ -212,10 +214,13 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         return SequentialBackend(nesting_level=1), 1
 
 
-def _run_in_ray(calls: list[tuple[Any, list[Any], dict[str, Any]]]) -> Any:
+def _run_in_ray(calls: list[tuple[Any, list[Any], dict[str, Any]]], threads: int) -> Any:
     import traceback
 
     import ray
+
+    # Ray says so to a process when it starts it, and then gives it tasks of other sizes.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
 
     def whole(arg: Any) -> Any:
         return ray.get(arg) if isinstance(arg, ray.ObjectRef) else arg
