@@ -11,8 +11,11 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/quickstart.py
 
+# A file's tests share a process, and so the models that they compile.
+PYTEST := -m pytest --numprocesses 2 --dist loadfile
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 # Apart, since its packages are large (Ray alone 240 MB) and it starts clusters.
 test-cluster: $(INSTALLED)
@@ -38,7 +41,7 @@ minimum:
 	$(PYTHON) .ci/minimum.py > build/minimum/constraints.txt
 	build/minimum/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint build/minimum/constraints.txt --editable ".[test]"
-	build/minimum/bin/python -m pytest -W ignore::DeprecationWarning -m "not slow and not data"
+	build/minimum/bin/python $(PYTEST) -W ignore::DeprecationWarning -m "not slow and not data"
 
 # The wheel, and the source, each in an environment that holds nothing else.
 package: $(INSTALLED)
