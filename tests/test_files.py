@@ -1,5 +1,6 @@
 """A list of files is an X as any other: it splits without reading, and reads with errors."""
 
+import itertools
 import os
 import pickle
 import threading
@@ -143,13 +144,19 @@ def test_threads_change_no_bit(folder, threads, monkeypatch):
         small = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
         cv2.imwrite(str(path), cv2.resize(small, (90, 70)))
     monkeypatch.setattr(_parallel, "thread_count", lambda: threads)
-    used = set()
+    # The first reader waits for a second one, in another thread. It would wait in vain for none.
+    first = threading.Barrier(min(threads, 2))
     real = _reading.read_file
-    monkeypatch.setattr(
-        _reading, "read_file", lambda p: used.add(threading.get_ident()) or real(p)
-    )
+    turns = itertools.count()
+
+    def read_file(path):
+        if next(turns) < first.parties:
+            first.wait(timeout=60)
+        return real(path)
+
+    monkeypatch.setattr(_reading, "read_file", read_file)
     images = np.asarray(ImageFiles(paths, (20, 20), cache=None))
-    assert threads == 1 or len(used) > 1
+    assert next(turns) == len(paths)
     for path, image in zip(paths, images, strict=True):
         alone = ImageFiles([path], (20, 20), cache=None)[0]
         np.testing.assert_array_equal(image, alone)
