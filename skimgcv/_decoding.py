@@ -22,6 +22,8 @@ INTERPOLATIONS = {
 }
 DTYPES = ("uint8", "uint16")
 
+_LARGEST_AS_FLOAT = 2**22  # values, 16 MiB
+
 # Others run programs (EPS) or are no photographs.
 _PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _EXIF_ORIENTATION = 274
@@ -214,7 +216,7 @@ class Decoding:
             height, width = cut_height, cut_width
         if (height, width) != (self.height, self.width):
             how = INTERPOLATIONS[self.interpolation]
-            pixels = cv2.resize(pixels, (self.width, self.height), interpolation=how)
+            pixels = _resize(pixels, self.width, self.height, how)
         return pixels.reshape(self.image_shape)
 
     def _cut(self, height: int, width: int) -> tuple[int, int]:
@@ -224,6 +226,21 @@ class Decoding:
         cut_height = min(height, max(1, width * self.height // self.width))
         cut_width = min(width, max(1, height * self.width // self.height))
         return cut_height, cut_width
+
+
+def _resize(pixels: np.ndarray, width: int, height: int, how: int) -> np.ndarray:
+    y, x = pixels.shape[0] / height, pixels.shape[1] / width
+    if (
+        how == cv2.INTER_AREA
+        and pixels.dtype == np.uint8
+        and min(x, y) >= 1
+        and not x == y == 2  # for which OpenCV has integers, fast and rounded otherwise
+        and pixels.size <= _LARGEST_AS_FLOAT
+    ):
+        # The same bits as from uint8, in three quarters of the time.
+        means = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=how)
+        return cv2.convertScaleAbs(means)
+    return cv2.resize(pixels, (width, height), interpolation=how)
 
 
 def _opencv(data: bytes, flags: int) -> np.ndarray:

@@ -222,6 +222,18 @@ def test_area_is_the_mean_of_the_pixels():
     np.testing.assert_allclose(read.astype(int), expected, atol=1)  # halves, up or down
 
 
+@pytest.mark.parametrize("channels", ["grayscale", "rgb", "rgba"])
+@pytest.mark.parametrize(
+    ("height", "width"), [(30, 23), (20, 46), (60, 17), (30, 46), (7, 5), (61, 40), (60, 95)]
+)
+def test_area_gives_the_bits_of_opencv_on_uint8(channels, height, width):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 92, 4)).astype(np.uint8)
+    noise = {"grayscale": noise[..., 0], "rgb": noise[..., :3], "rgba": noise}[channels]
+    read = decoding(height, width, channels).decode(pillow(noise, "PNG"))
+    expected = cv2.resize(noise, (width, height), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(read.reshape(expected.shape), expected)
+
+
 def test_keeping_the_aspect_ratio_cuts_the_middle_out_as_keras_does():
     data = pillow(photograph(41, 90), "PNG")
     expected = photograph(41, 90)[:, 24:65]  # keras.utils.load_img: (90 - 41) // 2 from the left
