@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -220,6 +221,7 @@ def compare(name: str, work: Work, rounds: int) -> None:
     for _ in range(rounds):
         for peer, run in PEERS.items():
             times[peer].append(seconds(lambda run=run: run(work)))
+            print(f"{name}: {peer} {times[peer][-1]:.1f} s", file=sys.stderr, flush=True)
     median = {peer: statistics.median(t) for peer, t in times.items()}
     shown = "  ".join(f"{peer} {s:6.1f} s" for peer, s in median.items())
     ratios = "  ".join(

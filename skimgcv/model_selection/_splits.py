@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 from sklearn.model_selection import check_cv
+from sklearn.utils.validation import _num_samples
 
 from ._duplicates import duplicate_groups
 
@@ -159,8 +160,8 @@ stratified splitter
     if duplicates is not None:
         duplicates = _labels(duplicates, len(y), "duplicates")
     elif X is not None:
-        if X.shape[0] != len(y):
-            raise ValueError(f"X has {X.shape[0]} rows and y has {len(y)}")
+        if _num_samples(X) != len(y):
+            raise ValueError(f"X has {_num_samples(X)} rows and y has {len(y)}")
         duplicates = duplicate_groups(X, n_jobs=n_jobs)
     splitter = check_cv(cv, y, classifier=True)
     for_splitter = groups if _takes_groups(splitter) else None

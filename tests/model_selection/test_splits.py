@@ -37,6 +37,7 @@ def test_copies_across_folds_are_reported_with_their_rows():
     kept_together = duplicate_groups(X)
     report = check_splits(X, y, StratifiedGroupKFold(2), groups=kept_together)
     assert sum(map(len, report.duplicate_rows)) == 0
+    assert repr(check_splits(X.tolist(), y, KFold(2))) == repr(check_splits(X, y, KFold(2)))
     known = check_splits(None, y, KFold(2), duplicates=kept_together)
     assert [len(rows) for rows in known.duplicate_rows] == [10, 10]
 
