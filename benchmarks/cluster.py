@@ -6,6 +6,10 @@ one worker: the number of its candidates is found from a first fit. Start-up is 
 comes before all workers have TensorFlow and a compiled model, and is timed by itself;
 efficiency is time of one worker / (2 x time of two), without it. Engines take turns, and
 each figure is the median of the rounds. One worker of loky's is this process itself.
+
+A worker is one core: ``TF_NUM_INTRAOP_THREADS=1``, unless the environment says otherwise.
+TensorFlow would take all cores of the machine for each worker, since bits depend on how many
+it takes; one worker would then gain from the second's core.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
