@@ -93,20 +93,20 @@ def loky(workers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def dask(workers: int) -> Iterator[None]:
+    from dask import config
     from distributed import Client, LocalCluster
 
     register_dask()
     options = {"threads_per_worker": 1, "dashboard_address": None}
-    before = dict(os.environ)
+    # Or glibc gives memory back, and asks for it again, at every step; and Dask leaves the
+    # variable behind for the workers of engines that come after it.
+    settings = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
     with (
+        config.set(settings),
         LocalCluster(n_workers=workers, **options) as cluster,
         Client(cluster),
         joblib.parallel_config(backend="dask"),
     ):
-        # What Dask sets for its workers it leaves behind: with its MALLOC_TRIM_THRESHOLD_,
-        # the workers of other engines would take twice as long.
-        os.environ.clear()
-        os.environ.update(before)
         yield
 
 
