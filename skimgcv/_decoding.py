@@ -237,7 +237,7 @@ def _resize(pixels: np.ndarray, width: int, height: int, how: int) -> np.ndarray
         and not x == y == 2  # for which OpenCV has integers, fast and rounded otherwise
         and pixels.size <= _LARGEST_AS_FLOAT
     ):
-        # The same bits as from uint8, in three quarters of the time.
+        # The same bits as from uint8, in four fifths of the time.
         means = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=how)
         return cv2.convertScaleAbs(means)
     return cv2.resize(pixels, (width, height), interpolation=how)
