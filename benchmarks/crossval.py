@@ -1,6 +1,6 @@
 """Time of whole cross-validations beside Keras and its peers, in one run: read the ratios.
 
-Run as ``python benchmarks/crossval.py [--rounds 3] [--quick] [--only NAME ...]``.
+Run as ``python benchmarks/crossval.py [--rounds 3] [--quick] [--only NAME ...] [--peers ...]``.
 Peers take turns, so that a busy machine slows them all; a figure is the median of the
 rounds. Ours begins each round with nothing compiled. The blood cells are read from
 ``--blood-cells FOLDER``, and left out without it.
@@ -216,17 +216,17 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(name: str, work: Work, rounds: int) -> None:
-    times: dict[str, list[float]] = {peer: [] for peer in PEERS}
+def compare(name: str, work: Work, rounds: int, peers: list[str]) -> None:
+    times: dict[str, list[float]] = {peer: [] for peer in ("ours", *peers)}
     for _ in range(rounds):
-        for peer, run in PEERS.items():
-            times[peer].append(seconds(lambda run=run: run(work)))
+        for peer in times:
+            times[peer].append(seconds(lambda peer=peer: PEERS[peer](work)))
             print(f"{name}: {peer} {times[peer][-1]:.1f} s", file=sys.stderr, flush=True)
     median = {peer: statistics.median(t) for peer, t in times.items()}
     shown = "  ".join(f"{peer} {s:6.1f} s" for peer, s in median.items())
     ratios = "  ".join(
         f"/{peer} {statistics.median(map(np.divide, times['ours'], times[peer])):.2f}"
-        for peer in list(PEERS)[1:]
+        for peer in peers
     )
     print(f"{name:22} {shown}   ours {ratios}", flush=True)
 
@@ -295,13 +295,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a third of the images")
     parser.add_argument("--only", nargs="*", default=None)
+    others = list(PEERS)[1:]
+    parser.add_argument("--peers", nargs="*", choices=others, default=others)
     parser.add_argument("--blood-cells", type=Path)
     asked = parser.parse_args()
     share = 3 if asked.quick else 1
     tasks: dict[str, Callable[[str], None]] = {}
 
     def add(name: str, build: Callable[..., keras.Model], data: Callable, epochs: int) -> None:
-        tasks[name] = lambda name: compare(name, Work(build, *data(), epochs), asked.rounds)
+        tasks[name] = lambda name: compare(
+            name, Work(build, *data(), epochs), asked.rounds, asked.peers
+        )
 
     add("small CNN, 32 px", small_cnn, lambda: photographs(2000 // share, 32), 5)
     add("small CNN, 128 px", small_cnn, lambda: photographs(600 // share, 128), 3)
