@@ -193,8 +193,9 @@ def main() -> None:
 
     figures: dict[tuple[str, int], list[tuple]] = {}
     for _ in range(options.rounds):
-        for workers in (1, 2):
-            for engine in options.only:
+        # A busy machine's speed drifts: one and two workers of an engine, one after the other.
+        for engine in options.only:
+            for workers in (1, 2):
                 result = run(engine, workers, candidates, X, y)
                 figures.setdefault((engine, workers), []).append(result)
                 print(

@@ -2,9 +2,10 @@
 
 The processor's time is given too: it is what can be compared on a busy machine.
 
-Run as ``python benchmarks/files.py [small] [crossval] [decoding] [killed] [same] [memory]``;
-each is measured in a process of its own, on files that it writes to a temporary folder and
-removes. Memory needs 3.5 GB of disk. "small" takes a tenth of the files, to see that it runs.
+Run as ``python benchmarks/files.py [small] [crossval] [lighter] [decoding] [killed] [same]
+[memory]``; each is measured in a process of its own, on files that it writes to a temporary
+folder and removes. Memory needs 3.5 GB of disk. "small" takes a tenth of the files, to see
+that it runs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import threading
 import time
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,6 +46,7 @@ from skimgcv import (  # noqa: E402
     clear_decoded_images,
     load_images,
 )
+from skimgcv._small_cnn import small_cnn as command_line_cnn  # noqa: E402
 
 AUGMENTATION = {
     "rotation_range": 20,
@@ -110,13 +113,23 @@ def seconds(run: object) -> float:
 
 def crossval() -> None:
     """2,000 JPEG files of 200 x 200, to 96 px: 5 folds, 4 epochs."""
+    _crossval(lambda meta: small_cnn(96))
+
+
+def lighter() -> None:
+    """The same with the command line's CNN, and with one that takes next to no time."""
+    _crossval(command_line_cnn)
+    _crossval(tiny_cnn)
+
+
+def _crossval(build: Callable[[dict], keras.Model]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         n = write_files(folder, 2000, 200)
         files, labels = load_images(folder, (96, 96))
         array = np.asarray(load_images(folder, (96, 96), cache=None)[0])
         folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(array, labels))
         classifier = AugmentedKerasClassifier(
-            lambda meta: small_cnn(96),
+            build,
             augmenter=ImageAugmenter(**AUGMENTATION),
             epochs=4,
             random_state=0,
@@ -131,7 +144,7 @@ def crossval() -> None:
         ways = {
             "array": lambda: ours(array),
             "files": lambda: ours(files),
-            "flow_from_dataframe loop": lambda: dataframe_loop(files.paths, labels, folds),
+            "flow_from_dataframe loop": lambda: dataframe_loop(build, files.paths, labels, folds),
         }
         times: dict[str, list[float]] = {name: [] for name in ways}
         work: dict[str, list[float]] = {name: [] for name in ways}
@@ -157,14 +170,16 @@ def _ratio(a: list[float], b: list[float]) -> float:
     return statistics.median(map(np.divide, a, b))
 
 
-def dataframe_loop(paths: list[str], labels: np.ndarray, folds: list) -> None:
+def dataframe_loop(
+    build: Callable[[dict], keras.Model], paths: list[str], labels: np.ndarray, folds: list
+) -> None:
     table = pd.DataFrame({"filename": paths, "class": labels})
     plain = ImageDataGenerator(rescale=AUGMENTATION["rescale"])
     for train, test in folds:
         options = {"target_size": (96, 96), "batch_size": 32, "class_mode": "sparse"}
         flow = ImageDataGenerator(**AUGMENTATION).flow_from_dataframe(table.iloc[train], **options)
         held = plain.flow_from_dataframe(table.iloc[test], shuffle=False, **options)
-        model = small_cnn(96)
+        model = build({"image_shape_": (96, 96, 3), "n_classes_": 2})
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(flow, epochs=4, verbose=0)
         model.predict(held, verbose=0)
@@ -351,7 +366,7 @@ class _Peak:
         return self._most - self._start
 
 
-TASKS = {task.__name__: task for task in (crossval, decoding, killed, same, memory)}
+TASKS = {task.__name__: task for task in (crossval, lighter, decoding, killed, same, memory)}
 
 if __name__ == "__main__":
     asked = [name for name in sys.argv[1:] if name != "small"] or list(TASKS)
