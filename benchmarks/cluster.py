@@ -98,9 +98,12 @@ def dask(workers: int) -> Iterator[None]:
 
     register_dask()
     options = {"threads_per_worker": 1, "dashboard_address": None}
-    # Or glibc gives memory back, and asks for it again, at every step; and Dask leaves the
-    # variable behind for the workers of engines that come after it.
-    settings = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+    # What docs/beyond_one_machine.rst says to set.
+    settings = {
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+    }
     with (
         config.set(settings),
         LocalCluster(n_workers=workers, **options) as cluster,

@@ -109,6 +109,7 @@ class Work:
     images: np.ndarray
     labels: np.ndarray
     epochs: int
+    n_folds: int = 5
 
     @property
     def pixels(self) -> int:
@@ -124,7 +125,8 @@ class Work:
         return model
 
     def folds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return StratifiedKFold(5, shuffle=True, random_state=0).split(self.images, self.labels)
+        folds = StratifiedKFold(self.n_folds, shuffle=True, random_state=0)
+        return folds.split(self.images, self.labels)
 
 
 def photographs(n: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -292,14 +294,20 @@ def growth(rounds: int, sizes: tuple[int, ...]) -> None:
 
 
 def side_by_side(rounds: int, epochs: int) -> None:
-    """Print how much faster two workers are than one."""
-    work = Work(three_blocks, *photographs(1500, 48), epochs)
+    """Print how much faster two workers are than one, with the same number of folds each.
+
+    By default TensorFlow's threads leave a second worker little. See docs/speed.rst, and run it
+    with ``TF_NUM_INTRAOP_THREADS=1``.
+    """
+    work = Work(three_blocks, *photographs(1500, 48), epochs, n_folds=10)
     backends = {"loky": [], "threading": []}
     for _ in range(rounds):
         alone = seconds(lambda: ours(work))
         for backend, gains in backends.items():
             with joblib.parallel_config(backend):
-                gains.append(alone / seconds(lambda: ours(work, n_jobs=2)))
+                together = seconds(lambda: ours(work, n_jobs=2))
+            gains.append(alone / together)
+            print(f"{backend}: {alone:.1f} and {together:.1f} s", file=sys.stderr, flush=True)
     for backend, gains in backends.items():
         print(f"n_jobs=2, {backend:12} {statistics.median(gains):.2f} times n_jobs=1", flush=True)
 
@@ -332,7 +340,7 @@ def main() -> None:
         )
     sizes = (500, 1000, 2000, 4000, 8000)[: 3 if asked.quick else 5]
     tasks["growth"] = lambda _: growth(asked.rounds, sizes)
-    tasks["n_jobs"] = lambda _: side_by_side(asked.rounds, 10 // share)
+    tasks["n_jobs"] = lambda _: side_by_side(asked.rounds, 6 // share)
     for name, task in tasks.items():
         if asked.only is None or any(wanted in name for wanted in asked.only):
             task(name)

@@ -367,6 +367,34 @@ def test_callbacks_see_the_model_as_it_trains(tmp_path):
             )
 
 
+def test_tensorboard_logs_what_it_logs_of_an_ordinary_fit(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    def logged(run):
+        events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
+        return {
+            tag: [(event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
+            for tag in events.Tags()["tensors"]
+            if tag != "keras"  # the configuration, with names that count models
+        }
+
+    fit(build(cnn, 4), cnn)
+    for path, train in (("ordinary", keras_fit), ("own", functools.partial(fit, make=cnn))):
+        model = build(cnn, 5)
+        board = keras.callbacks.TensorBoard(tmp_path / path, histogram_freq=1, update_freq=2)
+        train(model, callbacks=[board])
+    for part, tag in (("train", "batch_loss"), ("validation", "epoch_loss")):
+        ordinary, own = (logged(tmp_path / path / part) for path in ("ordinary", "own"))
+        assert tag in ordinary
+        assert own.keys() == ordinary.keys()
+        for tag, values in ordinary.items():
+            for (step, value), (own_step, own_value) in zip(values, own[tag], strict=True):
+                assert own_step == step
+                np.testing.assert_array_equal(own_value, value, err_msg=tag)
+
+
 def test_a_callback_may_predict_and_evaluate_while_it_trains(traces):
     class Looks(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
