@@ -2,8 +2,8 @@
 
 ``python benchmarks/cluster_plan.py`` prints the plan for 1,000 candidates x 5 folds;
 ``--workers``, ``--fold-seconds`` and the like change it. With ``--check ENGINE`` the
-constants are measured on this machine, and what the simulation says of 1 and 2 workers is
-printed beside what they took (about four times ``--seconds``).
+constants are measured on this machine in a short search, and what the simulation says of a
+longer one on 1 and 2 workers is printed beside what it took (about four times ``--seconds``).
 
 A worker starts, gets X, and takes the next fold whenever it is free; a fold of an
 architecture that it has no compiled model of traces one first. It keeps four.
@@ -98,25 +98,30 @@ def show(rows: list[tuple[str, dict[str, float]]]) -> None:
 
 
 def check(engine: str, seconds: float) -> None:
-    """Measure the constants with one worker and few folds; foretell 1 and 2 workers."""
+    """Measure the constants in a search of a few folds; foretell a longer one."""
     path = Path(__file__).with_name("cluster.py")
     spec = importlib.util.spec_from_file_location("cluster_benchmark", path)
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)
     X, y = bench.data()
-    first = bench.run(engine, 1, 2, X, y)
-    fold = first[1] / (2 * bench.FOLDS)
-    costs = Costs(start=0, trace=0, fold=fold, spread=0.1, x_bytes=X.nbytes, bandwidth=1e8)
-    candidates = max(2, round(seconds / fold / bench.FOLDS))
-    print(f"{engine}: start-up {first[0]:.1f} s, a fold {fold:.2f} s, {candidates} candidates")
-    print(f"{'workers':>8}{'foretold':>10}{'measured':>10}{'ratio':>8}")
-    # Two processes on one machine slow each other down; a cluster's machines do not.
+    candidates = None
     for workers in (1, 2):
+        # As many workers: two processes on one machine slow each other down.
+        n_few = 2 * workers
+        start, took, _, fold, spread = bench.run(engine, workers, n_few, X, y)
+        candidates = candidates or max(2, round(seconds / fold / bench.FOLDS))
+        between = max(0.0, workers * took / (n_few * bench.FOLDS) - fold)
+        costs = Costs(start=0, trace=0, fold=fold + between, spread=spread, task=0, x_bytes=0)
         told = simulate(
             costs, candidates=candidates, folds=bench.FOLDS, workers=workers, architectures=1
         )["search"]
         took = bench.run(engine, workers, candidates, X, y)[1]
-        print(f"{workers:8}{told:10.1f}{took:10.1f}{took / told:8.2f}", flush=True)
+        print(
+            f"{engine}, {workers} workers: start-up {start:.1f} s, a fold {fold:.2f} s (spread "
+            f"{spread:.2f}), between folds {between:.3f} s; {candidates} candidates: foretold "
+            f"{told:.1f} s, measured {took:.1f} s, ratio {took / told:.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:
