@@ -131,19 +131,20 @@ def warm(workers: int, X: np.ndarray, y: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def pinned(engine: str, workers: int, others: set[psutil.Process]) -> Iterator[None]:
-    """Keep the workers, the busiest of the processes that are not others, to a core each."""
+def pinned(engine: str, workers: int) -> Iterator[None]:
+    """Keep the workers, which are the processes that have worked most, to a core each."""
     me = psutil.Process()
     cores = os.sched_getaffinity(0)
-    new = set(me.children(recursive=True)) - others
-    busiest = sorted(new, key=lambda p: sum(p.cpu_times()[:2]))
+    busiest = sorted(me.children(recursive=True), key=lambda p: sum(p.cpu_times()[:2]))
     processes = [me] if (engine, workers) == ("loky", 1) else busiest[-workers:]
     for process, core in zip(processes, sorted(cores), strict=False):
         for thread in process.threads():
             os.sched_setaffinity(thread.id, {core})
-    yield
-    for thread in me.threads():
-        os.sched_setaffinity(thread.id, cores)
+    try:
+        yield
+    finally:
+        for thread in me.threads():
+            os.sched_setaffinity(thread.id, cores)
 
 
 def n_bytes(engine: str) -> Callable[[], int]:
@@ -173,11 +174,10 @@ def n_bytes(engine: str) -> Callable[[], int]:
 
 def run(engine: str, workers: int, candidates: int, X: np.ndarray, y: np.ndarray) -> tuple:
     """Return start-up and search in seconds, the scores, and a fold's seconds and spread."""
-    others = set(psutil.Process().children(recursive=True))
     start = time.perf_counter()
     with {"loky": loky, "dask": dask, "ray": ray}[engine](workers):
         warm(workers, X, y)
-        with pinned(engine, workers, others):
+        with pinned(engine, workers):
             began = time.perf_counter()
             found = search(candidates, X, y)
             ended = time.perf_counter()

@@ -3,8 +3,8 @@
 Run as ``python benchmarks/crossval.py [--rounds 3] [--quick] [--only NAME ...] [--peers ...]``.
 Peers take turns, so that a busy machine slows them all; a figure is the median of the
 rounds. Ours begins each round with nothing compiled. "steps" are the training steps alone,
-below which no loop can get. The blood cells are read from
-``--blood-cells FOLDER``, and left out without it.
+below which no loop can get. The blood cells are read from ``--blood-cells FOLDER``, and left
+out without it.
 """
 
 from __future__ import annotations
