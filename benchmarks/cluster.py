@@ -4,8 +4,9 @@ Run as ``python benchmarks/cluster.py [--seconds 120] [--rounds 1] [--only loky 
 on a machine that has two cores to spare. ``--seconds`` is about how long the search takes
 one worker: the number of its candidates is found from a first fit. Start-up is what
 comes before all workers have TensorFlow and a compiled model, and is timed by itself;
-efficiency is time of one worker / (2 x time of two), without it. Engines take turns, and
-each figure is the median of the rounds. One worker of loky's is this process itself.
+efficiency is time of one worker / (2 x time of two), without it, in the same round. Engines
+take turns, and one or two workers go first in turns; each figure is the median of the rounds.
+One worker of loky's is this process itself.
 
 A worker is one core: ``TF_NUM_INTRAOP_THREADS=1``, unless the environment says otherwise, and
 pinned to it. One worker alone would gain from the second's core otherwise: it makes the next
@@ -221,10 +222,10 @@ def main() -> None:
     print(f"{candidates} candidates x {FOLDS} folds of about {fold:.2f} s, X of {X.nbytes} bytes")
 
     figures: dict[tuple[str, int], list[tuple]] = {}
-    for _ in range(options.rounds):
+    for turn in range(options.rounds):
         # A busy machine's speed drifts: one and two workers of an engine, one after the other.
         for engine in options.only:
-            for workers in (1, 2):
+            for workers in ((1, 2), (2, 1))[turn % 2]:
                 result = run(engine, workers, candidates, X, y)
                 figures.setdefault((engine, workers), []).append(result)
                 print(
@@ -247,11 +248,15 @@ def main() -> None:
             for workers in (1, 2)
             for i in (0, 1)
         }
+        efficiency = statistics.median(
+            one[1] / 2 / two[1]
+            for one, two in zip(figures[engine, 1], figures[engine, 2], strict=True)
+        )
         base = base or median[2, 1]
         sent = f"{sent_a_task(engine, X, y):.0f}" if engine != "loky" else "-"
         print(
             f"{engine:6}{median[2, 0]:10.1f}{median[1, 1]:10.1f}{median[2, 1]:11.1f}"
-            f"{median[1, 1] / 2 / median[2, 1]:12.2f}{median[2, 1] / base:13.2f}{sent:>14}",
+            f"{efficiency:12.2f}{median[2, 1] / base:13.2f}{sent:>14}",
             flush=True,
         )
 
