@@ -42,8 +42,10 @@ def register_dask() -> None:
     """Let ``joblib.parallel_config(backend="dask")`` mean this module's way to Dask.
 
     joblib's own gives the same scores. It sends X once, too; but it reads a memory map
-    and sends its pixels, and a search fails with ``FutureCancelledError`` when the one
-    worker that an argument was sent to dies. Here all workers get what is sent.
+    and sends its pixels, a search fails with ``FutureCancelledError`` when the one
+    worker that an argument was sent to dies, and where the cluster has one thread in all,
+    the calling process computes the folds. With this one all workers get what is sent,
+    and a cluster of one thread gets the folds.
 
     Raises
     ------
@@ -115,6 +117,11 @@ def _dask_backend() -> type:
 
     class DaskBackend(DaskDistributedBackend):
         """joblib's, which sends what is large to one worker, with whose death it is lost."""
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            """Return how many threads the workers have, at least 2."""
+            # One at a time joblib would run in this process, not on the cluster.
+            return max(2, super().effective_n_jobs(n_jobs))
 
         async def _to_func_args(self, func: Any) -> Any:
             func.items = _by_path(func.items)

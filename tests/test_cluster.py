@@ -175,6 +175,21 @@ def test_a_killed_worker_is_replaced_and_its_fold_done_again(engine, digits, alo
 
 
 @pytest.mark.cluster
+def test_a_cluster_of_one_dask_worker_gets_the_folds():
+    distributed = pytest.importorskip("distributed")
+    register_dask()
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config(backend="dask", client=client),
+    ):
+        found = look_at(*large(), 3)
+        worker = client.submit(os.getpid).result()
+    assert set(found["test_pid"]) == {worker}
+
+
+@pytest.mark.cluster
 def test_an_error_comes_back_as_itself(engine, digits):
     with (
         joblib.parallel_config(backend=engine.name),
