@@ -167,6 +167,20 @@ def test_joblibs_own_backends_give_the_same_scores(backend, digits, alone):
 
 
 @pytest.mark.cluster
+def test_a_search_in_each_fold_gives_the_same_scores(engine, digits):
+    grid = {"augmenter__rotation_range": [0, 20]}
+    searching = GridSearchCV(classifier(), grid, scoring="neg_log_loss", cv=2)
+
+    def scores():
+        found = cross_validate(searching, *digits, scoring="neg_log_loss", error_score="raise")
+        return found["test_score"]
+
+    with joblib.parallel_config(backend=engine.name):
+        there = scores()
+    np.testing.assert_array_equal(there, scores())
+
+
+@pytest.mark.cluster
 def test_a_killed_worker_is_replaced_and_its_fold_done_again(engine, digits, alone, tmp_path):
     with joblib.parallel_config(backend=engine.name):
         found = search(digits, callbacks=KillOnce(tmp_path / "killed"))
