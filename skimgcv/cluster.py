@@ -41,11 +41,11 @@ _GRAPH_BYTES = 10_000_000
 def register_dask() -> None:
     """Let ``joblib.parallel_config(backend="dask")`` mean this module's way to Dask.
 
-    joblib's own gives the same scores. It sends X once, too; but it reads a memory map
-    and sends its pixels, a search fails with ``FutureCancelledError`` when the one
-    worker that an argument was sent to dies, and where the cluster has one thread in all,
-    the calling process computes the folds. With this one all workers get what is sent,
-    and a cluster of one thread gets the folds.
+    joblib's own gives the same scores, and sends X once, too. But it reads a memory map
+    and sends its pixels; a search fails with ``FutureCancelledError`` when the one
+    worker that an argument was sent to dies; the folds of an interrupted search that
+    wait are computed nevertheless; and where the cluster has one thread in all, the
+    calling process computes the folds.
 
     Raises
     ------
@@ -122,6 +122,11 @@ def _dask_backend() -> type:
             """Return how many threads the workers have, at least 2."""
             # One at a time joblib would run in this process, not on the cluster.
             return max(2, super().effective_n_jobs(n_jobs))
+
+        def abort_everything(self, ensure_ready: bool = True) -> None:
+            """Cancel the batches that wait; joblib's would forget them, and workers do them."""
+            super().abort_everything(ensure_ready)
+            self.client.cancel(list(self._results))
 
         async def _to_func_args(self, func: Any) -> Any:
             func.items = _by_path(func.items)

@@ -1,6 +1,7 @@
 """What the tests of clusters run on the workers, which import it from here."""
 
 import contextlib
+import importlib
 import os
 import signal
 import threading
@@ -47,6 +48,13 @@ class KillOnce(keras.callbacks.Callback):
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_the_test():
+    """Tell the test, by way of Dask, and wait for it."""
+    distributed = importlib.import_module("distributed")
+    distributed.Queue("begun").put(os.getpid())
+    distributed.Event("go on").wait()
 
 
 _both = threading.Barrier(2, timeout=60)

@@ -1,5 +1,6 @@
 """Dask and Ray: the same bits, X sent once, and dead workers replaced. Two worker processes."""
 
+import asyncio
 import contextlib
 import importlib
 import logging
@@ -13,7 +14,7 @@ import joblib
 import keras
 import numpy as np
 import pytest
-from on_workers import KillOnce, Sees, look, seen, threads_of_two
+from on_workers import KillOnce, Sees, look, seen, threads_of_two, wait_for_the_test
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, _parallel
@@ -210,6 +211,28 @@ def test_an_error_comes_back_as_itself(engine, digits):
         pytest.raises(TypeError, match="the builder build has a parameter 'model__units'"),
     ):
         cross_validate(classifier(model__units=3), *digits, cv=2, error_score="raise")
+
+
+@pytest.mark.cluster
+def test_folds_that_wait_are_cancelled_with_their_search(engine):
+    if engine.name != "dask":
+        pytest.skip("Ray interrupts those that have begun, too")
+    distributed = importlib.import_module("distributed")
+    begun, go_on = distributed.Queue("begun"), distributed.Event("go on")
+
+    def calls():
+        yield from [joblib.delayed(wait_for_the_test)()] * 4
+        engine.client.sync(asyncio.sleep, 0)  # by now all four are on their way
+        begun.get(timeout=60)
+        begun.get(timeout=60)
+        raise KeyboardInterrupt
+
+    with joblib.parallel_config(backend="dask"):
+        with pytest.raises(KeyboardInterrupt):
+            joblib.Parallel(pre_dispatch="all")(calls())
+        go_on.set()
+        joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
+    assert begun.qsize() == 0
 
 
 # -- what is sent -----------------------------------------------------------------------
