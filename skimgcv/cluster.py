@@ -17,8 +17,10 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import joblib
 import numpy as np
@@ -43,8 +45,9 @@ def register_dask() -> None:
 
     joblib's own gives the same scores, and sends X once, too. But it reads a memory map
     and sends its pixels; a search fails with ``FutureCancelledError`` when the one
-    worker that an argument was sent to dies; the folds of an interrupted search that
-    wait are computed nevertheless; and where the cluster has one thread in all, the
+    worker that an argument was sent to dies, and never ends when a fold cannot be
+    pickled or kills its workers; the folds of an interrupted search that wait are
+    computed nevertheless; and where the cluster has one thread in all, the
     calling process computes the folds.
 
     Raises
@@ -113,7 +116,7 @@ def register_ray() -> None:
 
 @functools.cache
 def _dask_backend() -> type:
-    from joblib._dask import DaskDistributedBackend
+    from joblib._dask import DaskDistributedBackend, _TracebackCapturingWrapper
 
     class DaskBackend(DaskDistributedBackend):
         """joblib's, which sends what is large to one worker, with whose death it is lost."""
@@ -123,9 +126,37 @@ def _dask_backend() -> type:
             # One at a time joblib would run in this process, not on the cluster.
             return max(2, super().effective_n_jobs(n_jobs))
 
+        def submit(self, func: Any, callback: Callable[[Any], None]) -> Future[Any]:
+            """Start a batch. However it ends, joblib learns of it.
+
+            joblib's own waits for ever when a batch cannot be pickled, or has killed as
+            many workers as Dask allows.
+            """
+            future: Future[Any] = Future()
+
+            async def compute() -> None:
+                try:
+                    batch, tasks = await self._to_func_args(func)
+                    sent = self.client.submit(
+                        _TracebackCapturingWrapper(batch),
+                        tasks=tasks,
+                        key=f"{batch!r}-{uuid4().hex}",
+                        **self.submit_kwargs,
+                    )
+                    self._results[sent] = future
+                    try:
+                        out = await self.client.gather(sent, asynchronous=True)
+                    finally:
+                        del self._results[sent]
+                except BaseException as error:  # a cancelled future's is no Exception
+                    out = error
+                callback(out)
+
+            self.client.loop.add_callback(compute)
+            return future
+
         def abort_everything(self, ensure_ready: bool = True) -> None:
             """Cancel the batches that wait; joblib's would forget them, and workers do them."""
-            super().abort_everything(ensure_ready)
             self.client.cancel(list(self._results))
 
         async def _to_func_args(self, func: Any) -> Any:

@@ -50,6 +50,24 @@ class KillOnce(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Kills(DummyClassifier):
+    """Ends each process that fits it."""
+
+    def fit(self, X, y):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Holds(DummyClassifier):
+    """Has a parameter that no pickle holds."""
+
+    def __init__(self, lock=None):
+        super().__init__()
+        self.lock = lock
+
+    def __sklearn_clone__(self):
+        return self
+
+
 def wait_for_the_test():
     """Tell the test, by way of Dask, and wait for it."""
     distributed = importlib.import_module("distributed")

@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import sys
+import threading
 import types
 
 import cv2
@@ -14,7 +15,16 @@ import joblib
 import keras
 import numpy as np
 import pytest
-from on_workers import KillOnce, Sees, look, seen, threads_of_two, wait_for_the_test
+from on_workers import (
+    Holds,
+    KillOnce,
+    Kills,
+    Sees,
+    look,
+    seen,
+    threads_of_two,
+    wait_for_the_test,
+)
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, _parallel
@@ -211,6 +221,20 @@ def test_an_error_comes_back_as_itself(engine, digits):
         pytest.raises(TypeError, match="the builder build has a parameter 'model__units'"),
     ):
         cross_validate(classifier(model__units=3), *digits, cv=2, error_score="raise")
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("estimator", "told"),
+    [(Holds(threading.Lock()), "[Cc]ould not serialize"), (Kills(), "died")],
+    ids=["cannot be pickled", "kills each worker"],
+)
+def test_what_no_worker_can_do_ends_with_an_error(engine, estimator, told):
+    X, y = np.zeros((40, 2)), np.arange(40) % 2
+    with joblib.parallel_config(backend=engine.name):
+        with pytest.raises(Exception, match=told):
+            cross_validate(estimator, X, y, cv=4, error_score="raise")
+        assert len(cross_validate(Sees(), X, y, cv=4, error_score="raise")["test_score"]) == 4
 
 
 @pytest.mark.cluster
