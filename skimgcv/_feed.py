@@ -142,4 +142,9 @@ def released(feeds: Sequence[Feed]) -> Iterator[None]:
         for feed in feeds:
             feed.release()
     if cause is not None:
-        raise cause
+        context = cause.__context__
+        try:
+            raise cause
+        finally:
+            # Not what wrapped it: that has it as its cause, and no pickle holds a circle.
+            cause.__context__ = context

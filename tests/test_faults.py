@@ -166,6 +166,18 @@ def reference():
     return model().fit(X, Y)
 
 
+def fails(image, rng):
+    fail()
+
+
+def test_an_error_in_the_first_batch_comes_from_nothing_of_ours():
+    with pytest.raises(OSError, match="scanner") as info:
+        model(augmenter=fails).fit(X, Y)
+    # A circle, before: workers could not pickle the error, once Dask had been imported.
+    assert info.value.__cause__ is None
+    assert info.value.__context__ is None
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_the_first_fit(fault, reference):
     parameters, error, where = FAULTS[fault]
