@@ -16,6 +16,7 @@ import asyncio
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def register_dask() -> None:
     Notes
     -----
     Options are joblib's: ``parallel_config(backend="dask", client=..., retries=...)``.
+    As many folds run as workers have threads: ``n_jobs`` is not looked at.
     Start workers with one thread each: fits in threads of one process get in each
     other's way. With two workers or more, any but the last may die. Dask's
     ``MALLOC_TRIM_THRESHOLD_`` made training 1.4 to 1.8 times as long (two workers,
@@ -97,7 +99,8 @@ def register_ray() -> None:
     see ``ray.remote``; ``num_gpus=1`` gives each fit a GPU of its own. Unless they say
     otherwise, a task has one CPU and is tried three times more when its process dies. Ray
     runs as many at a time as it has room for: ``n_jobs`` is not looked at. Without
-    ``ray.init`` a cluster is started, or found, as Ray does it.
+    ``ray.init`` a cluster is started, or found, as Ray does it. Where no node has what a
+    task asks for, folds wait for one, with a warning.
 
     References
     ----------
@@ -120,6 +123,11 @@ def _dask_backend() -> type:
 
     class DaskBackend(DaskDistributedBackend):
         """joblib's, which sends what is large to one worker, with whose death it is lost."""
+
+        def __init__(self, *args: Any, nesting_level: int | None = None, **kwargs: Any) -> None:
+            # Parallel(backend="dask") passes the level; joblib's takes it for Dask's option.
+            super().__init__(*args, **kwargs)
+            self.nesting_level = nesting_level
 
         def effective_n_jobs(self, n_jobs: int) -> int:
             """Return how many threads the workers have, at least 2."""
@@ -189,8 +197,18 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
     supports_retrieve_callback = True
     default_n_jobs = -1
 
-    def __init__(self, ray_remote_args: dict[str, Any] | None = None, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        ray_remote_args: dict[str, Any] | None = None,
+        *,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        if not isinstance(ray_remote_args, dict | None):
+            raise TypeError(
+                f"ray_remote_args takes a dict, such as {{'num_gpus': 1}}, got {ray_remote_args!r}"
+            )
         self._options = {"num_cpus": 1, "max_retries": 3, **(ray_remote_args or {})}
         self._sent: dict[int, tuple[Any, Any]] = {}
         self._running: set[Any] = set()
@@ -205,6 +223,14 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         has = ray.cluster_resources()
         needs = {"CPU": self._options["num_cpus"], "GPU": self._options.get("num_gpus", 0)}
         needs.update(self._options.get("resources") or {})
+        for resource, needed in needs.items():
+            if needed > has.get(resource, 0):
+                warnings.warn(
+                    f"a fold asks for {needed} {resource}, and the Ray cluster has "
+                    f"{has.get(resource, 0):g} in all: it will wait until a node with as many "
+                    "joins. See ray_remote_args.",
+                    stacklevel=2,
+                )
         # One at a time joblib would run in this process, not on the cluster.
         return max(2, min((int(has.get(k, 0) // n) for k, n in needs.items() if n), default=1))
 

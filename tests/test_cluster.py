@@ -28,7 +28,7 @@ from on_workers import (
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, _parallel
-from skimgcv.cluster import _map_file, _MapFile, register_dask, register_ray
+from skimgcv.cluster import _map_file, _MapFile, _RayBackend, register_dask, register_ray
 
 IN_A_NOTEBOOK = """
 def build(meta, filters=4):
@@ -235,6 +235,24 @@ def test_what_no_worker_can_do_ends_with_an_error(engine, estimator, told):
         with pytest.raises(Exception, match=told):
             cross_validate(estimator, X, y, cv=4, error_score="raise")
         assert len(cross_validate(Sees(), X, y, cv=4, error_score="raise")["test_score"]) == 4
+
+
+@pytest.mark.cluster
+def test_joblib_itself_can_name_the_backend(engine):
+    absolute = joblib.Parallel(backend=engine.name)(joblib.delayed(abs)(-n) for n in range(3))
+    assert absolute == [0, 1, 2]
+
+
+@pytest.mark.cluster
+def test_rays_options_are_checked(engine):
+    if engine.name != "ray":
+        pytest.skip("Dask's are joblib's")
+    with pytest.raises(TypeError, match=r"ray_remote_args takes a dict, .* got \['num_cpus'\]"):
+        joblib.parallel_config(backend="ray", ray_remote_args=["num_cpus"])
+    with pytest.raises(TypeError, match="ray_remote_arg'"):
+        joblib.parallel_config(backend="ray", ray_remote_arg={"num_cpus": 1})
+    with pytest.warns(UserWarning, match="asks for 3 lens, and the Ray cluster has 0"):
+        _RayBackend({"resources": {"lens": 3}}).effective_n_jobs(1)
 
 
 @pytest.mark.cluster
