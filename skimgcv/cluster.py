@@ -18,7 +18,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -119,7 +118,11 @@ def register_ray() -> None:
 
 @functools.cache
 def _dask_backend() -> type:
-    from joblib._dask import DaskDistributedBackend, _TracebackCapturingWrapper
+    from joblib._dask import (
+        DaskDistributedBackend,
+        _TracebackCapturingWrapper,
+        _WeakKeyDictionary,
+    )
 
     class DaskBackend(DaskDistributedBackend):
         """joblib's, which sends what is large to one worker, with whose death it is lost."""
@@ -128,44 +131,48 @@ def _dask_backend() -> type:
             # Parallel(backend="dask") passes the level; joblib's takes it for Dask's option.
             super().__init__(*args, **kwargs)
             self.nesting_level = nesting_level
+            self._running: set[Any] = set()
 
         def effective_n_jobs(self, n_jobs: int) -> int:
             """Return how many threads the workers have, at least 2."""
             # One at a time joblib would run in this process, not on the cluster.
             return max(2, super().effective_n_jobs(n_jobs))
 
-        def submit(self, func: Any, callback: Callable[[Any], None]) -> Future[Any]:
-            """Start a batch. However it ends, joblib learns of it.
+        def start_call(self) -> None:
+            """Begin a call; joblib's also begins to look for results, 100 times a second."""
+            self.call_data_futures = _WeakKeyDictionary()
 
-            joblib's own waits for ever when a batch cannot be pickled, or has killed as
-            many workers as Dask allows.
-            """
-            future: Future[Any] = Future()
+        def stop_call(self) -> None:
+            """Let go of what was sent."""
+            self.call_data_futures.clear()
 
-            async def compute() -> None:
-                try:
-                    batch, tasks = await self._to_func_args(func)
-                    sent = self.client.submit(
-                        _TracebackCapturingWrapper(batch),
-                        tasks=tasks,
-                        key=f"{batch!r}-{uuid4().hex}",
-                        **self.submit_kwargs,
-                    )
-                    self._results[sent] = future
-                    try:
-                        out = await self.client.gather(sent, asynchronous=True)
-                    finally:
-                        del self._results[sent]
-                except BaseException as error:  # a cancelled future's is no Exception
-                    out = error
-                callback(out)
+        def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
+            """Start a batch; return its future."""
+            loop = self.client.loop.asyncio_loop
+            return asyncio.run_coroutine_threadsafe(self._compute(func, callback), loop)
 
-            self.client.loop.add_callback(compute)
-            return future
+        async def _compute(self, func: Any, callback: Callable[[Any], None]) -> None:
+            # However it ends, joblib learns of it. joblib's own waits for ever when a batch
+            # cannot be pickled, or has killed as many workers as Dask allows.
+            sent = None
+            try:
+                batch, tasks = await self._to_func_args(func)
+                sent = self.client.submit(
+                    _TracebackCapturingWrapper(batch),
+                    tasks=tasks,
+                    key=f"{batch!r}-{uuid4().hex}",
+                    **self.submit_kwargs,
+                )
+                self._running.add(sent)
+                out = await self.client.gather(sent, asynchronous=True)
+            except BaseException as error:  # a cancelled future's is no Exception
+                out = error
+            self._running.discard(sent)
+            callback(out)
 
         def abort_everything(self, ensure_ready: bool = True) -> None:
             """Cancel the batches that wait; joblib's would forget them, and workers do them."""
-            self.client.cancel(list(self._results))
+            self.client.cancel(list(self._running))
 
         async def _to_func_args(self, func: Any) -> Any:
             func.items = _by_path(func.items)

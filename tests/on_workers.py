@@ -75,6 +75,16 @@ def wait_for_the_test():
     distributed.Event("go on").wait()
 
 
+def n_known(dask_scheduler):
+    """Count joblib's batches on the scheduler."""
+    return sum("batch_of_" in str(key) for key in dask_scheduler.tasks)
+
+
+def n_ready(dask_worker):
+    """Count what a worker will begin when its thread is free."""
+    return len(dask_worker.state.ready)
+
+
 _both = threading.Barrier(2, timeout=60)
 
 

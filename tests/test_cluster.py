@@ -8,6 +8,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import types
 
 import cv2
@@ -21,6 +22,8 @@ from on_workers import (
     Kills,
     Sees,
     look,
+    n_known,
+    n_ready,
     seen,
     threads_of_two,
     wait_for_the_test,
@@ -272,6 +275,10 @@ def test_folds_that_wait_are_cancelled_with_their_search(engine):
     with joblib.parallel_config(backend="dask"):
         with pytest.raises(KeyboardInterrupt):
             joblib.Parallel(pre_dispatch="all")(calls())
+        # Word of it travels by other ways than the event, which may overtake it.
+        patience = time.monotonic() + 20
+        while engine.client.run_on_scheduler(n_known) or any(engine.client.run(n_ready).values()):
+            assert time.monotonic() < patience, "folds are still waiting"
         go_on.set()
         joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
     assert begun.qsize() == 0
