@@ -76,8 +76,8 @@ def wait_for_the_test():
 
 
 def n_known(dask_scheduler):
-    """Count joblib's batches on the scheduler."""
-    return sum("batch_of_" in str(key) for key in dask_scheduler.tasks)
+    """Count the calls of `wait_for_the_test` on the scheduler."""
+    return sum("wait_for_the_test" in str(key) for key in dask_scheduler.tasks)
 
 
 def n_ready(dask_worker):
