@@ -24,7 +24,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from sklearn.datasets import load_sample_images  # noqa: E402
 
-from skimgcv import _parallel  # noqa: E402
+from skimgcv._runtime import threads  # noqa: E402
 from skimgcv.augment import ImageAugmenter  # noqa: E402
 
 BATCH = 32
@@ -59,17 +59,17 @@ def flow_batches(flow: object, batches: int) -> Callable[[], None]:
     return run
 
 
-def ours(images: np.ndarray, threads: int, **parameters: object) -> Callable[[], None]:
+def ours(images: np.ndarray, n_threads: int, **parameters: object) -> Callable[[], None]:
     flow = ImageAugmenter(**parameters).flow(images, batch_size=BATCH, seed=0)
     run = flow_batches(flow, len(flow))
-    count = _parallel.thread_count
+    count = threads.thread_count
 
     def with_threads() -> None:
-        _parallel.thread_count = lambda: threads
+        threads.thread_count = lambda: n_threads
         try:
             run()
         finally:
-            _parallel.thread_count = count
+            threads.thread_count = count
 
     return with_threads
 
@@ -162,7 +162,7 @@ def timed(runs: dict[str, tuple[int, Callable[[], None]]], rounds: int) -> dict[
 def compare(pixels: int, n: int, n_slow: int, rounds: int) -> None:
     images = photographs(n, pixels)
     few = images[:n_slow]
-    cores = _parallel.thread_count()
+    cores = threads.thread_count()
     several, single, colour = f"ours, {cores} threads", "ours, 1 thread", "with colour"
     table = timed(
         {

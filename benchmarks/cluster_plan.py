@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 KEPT = 4
-"""Compiled models that a worker keeps: ``skimgcv._training._twins``."""
+"""Compiled models that a worker keeps: ``skimgcv._compiled.run._twins``."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ from skimgcv import (  # noqa: E402
     clear_decoded_images,
     load_images,
 )
-from skimgcv._small_cnn import small_cnn as command_line_cnn  # noqa: E402
+from skimgcv._cli.small_cnn import small_cnn as command_line_cnn  # noqa: E402
 
 AUGMENTATION = {
     "rotation_range": 20,

@@ -7,15 +7,15 @@ that are read as such.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from skimgcv._decoded import clear_decoded_images
-from skimgcv._files import ImageFiles
-from skimgcv._folders import load_image_table, load_images
+from skimgcv._files.folders import load_image_table, load_images
+from skimgcv._files.image_files import ImageFiles
+from skimgcv._files.memory_cache import clear_decoded_images
 from skimgcv.augment import ImageAugmenter
 from skimgcv.exceptions import ImageReadError
 
 if TYPE_CHECKING:
     from skimgcv._classifier import AugmentedKerasClassifier
-    from skimgcv._training import clear_compiled_models
+    from skimgcv._compiled.run import clear_compiled_models
 
 __all__ = [
     "AugmentedKerasClassifier",
@@ -34,7 +34,7 @@ __version__ = "0.1.0.dev0"
 # read them, and the command line's --help need none of it.
 _NEEDS_KERAS = {
     "AugmentedKerasClassifier": "skimgcv._classifier",
-    "clear_compiled_models": "skimgcv._training",
+    "clear_compiled_models": "skimgcv._compiled.run",
 }
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from skimgcv._command import main
+from skimgcv._cli.command import main
 
 if __name__ == "__main__":
     # TensorFlow reports its build on standard error, before it is asked anything.

@@ -15,19 +15,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skimgcv._data import check_training_data
-from skimgcv._deploying import deployable_model
-from skimgcv._fitting import run_fit
-from skimgcv._links import DocumentationLink
+from skimgcv._data.validation import decode_one_hot, same_classes
+from skimgcv._models.factory import PREFIXES
 from skimgcv._parameters import CONSTRAINTS, check_parameters
-from skimgcv._pickling import packed, unpacked
+from skimgcv._persistence.export import deployable_model
+from skimgcv._persistence.pickling import packed, unpacked
+from skimgcv._persistence.saving import load_estimator, save_estimator
 from skimgcv._prediction import predict_images
-from skimgcv._saving import load_estimator, save_estimator
-from skimgcv._scikeras import PREFIXES
-from skimgcv._seeding import check_seed
-from skimgcv._tasks import CallbackSupportMixin, fit_task
-from skimgcv._validation import decode_one_hot, same_classes
-from skimgcv._workers import share_gpus
+from skimgcv._runtime.links import DocumentationLink
+from skimgcv._runtime.seeding import check_seed
+from skimgcv._runtime.workers import share_gpus
+from skimgcv._training.fitting import run_fit
+from skimgcv._training.tasks import CallbackSupportMixin, fit_task
+from skimgcv._training.training_data import check_training_data
 
 
 class AugmentedKerasClassifier(

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from skimgcv._encoding import find_missing, missing
+from skimgcv._persistence.encoding import find_missing, missing
 
 _AUGMENTER = [
     None,

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._batches import Batches
-from skimgcv._data import check_features
-from skimgcv._epochs import Draw, Epoch
-from skimgcv._fitting import check_standardizes_alike
-from skimgcv._images import ImageRows
-from skimgcv._scikeras import ModelFactory
-from skimgcv._training import predict_model
-from skimgcv._validation import check_are_images, check_images, value_scale
+from skimgcv._batches.augmenters import check_standardizes_alike
+from skimgcv._batches.batches import Batches
+from skimgcv._batches.epochs import Draw, Epoch
+from skimgcv._compiled.run import predict_model
+from skimgcv._data.rows import ImageRows
+from skimgcv._data.validation import check_are_images, check_features, check_images, value_scale
+from skimgcv._models.factory import ModelFactory
+from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
-from skimgcv.augment._random import stream
 from skimgcv.exceptions import PixelScaleWarning
 
 

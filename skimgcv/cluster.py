@@ -30,7 +30,7 @@ from joblib._parallel_backends import (
     SequentialBackend,
 )
 
-from skimgcv._optional import require
+from skimgcv._runtime.optional import require
 
 __all__ = ["register_dask", "register_ray"]
 

@@ -127,7 +127,7 @@ def claim_size(data, rng):
 
 
 def _forge(data, change):
-    from skimgcv._archive import read_archive, write_archive
+    from skimgcv._persistence.archive import read_archive, write_archive
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "forged"

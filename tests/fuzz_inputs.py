@@ -21,9 +21,10 @@ from builders import linear
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter, _fitting, _prediction
-from skimgcv._targets import Targets
-from skimgcv.augment._random import stream
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter, _prediction
+from skimgcv._models.targets import Targets
+from skimgcv._runtime.random_streams import stream
+from skimgcv._training import fitting
 
 DOCUMENTED = (ValueError, TypeError)
 """NotFittedError, SavedFileError and scikit-learn's InvalidParameterError are such."""
@@ -68,8 +69,8 @@ def without_training(*, build=True):
     """Leave out the training, and if so wished the model as well."""
     with contextlib.ExitStack() as stack:
         if not build:
-            stack.enter_context(mock.patch.object(_fitting, "_build", _build))
-        stack.enter_context(mock.patch.object(_fitting, "fit_model", _fit))
+            stack.enter_context(mock.patch.object(fitting, "_build", _build))
+        stack.enter_context(mock.patch.object(fitting, "fit_model", _fit))
         stack.enter_context(mock.patch.object(_prediction, "predict_model", _predict))
         yield
 

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
-from skimgcv import _parallel, _training
+from skimgcv._compiled import run
+from skimgcv._runtime import threads
 
 
 def look(estimator, X, y):
@@ -19,9 +20,9 @@ def look(estimator, X, y):
         "accuracy": estimator.score(X, y),
         "p": estimator.predict_proba(X).sum(axis=0)[0],
         "pid": os.getpid(),
-        "threads": _parallel.thread_count(),
+        "threads": threads.thread_count(),
         "grows": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH") == "true",
-        "twins": sum(map(len, _training._twins._idle.values())),
+        "twins": sum(map(len, run._twins._idle.values())),
     }
 
 
@@ -91,6 +92,6 @@ _both = threading.Barrier(2, timeout=60)
 def threads_of_two(_):
     """Count threads while two tasks run, in threads of this process."""
     _both.wait()
-    count = _parallel.thread_count()
+    count = threads.thread_count()
     _both.wait()
     return count

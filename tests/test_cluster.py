@@ -30,7 +30,8 @@ from on_workers import (
 )
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, _parallel
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
+from skimgcv._runtime import threads
 from skimgcv.cluster import _map_file, _MapFile, _RayBackend, register_dask, register_ray
 
 IN_A_NOTEBOOK = """
@@ -385,24 +386,24 @@ def test_threads_follow_rays_num_cpus(engine, digits):
     with joblib.parallel_config(backend="ray", ray_remote_args={"num_cpus": 2}):
         found = search(digits)
     assert len(set(found["pid"].flat)) == 1
-    assert (found["threads"] == min(2, _parallel._cores())).all()
+    assert (found["threads"] == min(2, threads._cores())).all()
 
 
 @pytest.mark.cluster
 def test_tasks_share_the_threads_of_a_dask_worker_without_a_nanny(monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(_parallel, "_cores", lambda: 64)
+    monkeypatch.setattr(threads, "_cores", lambda: 64)
     monkeypatch.delattr(os, "sched_getaffinity")
     options = {"n_workers": 1, "threads_per_worker": 6, "dashboard_address": None}
     with (
         distributed.LocalCluster(processes=False, **options) as cluster,
         distributed.Client(cluster) as client,
     ):
-        assert client.submit(_parallel.thread_count, pure=False).result() == 6
+        assert client.submit(threads.thread_count, pure=False).result() == 6
         both = client.map(threads_of_two, range(2), pure=False)
         assert client.gather(both) == [3, 3]
-    assert _parallel.thread_count() == 64
+    assert threads.thread_count() == 64
 
 
 @pytest.mark.cluster

@@ -15,66 +15,29 @@ PACKAGE = Path(skimgcv.__file__).parent
 
 # From the ground up. A module imports from its own layer, without circles, or from below.
 LAYERS = [
-    {
-        "exceptions",
-        "_optional",
-        "_links",
-        "_parallel",
-        "_workers",
-        "_paging",
-        "_seeding",
-        "_images",
-        "_targets",
-    },
-    {
-        "_formats",
-        "_decoding",
-        "_decoded",
-        "_decoded_on_disk",
-        "_reading",
-        "_thumbnails",
-        "_files",
-        "_folders",
-    },
-    {"_validation", "_pickling", "_archive", "_keras_config", "_keras_state"},
+    {"exceptions", "_runtime"},
+    {"_data"},
+    {"_files"},
     {"augment"},
-    {"_weights", "_sampling", "_holdout", "_epochs", "_batches", "_encoding"},
-    {
-        "_scikeras",
-        "_code",
-        "_attributes",
-        "_values",
-        "_equality",
-        "_twins",
-        "_channels",
-        "_feed",
-        "_training",
-    },
-    {
-        "_data",
-        "_tasks",
-        "_bar",
-        "_fitting",
-        "_parameters",
-        "_prediction",
-        "_saving",
-        "_deploying",
-        "_resuming",
-    },
-    {"_classifier"},
+    {"_models", "_batches"},
+    {"_compiled"},
+    {"_persistence"},
+    {"_training"},
+    {"_prediction"},
+    {"_classifier", "_parameters"},
     {"__init__"},
     {"model_selection", "display", "cluster"},
-    {"_small_cnn", "_report", "_command", "__main__"},
+    {"_cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # What users can see is all that these build on, and the error that names an extra.
 ON_PUBLIC_NAMES = {"model_selection", "display", "cluster"}
-PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._optional"}
+PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._runtime.optional"}
 
 # Who may import a package at all.
 DOORS = {
-    "scikeras": {"skimgcv._scikeras"},
+    "scikeras": {"skimgcv._models.factory"},
     "albumentations": {"skimgcv.augment._albumentations"},
     "matplotlib": {"skimgcv.display"},
     "ray": {"skimgcv.cluster"},
@@ -94,9 +57,9 @@ OPTIONAL = {
 }
 KERAS = {"keras", "tensorflow"}
 # What becomes a Keras data set, or adapts a Keras object, imports Keras when it does.
-KERAS_IN_AUGMENT = {"skimgcv.augment._keras", "skimgcv.augment._flow"}
+KERAS_IN_AUGMENT = {"skimgcv.augment._keras", "skimgcv.augment.keras_api.flow"}
 # Imported themselves only where they are used: by `flow`, and for somebody's Keras object.
-KERAS_DOORS = {"skimgcv.augment._flow", "skimgcv.augment._keras"}
+KERAS_DOORS = {"skimgcv.augment.keras_api.flow", "skimgcv.augment._keras"}
 
 
 def module_name(path):
@@ -122,7 +85,7 @@ def imports(module, *, at_import_time=False):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, module)
-            # "from skimgcv import _images" imports a module, "from skimgcv import X" a name.
+            # "from skimgcv import augment" imports a module, "from skimgcv import X" a name.
             found |= {
                 f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
                 for alias in node.names

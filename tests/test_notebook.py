@@ -6,7 +6,8 @@ from email.message import Message
 import pytest
 from builders import linear
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter, _links
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv._runtime import links
 
 
 @pytest.fixture
@@ -15,10 +16,10 @@ def published(monkeypatch):
     about = Message()
     about["Project-URL"] = "Source, https://example.org/code"
     about["Project-URL"] = "Documentation, https://docs.example.org/stable/"
-    monkeypatch.setattr(_links, "metadata", {"skimgcv": about}.__getitem__)
-    _links.documentation_address.cache_clear()
+    monkeypatch.setattr(links, "metadata", {"skimgcv": about}.__getitem__)
+    links.documentation_address.cache_clear()
     yield
-    _links.documentation_address.cache_clear()
+    links.documentation_address.cache_clear()
 
 
 def classifier():
@@ -50,9 +51,9 @@ def test_links_lead_to_the_page_of_the_class(estimator):
 
 
 def test_without_an_address_there_is_no_link(monkeypatch):
-    monkeypatch.setattr(_links, "metadata", {"skimgcv": Message()}.__getitem__)
-    _links.documentation_address.cache_clear()
+    monkeypatch.setattr(links, "metadata", {"skimgcv": Message()}.__getitem__)
+    links.documentation_address.cache_clear()
     shown = classifier()._repr_html_()
-    _links.documentation_address.cache_clear()
+    links.documentation_address.cache_clear()
     assert "Documentation for" not in shown
     assert "href=" not in shown.split("</style>")[-1]

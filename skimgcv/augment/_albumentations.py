@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._optional import require
+from .._runtime.optional import require
 from ._seeded import SeededAugmenter
 
 

@@ -10,16 +10,15 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from skimgcv._links import DocumentationLink
+from skimgcv._runtime.links import DocumentationLink
 
+from .._runtime.random_streams import fresh_seed, stream
 from ._dtypes import check_dtype
 from ._format import Format
-from ._generator import GeneratorMethods
 from ._geometry import Warp
 from ._mixing import mix
 from ._parameters import columns, slots
 from ._policies import RAND_AUGMENT, STRENGTHS
-from ._random import fresh_seed, stream
 from ._ranges import (
     check_choice,
     check_flag,
@@ -37,6 +36,7 @@ from ._statistics import (
 )
 from ._table import draw_table
 from ._transform import Transform
+from .keras_api.methods import GeneratorMethods
 
 _FLAGS = (
     "featurewise_center",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import cv2
 
-from .. import _parallel
+from .._runtime import threads
 
 BLOCK_BYTES = 1 << 18
 """Of a block's images: with their float copies they fit a core's own cache."""
@@ -27,12 +27,12 @@ def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
     """
     rows = max(1, BLOCK_BYTES // max(1, image_bytes))
     blocks = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
-    threads = min(
-        _parallel.thread_count(), len(blocks), 1 + n * image_bytes // SMALLEST_SHARE_BYTES
+    n_threads = min(
+        threads.thread_count(), len(blocks), 1 + n * image_bytes // SMALLEST_SHARE_BYTES
     )
     with _serial_opencv:
-        if threads > 1:
-            _parallel.share_out(len(blocks), lambda turn: work(blocks[turn]), threads)
+        if n_threads > 1:
+            threads.share_out(len(blocks), lambda turn: work(blocks[turn]), n_threads)
         else:
             for block in blocks:
                 work(block)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .._seeding import seeded
+from .._runtime.seeding import seeded
 from ._dtypes import from_working
 from ._seeded import SeededAugmenter
 

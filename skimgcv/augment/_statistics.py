@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._paging import Pages
+from .._runtime.paging import Pages
 
 EPSILON = 1e-6
 """Added to a standard deviation before dividing, as in Keras."""

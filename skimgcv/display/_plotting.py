@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._optional import require
+from skimgcv._runtime.optional import require
 
 
 def pyplot(purpose: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skimgcv import _optional
+from skimgcv._runtime import optional
 
 from ._fingerprints import invariants, orient, orientations, spectra
 from ._neighbours import near_pairs
@@ -225,7 +225,7 @@ def _warn_of_chains(labels: np.ndarray) -> None:
 def _progress(verbose: bool) -> Any:
     if not verbose:
         return _Quiet
-    tqdm = _optional.require("tqdm", extra="progress", purpose="duplicate_groups(verbose=True)")
+    tqdm = optional.require("tqdm", extra="progress", purpose="duplicate_groups(verbose=True)")
     # Dynamic: as wide as the terminal is now.
     return functools.partial(tqdm.tqdm, dynamic_ncols=True)
 

@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
+from skimgcv._runtime.random_streams import stream
 from skimgcv.augment import Augmenter, ImageAugmenter, as_augmenter
 from skimgcv.augment._keras import GeneratorAugmenter, LayerAugmenter
-from skimgcv.augment._random import stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
+from skimgcv._runtime.random_streams import stream
 from skimgcv.augment import ImageAugmenter
-from skimgcv.augment._random import stream
 
 # SciPy announces that Keras calls it by a name which will go.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")

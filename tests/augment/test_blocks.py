@@ -6,24 +6,24 @@ import threading
 import cv2
 import pytest
 
-from skimgcv import _parallel
+from skimgcv._runtime import threads
 from skimgcv.augment import _blocks
 
 
 @pytest.fixture
 def three_threads(monkeypatch):
-    monkeypatch.setattr(_parallel, "thread_count", lambda: 3)
+    monkeypatch.setattr(threads, "thread_count", lambda: 3)
 
 
 def covered(n, image_bytes):
-    done, threads = [], set()
+    done, idents = [], set()
 
     def work(block):
         done.append(block)
-        threads.add(threading.get_ident())
+        idents.add(threading.get_ident())
 
     _blocks.for_blocks(n, image_bytes, work)
-    return sorted(done, key=lambda block: block.start), threads
+    return sorted(done, key=lambda block: block.start), idents
 
 
 @pytest.mark.usefixtures("three_threads")
@@ -35,8 +35,8 @@ def test_blocks_cover_every_row_once(n, image_bytes):
 
 @pytest.mark.usefixtures("three_threads")
 def test_small_batches_stay_in_the_thread_that_asks():
-    _, threads = covered(32, 32 * 32 * 3)
-    assert threads == {threading.get_ident()}
+    _, idents = covered(32, 32 * 32 * 3)
+    assert idents == {threading.get_ident()}
 
 
 @pytest.mark.usefixtures("three_threads")
@@ -47,9 +47,9 @@ def test_large_batches_are_taken_by_several_threads():
 
 
 def test_one_thread_is_enough(monkeypatch):
-    monkeypatch.setattr(_parallel, "thread_count", lambda: 1)
-    _, threads = covered(10, 10**7)
-    assert threads == {threading.get_ident()}
+    monkeypatch.setattr(threads, "thread_count", lambda: 1)
+    _, idents = covered(10, 10**7)
+    assert idents == {threading.get_ident()}
 
 
 @pytest.mark.usefixtures("three_threads")
@@ -91,12 +91,12 @@ def test_opencv_keeps_its_own_threads():
 )
 def test_threads_keep_to_what_the_environment_says(monkeypatch, value, most):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    everything = _parallel.thread_count()
+    everything = threads.thread_count()
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert _parallel.thread_count() == (most or everything)
+    assert threads.thread_count() == (most or everything)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
 def test_threads_keep_to_the_cores_of_this_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
-    assert _parallel.thread_count() == 1
+    assert threads.thread_count() == 1

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import stats
 
+from skimgcv._runtime.random_streams import stream
 from skimgcv.augment import ImageAugmenter
-from skimgcv.augment._random import stream
 
 SHAPE = (40, 60, 3)
 N = 20_000

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from skimgcv import _parallel
+from skimgcv._runtime import threads
+from skimgcv._runtime.random_streams import stream
 from skimgcv.augment import ImageAugmenter, _blocks
-from skimgcv.augment._random import stream
 
 DTYPES = ["u1", "i1", "i2", "u2", "i4", "i8", "f2", "f4", "f8"]
 
@@ -85,7 +85,7 @@ def check_everything(images, augmenter):
     assert_array_equal(prepared, one_by_one)
     again = augmenter.draw(stream(1, "augment", 2), len(images), images.shape[1:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_parallel, "thread_count", lambda: 3)
+        patch.setattr(threads, "thread_count", lambda: 3)
         patch.setattr(_blocks, "SMALLEST_SHARE_BYTES", 1)
         patch.setattr(_blocks, "BLOCK_BYTES", 1)
         assert_array_equal(augmenter.prepare(images, again), prepared)

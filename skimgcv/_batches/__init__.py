@@ -1,0 +1,1 @@
+"""Epochs as batches that a Keras model eats."""

@@ -1,0 +1,73 @@
+"""Which augmenters an estimator uses: adapted, fitted, and held against one another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from skimgcv._batches.epochs import Draw, Epoch
+from skimgcv._data.rows import ImageRows, LabelledRows, RowSubset
+from skimgcv._data.validation import check_are_images
+from skimgcv.augment._adapters import as_augmenter
+from skimgcv.augment._plain import Plain
+from skimgcv.augment._protocol import Augmenter
+
+
+def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmenter:
+    """Adapt the user's object and learn its statistics, from the rows that train alone."""
+    if augmenter is None:
+        return Plain()
+    check_are_images(train.images)
+    adapted = as_augmenter(augmenter, name)
+    adapted.fit(RowSubset(train.images, train.rows))
+    return adapted
+
+
+def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) -> Augmenter:
+    """Adapt an augmenter that only transforms; the estimator's own says what is done after.
+
+    Raises
+    ------
+    ValueError
+        Where it would standardise, and not as the estimator's does: prediction
+        could not know which to use.
+    """
+    adapted = fitted_augmenter(own, train, name)
+    if getattr(adapted, "mixes", False):
+        raise ValueError(f"{name} mixes images; only the estimator's own augmenter can do that.")
+    check_standardizes_alike(adapted, augmenter, train.images[train.rows[:8]], name)
+    return adapted
+
+
+def check_standardizes_alike(
+    random_half: Augmenter, augmenter: Augmenter, some: np.ndarray, name: str
+) -> None:
+    """Refuse a second augmenter whose deterministic half is neither the first's nor none.
+
+    Raises
+    ------
+    ValueError
+        Where some images come out otherwise.
+    """
+    try:
+        standardized = random_half.standardize(some)
+    except NotFittedError:
+        standardized = np.empty(0)
+    unchanged = some.astype(np.float32)
+    alike = (unchanged, augmenter.standardize(some))
+    if not any(np.array_equal(standardized, values) for values in alike):
+        raise ValueError(
+            f"{name} standardises images in another way than the estimator's augmenter. The model "
+            "would get other values than in training: set rescale, preprocessing_function and "
+            "the like on `augmenter` alone, or alike on both."
+        )
+
+
+def transformed(
+    images: ImageRows, rows: np.ndarray, augmenter: Augmenter, rng: np.random.Generator
+) -> Epoch:
+    """Return an epoch of rows in their order, each with a transform of its own."""
+    table = augmenter.draw(rng, len(rows), images.shape[1:])
+    return Epoch(rows, (Draw(augmenter, table, np.arange(len(rows))),))

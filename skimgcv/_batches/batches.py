@@ -1,0 +1,171 @@
+"""Epochs as batches that a Keras model eats: nothing is read before it is asked for."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+
+from skimgcv._batches.epochs import Draw, Epoch, EpochPlan
+from skimgcv._data.rows import ImageRows
+from skimgcv.augment._protocol import Augmenter
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch, the same each time.
+
+    Items are ``(images, targets, weights)``, or as many of the three as there are.
+
+    Parameters
+    ----------
+    images : ImageRows
+    epoch : Epoch
+        Without draws this is evaluation: the deterministic half alone.
+    augmenter : Augmenter
+        Fitted; its deterministic half gives what the model gets.
+    batch_size : int
+    targets, weights : ndarray, optional
+        With a row for each row of ``images``.
+    """
+
+    def __init__(
+        self,
+        images: ImageRows,
+        epoch: Epoch,
+        augmenter: Augmenter,
+        *,
+        batch_size: int,
+        targets: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        self._images = images
+        self._epoch = epoch
+        self._augmenter = augmenter
+        self._batch_size = batch_size
+        self._targets = targets
+        self._weights = weights
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._epoch.rows) / self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
+        try:
+            return self._read(self._positions(batch))
+        except Exception as error:
+            rows = self.rows_of(batch)
+            error.add_note(f"while preparing {self._where()}batch {batch}, rows {rows} of X")
+            raise
+
+    def rows_of(self, batch: int) -> list[int]:
+        """Return the rows of X that a batch has."""
+        rows: list[int] = self._epoch.rows[self._positions(batch)].tolist()
+        return rows
+
+    def _positions(self, batch: int) -> np.ndarray:
+        start = batch * self._batch_size
+        return np.arange(start, min(start + self._batch_size, len(self._epoch.rows)))
+
+    def _where(self) -> str:
+        return ""
+
+    def _read(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
+        draws = self._epoch.draws
+        if self._targets is not None and draws and getattr(draws[0].augmenter, "mixes", False):
+            return self._mix(at, draws[0])
+        return (self._prepare(at), *self._labels(at))
+
+    def _labels(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
+        rows = self._epoch.rows[at]
+        return tuple(a[rows] for a in (self._targets, self._weights) if a is not None)
+
+    def _prepare(self, at: np.ndarray) -> np.ndarray:
+        """Read what stands at these positions of the epoch, as the model gets it."""
+        images = self._images[self._epoch.rows[at]]
+        draws = self._epoch.draws
+        if not draws:
+            return self._augmenter.prepare(images)
+        if len(draws) == 1:
+            return self._transform(images, draws[0], at)
+        prepared = np.empty(images.shape, dtype=np.float32)
+        for draw in draws:
+            mine = draw.place[at] >= 0
+            if mine.any():
+                prepared[mine] = self._transform(images[mine], draw, at[mine])
+        return prepared
+
+    def _transform(self, images: np.ndarray, draw: Draw, at: np.ndarray) -> np.ndarray:
+        table = draw.table[draw.place[at]]
+        if draw.augmenter is self._augmenter:
+            return self._augmenter.prepare(images, table)
+        # At prediction no label is known: one deterministic half must serve all.
+        return self._augmenter.standardize(draw.augmenter.apply(images, table))
+
+    def _mix(self, at: np.ndarray, draw: Draw) -> tuple[np.ndarray, ...]:
+        """Mix each image and its target with its partner's, by share and weight."""
+        table = draw.table[draw.place[at]]
+        partners = table["partner"]
+        images, share = draw.augmenter.mix(  # type: ignore[attr-defined]
+            self._prepare(at), self._prepare(partners), table
+        )
+        targets, *weights = self._labels(at)
+        partner_targets, *partner_weights = self._labels(partners)
+        own, other = share, 1 - share
+        if weights:
+            # The loss of a mixture is the weighted sum of the losses of its parts.
+            own, other = own * weights[0], other * partner_weights[0]
+            weights = [own + other]
+        own = (own / (own + other))[:, None]
+        return (images, own * targets + (1 - own) * partner_targets, *weights)
+
+
+class TrainingBatches(Batches):
+    """Epochs of a plan, one after another.
+
+    Parameters
+    ----------
+    images, augmenter, batch_size, targets, weights
+        As for ``Batches``.
+    plan : EpochPlan
+    first_epoch : int
+        Number of the first epoch: those before it were an earlier call's.
+    """
+
+    def __init__(
+        self,
+        images: ImageRows,
+        plan: EpochPlan,
+        augmenter: Augmenter,
+        *,
+        first_epoch: int = 0,
+        batch_size: int,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> None:
+        super().__init__(
+            images,
+            plan.epoch(first_epoch),
+            augmenter,
+            batch_size=batch_size,
+            targets=targets,
+            weights=weights,
+        )
+        self._plan = plan
+        self.number = first_epoch
+        self._begun = False
+
+    def on_epoch_begin(self) -> None:
+        """Draw the next epoch."""
+        if self._begun:
+            self.number += 1
+            self._epoch = self._plan.epoch(self.number)
+        self._begun = True
+
+    @property
+    def drawn_rows(self) -> np.ndarray:
+        """The rows of the newest epoch, in the order in which the model saw them."""
+        return self._epoch.rows
+
+    def _where(self) -> str:
+        return f"epoch {self.number}, "

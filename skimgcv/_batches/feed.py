@@ -1,0 +1,150 @@
+"""What Keras gets as data: batches, one made ahead, for as long as the fit lasts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+from skimgcv._batches.channels import Channel, channels
+
+Batch = tuple[np.ndarray, ...]
+
+
+class Feed(DataAdapter):
+    """Passes batches on to Keras, in their order, each made once.
+
+    Keras' own way looks at the first batches of a ``PyDataset`` twice, to see what
+    they are like, builds a pipeline for each, and keeps both for ever.
+
+    Parameters
+    ----------
+    data : keras.utils.PyDataset
+        Its batches are tuples of arrays with a row an image.
+    batch_size : int, optional
+        Fill up each batch to as many rows, with copies of its last one.
+    """
+
+    def __init__(self, data: keras.utils.PyDataset, batch_size: int | None = None) -> None:
+        self._data: keras.utils.PyDataset | None = data
+        self._fill_to = batch_size
+        self._last_rows = 0
+        self._n_batches: int = data.num_batches
+        self._looked_at: Batch | None = None
+        self._channel: Channel | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there were, those that fill up left out."""
+        return (self._n_batches - 1) * (self._fill_to or 0) + self._last_rows
+
+    def first(self) -> Batch:
+        """Look at the first batch; it is still to be read."""
+        if self._looked_at is None:
+            self._looked_at = self._make(0)
+        return self._looked_at
+
+    def read(self, batch: int) -> Batch:
+        """Return a batch; at the end, and once the data is released, there is none."""
+        if self._data is None or batch >= self._n_batches:
+            raise StopIteration
+        ready, self._looked_at = self._looked_at, None
+        return ready if ready is not None and batch == 0 else self._make(batch)
+
+    def _make(self, batch: int) -> Batch:
+        assert self._data is not None
+        try:
+            parts = self._data[batch]
+        except BaseException as error:
+            # TensorFlow will wrap it in an error of its own, or take it for the end.
+            self.error = error
+            raise RuntimeError("a batch could not be made") from error
+        if self._fill_to is None:
+            return parts
+        if batch == self._n_batches - 1:
+            self._last_rows = len(parts[0])
+        return tuple(_filled(part, self._fill_to) for part in parts)
+
+    def release(self) -> None:
+        """Let go of the data."""
+        if self._channel is not None:
+            channels.give_back(self._channel)
+        self._channel = self._data = self._looked_at = self.error = None
+
+    # -- what Keras asks for ----------------------------------------------------
+
+    def get_tf_dataset(self) -> Any:
+        """Return the channel's data set, connected to this data."""
+        spec = tuple(((None, *part.shape[1:]), part.dtype.name) for part in self.first())
+        self._channel = channels.take(spec)
+        self._channel.connect(self.read, self._n_batches)
+        return self._channel.dataset
+
+    def get_numpy_iterator(self) -> Iterator[Batch]:
+        """Return one epoch of arrays."""
+        return (self.read(batch) for batch in range(self._n_batches))
+
+    def get_jax_iterator(self) -> Any:
+        """Return one epoch of what JAX takes."""
+        return data_adapter_utils.get_jax_iterator(self.get_numpy_iterator())
+
+    def get_torch_dataloader(self) -> Any:
+        """Return one epoch of what PyTorch takes."""
+        return data_adapter_utils.get_torch_dataloader(self.get_numpy_iterator())
+
+    @property
+    def num_batches(self) -> int:
+        return self._n_batches
+
+    @property
+    def batch_size(self) -> None:
+        """Not told: the last batch may have fewer rows."""
+        return None
+
+    has_partial_batch = False
+    partial_batch_size = None
+
+    def on_epoch_begin(self) -> None:
+        """Let the data draw its next epoch."""
+        if self._data is not None:
+            self._data.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Tell the data that its epoch is over."""
+        if self._data is not None:
+            self._data.on_epoch_end()
+
+
+def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:
+    missing = n_rows - len(part)
+    if missing <= 0:
+        return part
+    return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+
+
+@contextlib.contextmanager
+def released(feeds: Sequence[Feed]) -> Iterator[None]:
+    """Release the data in the end, and let the data's own errors through as themselves."""
+    cause: BaseException | None = None
+    try:
+        yield
+    except Exception:
+        cause = next((f.error for f in feeds if f.error is not None), None)
+        if cause is None:
+            raise
+    finally:
+        for feed in feeds:
+            feed.release()
+    if cause is not None:
+        context = cause.__context__
+        try:
+            raise cause
+        finally:
+            # Not what wrapped it: that has it as its cause, and no pickle holds a circle.
+            cause.__context__ = context

@@ -1,0 +1,1 @@
+"""Compile once, fit many: equal models share one compiled model."""

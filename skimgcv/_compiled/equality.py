@@ -1,0 +1,261 @@
+"""When two models are equal: everything that a compiled step bakes in, as one comparable key.
+
+A compiled training step is a function of the Python objects that it was traced
+from. So the key is a walk over all of them: layers, graph, losses, metrics,
+optimizer, and the code, closures, defaults and globals of every function of the
+user's that they reach. Two models with equal keys compile to the same step, and
+the i-th variable of one walk is the counterpart of the i-th of the other.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+import sys
+import types
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.trainers.compile_utils import CompileLoss
+
+from skimgcv._compiled.attributes import attributes_of, is_keras, members_of
+from skimgcv._compiled.code import is_pure, is_trusted, reads
+from skimgcv._compiled.values import (
+    Same,
+    UnprovableError,
+    array_record,
+    container_kind,
+    value_record,
+)
+
+# CPython's flag of classes that were made by a class statement.
+_HEAP_TYPE = 1 << 9
+_AS_THEY_ARE = (type(None), str, bytes, type(Ellipsis), types.CodeType)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A model as a key, and what the key left out because it is state.
+
+    Attributes
+    ----------
+    key : tuple
+        Equal for models that compile to the same step.
+    variables : list of keras.Variable
+        All of the model's state, in the order of the walk.
+    optimizers : list of keras.Optimizer
+        In the order of the walk: a loss-scaling one comes before the one inside.
+    """
+
+    key: Hashable
+    variables: list[keras.Variable]
+    optimizers: list[keras.optimizers.Optimizer]
+
+
+def fingerprint(model: keras.Model) -> Fingerprint:
+    """Walk over a compiled and built model.
+
+    Raises
+    ------
+    UnprovableError
+        If the model reaches something whose influence on the compiled step cannot
+        be compared. The message names it.
+    """
+    walk = _Walk()
+    records = tuple(walk.records(model))
+    return Fingerprint((global_switches(), records), walk.variables, walk.optimizers)
+
+
+def global_switches() -> tuple[Hashable, ...]:
+    """Return what a trace takes from global settings."""
+    if keras.distribution.distribution() is not None:
+        raise UnprovableError("a keras.distribution is set")
+    switches: list[Hashable] = [
+        keras.backend.backend(),
+        keras.config.floatx(),
+        keras.config.epsilon(),
+        keras.config.image_data_format(),
+        str(keras.config.dtype_policy().get_config()),
+        global_state.get_global_attribute("flash_attention"),
+        sys.version_info[:2],
+    ]
+    if keras.backend.backend() == "tensorflow":
+        switches += _tensorflow_switches()
+    elif keras.backend.backend() == "jax":
+        switches += _jax_switches()
+    return tuple(switches)
+
+
+def _tensorflow_switches() -> list[Hashable]:
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    # A model that was made in a scope is refused outside of it, too: it holds the strategy.
+    if tf.distribute.has_strategy():
+        raise UnprovableError("a tf.distribute strategy is in scope")
+    return [
+        tf.config.functions_run_eagerly(),
+        is_op_determinism_enabled(),
+        tf.config.experimental.tensor_float_32_execution_enabled(),
+        str(sorted(tf.config.optimizer.get_experimental_options().items())),
+        tf.config.optimizer.get_jit(),
+        context.context().device_name,
+    ]
+
+
+def _jax_switches() -> list[Hashable]:
+    settings = sys.modules["jax"].config.values
+    return [str(sorted((name, str(value)) for name, value in settings.items()))]
+
+
+class _Walk:
+    """Breadth first, each object numbered when it is first met; aliases become equal numbers."""
+
+    def __init__(self) -> None:
+        self.variables: list[keras.Variable] = []
+        self.optimizers: list[keras.optimizers.Optimizer] = []
+        self._number: dict[int, int] = {}
+        self._queue: collections.deque[Any] = collections.deque()
+        # An id is an object's own only while the object lives.
+        self._alive: list[Any] = []
+
+    def records(self, root: Any) -> Iterator[Hashable]:
+        """Describe ``root`` and all that it reaches, an object a record."""
+        self.refer(root)
+        while self._queue:
+            yield self._describe(self._queue.popleft())
+
+    def refer(self, it: Any) -> Hashable:
+        """Return a value itself, or the number of an object that has a record of its own."""
+        kind = type(it)
+        if kind in _AS_THEY_ARE:
+            return it
+        if kind is int or kind is bool:
+            return (kind.__name__, it)
+        if kind is float:
+            return ("float", it.hex())
+        if kind is complex:
+            return ("complex", it.real.hex(), it.imag.hex())
+        number = self._number.get(id(it))
+        if number is None:
+            number = self._number[id(it)] = len(self._number)
+            self._alive.append(it)
+            self._queue.append(it)
+        return number
+
+    def _each(self, items: Iterable[Any]) -> tuple[Hashable, ...]:
+        return tuple([self.refer(i) for i in items])
+
+    def _pairs(self, items: Iterable[tuple[Any, Any]]) -> tuple[Hashable, ...]:
+        return tuple([(self.refer(k), self.refer(v)) for k, v in items])
+
+    def _describe(self, it: Any) -> Hashable:
+        if isinstance(it, keras.Variable):
+            return self._variable(it)
+        if isinstance(it, dict):
+            return ("dict", container_kind(it), self._pairs(it.items()))
+        if isinstance(it, CompileLoss.Loss):
+            # Its name is made from a layer's.
+            return ("loss", self._each(it[:-1]))
+        if isinstance(it, (list, tuple, collections.deque)):
+            return ("list", container_kind(it), self._each(it))
+        if isinstance(it, (set, frozenset)):
+            return self._set(it)
+        if isinstance(it, type):
+            return self._class(it)
+        if isinstance(it, types.FunctionType):
+            return self._function(it)
+        if isinstance(it, types.MethodType):
+            return ("method", self.refer(it.__func__), self.refer(it.__self__))
+        if isinstance(it, functools.partial):
+            return ("partial", self._each((it.func, it.args, it.keywords, vars(it))))
+        if isinstance(it, (np.ndarray, np.generic)):
+            return array_record(it)
+        if isinstance(it, types.ModuleType) and is_pure(it):
+            return ("module", Same(it))
+        return self._instance(it)
+
+    def _variable(self, it: keras.Variable) -> Hashable:
+        """Describe a place for state; its value is put in, not compared."""
+        self.variables.append(it)
+        if it._value is None or it._layout is not None:
+            raise UnprovableError(f"variable {it.path} has no value yet, or has a layout")
+        return (
+            "variable",
+            tuple(it._shape),
+            it._dtype,
+            it._trainable,
+            it._autocast,
+            it._aggregation,
+            it._synchronization,
+            it._overwrite_with_gradient,
+            self._each((it._regularizer, it._constraint)),
+        )
+
+    def _set(self, it: set[Any] | frozenset[Any]) -> Hashable:
+        if all(type(i) is str or type(i) is int for i in it):
+            return ("set", frozenset((type(i), i) for i in it))
+        raise UnprovableError(f"a set of more than names and numbers: {it!r:.60}")
+
+    def _class(self, it: type) -> Hashable:
+        if is_trusted(it.__module__) or issubclass(it, enum.Enum):
+            return ("class", Same(it))
+        bases = self._each(it.__mro__[1:])
+        return ("class", it.__qualname__, bases, self._pairs(members_of(it)))
+
+    def _function(self, it: types.FunctionType) -> Hashable:
+        own = self._each((it.__defaults__, it.__kwdefaults__))
+        cells = tuple([self._cell(c) for c in it.__closure__ or ()])
+        if is_trusted(it.__globals__.get("__name__")):
+            if "<" not in it.__qualname__:
+                return ("function", Same(it))
+            # Made inside another function, so perhaps anew for each model.
+            return ("function", it.__code__, own, cells)
+        found = reads(it)
+        if found.unprovable:
+            raise UnprovableError(f"{it.__qualname__} uses {found.unprovable}")
+        seen = [(k, v) for k, v in sorted(vars(it).items()) if k != "__wrapped__"]
+        return (
+            "function",
+            it.__code__,
+            own,
+            cells,
+            self._pairs(found.values),
+            self._pairs(seen),
+        )
+
+    def _cell(self, cell: types.CellType) -> Hashable:
+        try:
+            content = cell.cell_contents
+        except ValueError:  # a name that is not bound yet
+            return ("empty cell",)
+        # Of a module, only what the function reads from it is compared.
+        return "module" if isinstance(content, types.ModuleType) else self.refer(content)
+
+    def _instance(self, it: Any) -> Hashable:
+        kind = type(it)
+        if (value := value_record(it)) is not None:
+            return value
+        if kind is types.SimpleNamespace:
+            return ("namespace", self._pairs(sorted(vars(it).items())))
+        if not (is_keras(kind) or not is_trusted(kind.__module__)):
+            raise UnprovableError(f"an object of {kind.__module__}.{kind.__qualname__}")
+        if any(not c.__flags__ & _HEAP_TYPE and c is not object for c in kind.__mro__):
+            raise UnprovableError(f"an object whose type is written in C: {kind.__qualname__}")
+        if isinstance(it, keras.optimizers.Optimizer):
+            self._check_optimizer(it)
+        return ("object", self.refer(kind), self._pairs(attributes_of(it)))
+
+    def _check_optimizer(self, it: keras.optimizers.Optimizer) -> None:
+        self.optimizers.append(it)
+        for choosing in ("_exclude_from_weight_decay", "exclude_layers"):
+            if getattr(it, choosing, None):
+                raise UnprovableError("the optimizer picks variables by name")
+        if getattr(it, "_exclude_from_weight_decay_pattern", None) is not None:
+            raise UnprovableError("the optimizer picks variables by name")

@@ -1,0 +1,312 @@
+"""Compile once, fit many: equal models share one compiled model.
+
+Keras compiles a training step for each model anew, though the models of a
+cross-validation are all alike. So a model borrows the compiled steps of its twin,
+an equal model that nobody else sees: while it is fitted or predicts, its variables
+are the twin's, which the steps were compiled for; before, its values are put in,
+and afterwards they are taken out. The model itself is what Keras fits and what
+callbacks see, so all that they may do to it works as ever.
+
+Models that cannot be shown to be equal are fitted the ordinary way; the logger
+``skimgcv`` says why, at level DEBUG.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from skimgcv._batches.feed import Feed, released
+from skimgcv._compiled.equality import Fingerprint, fingerprint
+from skimgcv._compiled.twins import Twin, Twins, in_place_of
+from skimgcv._compiled.values import UnprovableError
+from skimgcv._models.targets import has_graph
+from skimgcv._runtime.seeding import GLOBAL_SEED_GENERATOR, seeded
+
+_log = logging.getLogger("skimgcv")
+_twins = Twins(limit=4)
+os.register_at_fork(after_in_child=_twins.clear)
+
+
+def fit_model(
+    model: keras.Model,
+    rebuild: Callable[[], keras.Model] | None,
+    data: keras.utils.PyDataset,
+    *,
+    epochs: int,
+    initial_epoch: int = 0,
+    validation: keras.utils.PyDataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: Any = 0,
+    **options: Any,
+) -> dict[str, list[float]]:
+    """Fit a compiled model, bitwise as ``model.fit`` would.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled. It ends up with all of the state that training changes.
+    rebuild : callable or None
+        Gives another model like this one. It is called when no equal model was
+        compiled yet, and what it gives is never handed out. Without it only a model
+        that was compiled before is shared.
+    data, validation : keras.utils.PyDataset
+        Batches ``(images, targets)`` or ``(images, targets, weights)``. They are
+        released when the fit ends, and taken in their own order.
+    epochs, initial_epoch, callbacks, verbose, **options
+        As for ``keras.Model.fit``.
+
+    Returns
+    -------
+    dict of list of float
+        The history: a value an epoch for each metric.
+
+    Raises
+    ------
+    Exception
+        Whatever the data, a callback or the model raise, as itself.
+    """
+    feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
+    with released(feeds), _borrowed(model, rebuild, feeds[0]), _built_once(model):
+        history = model.fit(
+            feeds[0],
+            validation_data=feeds[1] if validation is not None else None,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            callbacks=list(callbacks),
+            shuffle=False,
+            verbose=verbose,
+            **options,
+        )
+    _kernels.count(model)
+    return {name: list(values) for name, values in history.history.items()}
+
+
+def predict_model(
+    model: keras.Model,
+    data: keras.utils.PyDataset,
+    *,
+    batch_size: int,
+    verbose: Any = 0,
+    **options: Any,
+) -> np.ndarray:
+    """Predict with a fitted model.
+
+    Each batch is filled up to ``batch_size`` images, so that a step is compiled for
+    one shape only, and what the model says of an image does not depend on how
+    many others there are.
+
+    Parameters
+    ----------
+    model : keras.Model
+    data : keras.utils.PyDataset
+        Batches ``(images,)`` of ``batch_size`` images each, the last perhaps of fewer.
+    batch_size : int
+    verbose, **options
+        As for ``keras.Model.predict``.
+
+    Returns
+    -------
+    ndarray of shape (n_images, n_outputs)
+    """
+    feed = Feed(data, batch_size)
+    with released([feed]), _borrowed(model, None, feed):
+        filled = model.predict(feed, verbose=verbose, **options)
+    return filled[: feed.n_rows]
+
+
+def clear_compiled_models() -> None:
+    """Forget the compiled models that equal models share.
+
+    They are a few per process, and make room for each other; this gives their
+    memory back at once. Fitted estimators are not touched.
+
+    Examples
+    --------
+    >>> from skimgcv import clear_compiled_models
+    >>> clear_compiled_models()
+    """
+    _twins.clear()
+
+
+@contextlib.contextmanager
+def _borrowed(
+    model: keras.Model,
+    rebuild: Callable[[], keras.Model] | None,
+    feed: Feed,
+) -> Iterator[None]:
+    """Let a model run on its twin's compiled steps, if it can be shown to have a twin."""
+    try:
+        _build(model, feed.first())
+        mine = fingerprint(model)
+        make = None if rebuild is None else lambda: _make_twin(mine, rebuild, feed.first())
+        twin = _twins.take(mine, make)
+    except UnprovableError as reason:
+        _log.debug("Compiling %s for itself: %s.", model.name, reason)
+        yield
+        return
+    before = _global_seeds()
+    with in_place_of(twin, model, mine):
+        yield
+    if _global_seeds() != before:
+        # The steps hold on to Keras' seed generator of this moment.
+        _twins.refuse(mine.key, "it draws from Keras' global seed generator")
+    elif _twins.give_back(mine.key, twin):
+        # One made room: its graphs are in circles, and its kernels in TensorFlow's cache.
+        gc.collect()
+        _kernels.drop()
+
+
+@contextlib.contextmanager
+def _built_once(model: keras.Model) -> Iterator[None]:
+    """Keep Keras from building a model again that is spread over devices.
+
+    It would do so by the first batch: an epoch begun, of which the data draws the next one
+    instead, and an error where the devices cannot share the rows out evenly.
+    """
+    if getattr(model, "_distribute_strategy", None) is None or not _is_built(model):
+        yield
+        return
+    vars(model)["_maybe_symbolic_build"] = lambda **_: None
+    try:
+        yield
+    finally:
+        del vars(model)["_maybe_symbolic_build"]
+
+
+def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
+    """Make all variables that the first training step would make."""
+    if _is_built(model):
+        return
+    if keras.backend.backend() == "torch" or model.run_eagerly:
+        raise UnprovableError("it is not compiled")
+    rows = None if keras.backend.backend() == "tensorflow" else len(batch[0])
+    symbols = tuple(
+        keras.KerasTensor((rows, *part.shape[1:]), dtype=part.dtype.name) for part in batch
+    )
+    try:
+        if has_graph(model) and len(symbols) > 1:
+            _build_beside_graph(model, *symbols)
+        else:
+            model._symbolic_build(data_batch=symbols)
+    except Exception as error:
+        raise UnprovableError(f"it could not be built before its first step ({error})") from error
+
+
+def _build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) -> None:
+    """Build metrics, loss and optimizer without a pass through the layers.
+
+    Keras would trace the whole model to learn its output's shape, which a graph tells:
+    for a deep model that takes as long as training it on hundreds of images.
+    """
+    (known,) = model.outputs
+    output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
+    spec = keras.src.backend.compute_output_spec
+    spec(model.compute_metrics, x, y, output, sample_weight=weights)
+    spec(model._compute_loss, x, y, output, sample_weight=weights, training=False)
+    model.optimizer.build(model.trainable_variables)
+    model._post_build()
+
+
+def _is_built(model: keras.Model) -> bool:
+    parts = (model._compile_loss, model._compile_metrics, model.optimizer)
+    return all(p is None or p.built for p in parts) and all(
+        layer.built for layer in model._flatten_layers()
+    )
+
+
+def _make_twin(
+    mine: Fingerprint,
+    rebuild: Callable[[], keras.Model],
+    batch: tuple[np.ndarray, ...],
+) -> Twin:
+    try:
+        # Layers draw their seeds here; the user's numbers stay as they are.
+        with seeded(0):
+            model = rebuild()
+            _build(model, batch)
+        theirs = fingerprint(model)
+        _check_twins(mine, theirs, model)
+    except UnprovableError as reason:
+        _twins.refuse(mine.key, str(reason))
+        raise
+    _reduce_nothing(theirs.optimizers)
+    model.make_train_function()
+    model.make_test_function()
+    model.make_predict_function()
+    return Twin(model, theirs.variables, theirs.optimizers)
+
+
+def _reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+    """Spare a twin's step the sum over replicas, of which there is one.
+
+    TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
+    without this each architecture would take a megabyte that is never given back.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    from keras.src.backend.tensorflow.optimizer import filter_empty_gradients
+
+    def unreduced(grads_and_vars: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        filter_empty_gradients(grads_and_vars)  # for its warning, and its error
+        return list(grads_and_vars)
+
+    for optimizer in optimizers:
+        vars(optimizer)["_all_reduce_sum_gradients"] = unreduced
+
+
+def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> None:
+    if theirs.key != mine.key:
+        raise UnprovableError("built again, it is another model")
+    if {id(v) for v in mine.variables} & {id(v) for v in theirs.variables}:
+        raise UnprovableError("built again, it shares variables")
+    if len(getattr(model, "outputs", None) or [None]) > 1:
+        raise UnprovableError("it has several outputs")
+
+
+class _Kernels:
+    """Drops TensorFlow's cached kernels now and then.
+
+    They are cached by a variable's name, which is new with each model, and never
+    dropped. All of them come back when they are needed; those of a large model's steps
+    take a while, so not with every fit.
+    """
+
+    def __init__(self, *, variables: int, fits: int) -> None:
+        self._least = (variables, fits)
+        self._n_variables = self._n_fits = 0
+
+    def count(self, model: keras.Model) -> None:
+        """Take note of a model that was made for one fit."""
+        # Most optimizers keep two variables for each of the model's.
+        self._n_variables += 3 * len(model.variables)
+        self._n_fits += 1
+        if self._n_variables >= self._least[0] and self._n_fits >= self._least[1]:
+            self.drop()
+
+    def drop(self) -> None:
+        """Drop those of all models."""
+        if keras.backend.backend() != "tensorflow":
+            return
+        from tensorflow.python.eager import context
+
+        self._n_variables = self._n_fits = 0
+        context.context().clear_kernel_cache()
+
+
+_kernels = _Kernels(variables=400, fits=10)
+
+
+def _global_seeds() -> tuple[Any, ...]:
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    if generator is None:
+        return ()
+    return (id(generator), keras.ops.convert_to_numpy(generator.state).tobytes())

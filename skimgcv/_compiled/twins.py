@@ -1,0 +1,149 @@
+"""Compiled models that equal models borrow the steps of."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from skimgcv._compiled.equality import Fingerprint
+from skimgcv._compiled.values import UnprovableError
+
+_STEPS = ("train_function", "test_function", "predict_function")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A model whose steps are compiled, and its state in the order of the walk."""
+
+    model: keras.Model
+    variables: list[keras.Variable]
+    optimizers: list[keras.optimizers.Optimizer]
+
+
+class Twins:
+    """Idle twins by key, the least recently used dropped first.
+
+    A twin is taken out while it is in use: a second thread with an equal model
+    makes another one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.clear()
+
+    def clear(self) -> None:
+        # A lock that another thread held during a fork would stay locked in the child.
+        self._lock = threading.Lock()
+        self._idle: collections.OrderedDict[Hashable, list[Twin]] = collections.OrderedDict()
+        self._refused: collections.OrderedDict[Hashable, str] = collections.OrderedDict()
+
+    def take(self, mine: Fingerprint, make: Callable[[], Twin] | None) -> Twin:
+        """Return an equal twin, made if need be."""
+        with self._lock:
+            if mine.key in self._refused:
+                raise UnprovableError(self._refused[mine.key])
+            if idle := self._idle.get(mine.key):
+                return idle.pop()
+        if make is None:
+            raise UnprovableError("no equal model is compiled in this process")
+        return make()
+
+    def give_back(self, key: Hashable, twin: Twin) -> bool:
+        """Keep a twin for the next equal model; return whether another made room for it."""
+        with self._lock:
+            dropped = False
+            self._idle.setdefault(key, []).append(twin)
+            self._idle.move_to_end(key)
+            while sum(map(len, self._idle.values())) > self._limit:
+                oldest, twins = next(iter(self._idle.items()))
+                if twins:
+                    twins.pop(0)
+                    dropped = True
+                if not twins:
+                    del self._idle[oldest]
+            return dropped
+
+    def refuse(self, key: Hashable, reason: str) -> None:
+        """Fit models with this key the ordinary way from now on."""
+        with self._lock:
+            self._refused[key] = reason
+            while len(self._refused) > self._limit:
+                self._refused.popitem(last=False)
+
+
+@contextlib.contextmanager
+def in_place_of(twin: Twin, model: keras.Model, mine: Fingerprint) -> Iterator[None]:
+    own_steps = {name: vars(model)[name] for name in _STEPS}
+    with _exchanged(mine, twin):
+        vars(model).update(_steps_of(twin.model, model))
+        try:
+            yield
+        finally:
+            vars(model).update(own_steps)
+
+
+def _steps_of(twin: keras.Model, model: keras.Model) -> dict[str, Any]:
+    # Set past Keras' tracking, which would keep the twin for as long as the model.
+    steps = {name: vars(twin)[name] for name in _STEPS}
+    theirs, own = _metric_names(twin), _metric_names(model)
+    if theirs != own:
+        # A metric without a name gets a new one in each model: auc, auc_1, ...
+        renamed = dict(zip(theirs, own, strict=True))
+        for name in ("train_function", "test_function"):
+            steps[name] = _renaming(steps[name], renamed)
+    return steps
+
+
+def _metric_names(model: keras.Model) -> list[str]:
+    return [m.name for m in model.metrics if m is not model._compile_metrics] + [
+        m.name for m in (model._compile_metrics.metrics if model._compile_metrics else ())
+    ]
+
+
+def _renaming(step: Callable[[Any], Any], names: dict[str, str]) -> Callable[[Any], Any]:
+    def call(iterator: Any) -> Any:
+        return {names.get(name, name): value for name, value in step(iterator).items()}
+
+    return call
+
+
+@contextlib.contextmanager
+def _exchanged(mine: Fingerprint, twin: Twin) -> Iterator[None]:
+    """Let the model's variables be the twin's for a while, with the model's values."""
+    if keras.backend.backend() != "tensorflow":
+        # There a step gets its variables' values as arguments.
+        yield
+        return
+    own = [v._value for v in mine.variables]
+    places = [v._value for v in twin.variables]
+    _copy(own, places)
+    indices = [vars(o).get("_trainable_variables_indices") for o in mine.optimizers]
+    try:
+        for variable, place in zip(mine.variables, places, strict=True):
+            variable._value = place
+        for optimizer, other in zip(mine.optimizers, twin.optimizers, strict=True):
+            optimizer.__dict__["_trainable_variables_indices"] = vars(other)[
+                "_trainable_variables_indices"
+            ]
+        yield
+    finally:
+        _copy(places, own)
+        for variable, value in zip(mine.variables, own, strict=True):
+            variable._value = value
+        for optimizer, index in zip(mine.optimizers, indices, strict=True):
+            optimizer.__dict__["_trainable_variables_indices"] = index
+
+
+def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
+    """Assign TensorFlow variables to others, one by one but without Keras' checks."""
+    from tensorflow import raw_ops
+
+    for source, target in zip(sources, targets, strict=True):
+        value = raw_ops.ReadVariableOp(resource=source.handle, dtype=source.dtype)
+        raw_ops.AssignVariableOp(resource=target.handle, value=value)

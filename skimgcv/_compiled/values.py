@@ -1,0 +1,75 @@
+"""Records of plain values, such that equal records mean equal values of equal types."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import hashlib
+import re
+import types
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from skimgcv._compiled.code import is_trusted
+
+_CONTAINERS = {"tuple": tuple, "deque": collections.deque, "dict": dict, "list": list}
+
+
+class UnprovableError(Exception):
+    """Something was reached of which equality cannot be shown."""
+
+
+@dataclass(frozen=True)
+class Same:
+    """An object that equals itself only; the key keeps it alive, so that its id stays its own."""
+
+    it: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+
+def container_kind(it: Any) -> Hashable:
+    """Return a container's kind, without the wrappers that Keras and TensorFlow put on."""
+    kind = type(it)
+    if not is_trusted(kind.__module__):
+        if hasattr(kind, "_fields") and kind.__bases__ == (tuple,):
+            return kind._fields
+        raise UnprovableError(f"a container of type {kind.__qualname__}")
+    if hasattr(kind, "_fields"):
+        return Same(kind)
+    return next(k for k in ("tuple", "deque", "dict", "list") if isinstance(it, _CONTAINERS[k]))
+
+
+def array_record(it: np.ndarray | np.generic) -> Hashable:
+    if it.dtype.hasobject:
+        raise UnprovableError("an array of objects")
+    data = it.tobytes()
+    content = data if len(data) <= 256 else hashlib.blake2b(data).digest()
+    return ("array", type(it).__name__, it.dtype.str, it.shape, content)
+
+
+def value_record(it: Any) -> Hashable | None:
+    """Return a record of a thing that never changes, or None."""
+    kind = type(it)
+    if isinstance(it, keras.KerasTensor):
+        return ("tensor", tuple(it.shape), it.dtype, it.sparse, it.ragged)
+    if isinstance(it, (enum.Enum, np.ufunc)) or kind is object:
+        return ("same", Same(it))
+    if isinstance(it, types.BuiltinFunctionType) and isinstance(it.__self__, types.ModuleType):
+        return ("same", Same(it))
+    if isinstance(it, (range, re.Pattern, np.dtype)):
+        return (kind.__name__, it)
+    root = kind.__module__.partition(".")[0]
+    if root in ("tensorflow", "jaxlib") and kind.__name__ in ("EagerTensor", "ArrayImpl"):
+        return ("constant", str(it.dtype), array_record(np.asarray(it)))
+    if kind.__name__ in ("TensorShape", "DType") and root == "tensorflow":
+        return (kind.__name__, str(it))
+    return None

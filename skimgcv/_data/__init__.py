@@ -1,0 +1,1 @@
+"""X as rows of images, and the checks of what a user passes."""

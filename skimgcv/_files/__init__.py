@@ -1,0 +1,1 @@
+"""Images on disk: listed, decoded and cached."""

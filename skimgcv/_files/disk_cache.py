@@ -1,0 +1,235 @@
+"""Decoded images in a folder: memory-mapped, shared by all processes, and safe from any crash.
+
+A decoding has two files, and both only ever grow. ``.pixels`` has a slot an image.
+``.index`` has a record a slot, written when the pixels are there: whoever dies before
+that leaves a slot that the next one fills. No slot that a record names changes again, so
+nobody can read an image while it is written, or another version than asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skimgcv._files.decoding import Decoding
+from skimgcv._files.memory_cache import Stamp
+from skimgcv._runtime.paging import Pages
+from skimgcv.exceptions import ImageCacheWarning
+
+_RECORD = np.dtype(
+    [
+        ("path", "V16"),
+        ("size", "<i8"),
+        ("changed_ns", "<i8"),
+        ("pixels_crc", "<u4"),
+        ("record_crc", "<u4"),
+    ]
+)
+
+
+class DecodedOnDisk:
+    """The images of one decoding in one folder.
+
+    Parameters
+    ----------
+    folder : str
+        Made if need be.
+    decoding : Decoding
+
+    Raises
+    ------
+    OSError
+        Where the folder can be neither written nor read.
+    """
+
+    def __init__(self, folder: str, decoding: Decoding) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._base = str(Path(folder, decoding.digest()))
+        self._shape = decoding.image_shape
+        self._dtype = np.dtype(decoding.dtype)
+        self._image_bytes = int(np.prod(self._shape)) * self._dtype.itemsize
+        self._lock = threading.Lock()
+        self._may_store = True
+        self._slots: dict[tuple[bytes, Stamp], int] = {}
+        self._crc: list[int] = []
+        self._checked: set[int] = set()
+        self._broken: set[int] = set()
+        self._n_records = 0
+        self._map: np.ndarray | None = None
+        try:
+            self._index = self._open(".index", os.O_RDWR | os.O_CREAT)
+            self._pixels = self._open(".pixels", os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            self._index = self._open(".index", os.O_RDONLY)
+            self._pixels = self._open(".pixels", os.O_RDONLY)
+            self._stop_storing(error)
+
+    def _open(self, suffix: str, flags: int) -> int:
+        return os.open(self._base + suffix, flags | os.O_CLOEXEC, 0o666)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        os.close(self._index)
+        os.close(self._pixels)
+
+    # -- reading ----------------------------------------------------------------------
+
+    def fetch(self, paths: Sequence[str], stamps: Sequence[Stamp], out: np.ndarray) -> list[int]:
+        """Copy the images that are here to their places in ``out``; return the other places."""
+        keys = [(_name(path), stamp) for path, stamp in zip(paths, stamps, strict=True)]
+        with self._lock:
+            if any(key not in self._slots for key in keys):
+                self._read_records()
+            slots = np.array([self._slots.get(key, -1) for key in keys], dtype=np.intp)
+            images = self._mapped(int(slots.max(initial=-1)) + 1)
+        lost = slots >= len(images)  # the file was cut off: to be written again
+        self._broken.update(slots[lost].tolist())
+        slots[lost] = -1
+        places = np.flatnonzero(slots >= 0)
+        out[places] = images[slots[places]]
+        self._pages.have_read(len(places) * self._image_bytes)
+        broken = [p for p in places if not self._is_whole(int(slots[p]), out[p])]
+        return sorted([*np.flatnonzero(slots < 0).tolist(), *map(int, broken)])
+
+    def _is_whole(self, slot: int, image: np.ndarray) -> bool:
+        """Check an image against its record, once: a machine may go down with half of it."""
+        if slot not in self._checked:
+            if _crc(image) != self._crc[slot]:
+                self._broken.add(slot)
+                return False
+            self._checked.add(slot)
+        return True
+
+    def _read_records(self) -> None:
+        n = os.fstat(self._index).st_size // _RECORD.itemsize
+        if n <= self._n_records:
+            return
+        start = self._n_records * _RECORD.itemsize
+        data = os.pread(self._index, (n - self._n_records) * _RECORD.itemsize, start)
+        records = np.frombuffer(data[: len(data) // _RECORD.itemsize * _RECORD.itemsize], _RECORD)
+        for slot, record in enumerate(records, self._n_records):
+            self._crc.append(int(record["pixels_crc"]))
+            if _record_crc(record) == int(record["record_crc"]):
+                stamp = int(record["size"]), int(record["changed_ns"])
+                # Of two, the later one: it was written because the first was broken.
+                self._slots[record["path"].tobytes(), stamp] = slot
+        self._n_records += len(records)
+
+    def _mapped(self, n: int) -> np.ndarray:
+        """Return a map of at least n images, if the file has them."""
+        if self._map is None or len(self._map) < n:
+            there = os.fstat(self._pixels).st_size // self._image_bytes
+            if self._map is None or there > len(self._map):
+                self._map = self._new_map(there)
+                self._pages = Pages(self._map)
+        return self._map
+
+    def _new_map(self, n: int) -> np.ndarray:
+        if n == 0:
+            return np.empty((0, *self._shape), self._dtype)
+        # Of the file that is open: one of its name may be another by now, or none.
+        with os.fdopen(os.dup(self._pixels), "rb") as file:
+            return np.memmap(file, self._dtype, "r", shape=(n, *self._shape))
+
+    # -- writing ----------------------------------------------------------------------
+
+    def store(self, paths: Sequence[str], stamps: Sequence[Stamp], pixels: np.ndarray) -> None:
+        """Add images; where that fails, warn once, and store no more."""
+        if not self._may_store:
+            return
+        try:
+            with self._lock, self._alone():
+                self._append(paths, stamps, pixels)
+        except OSError as error:
+            self._stop_storing(error)
+
+    def _append(self, paths: Sequence[str], stamps: Sequence[Stamp], pixels: np.ndarray) -> None:
+        self._read_records()
+        records = np.zeros(len(paths), _RECORD)
+        new: dict[tuple[bytes, Stamp], int] = {}  # a row may be in a batch twice
+        for i, (path, stamp, image) in enumerate(zip(paths, stamps, pixels, strict=True)):
+            key, crc = (_name(path), stamp), _crc(image)
+            slot = self._slots.get(key)
+            if slot is not None and self._crc[slot] == crc and slot not in self._broken:
+                continue  # another process was faster
+            records[i] = (key[0], *stamp, crc, 0)
+            records[i]["record_crc"] = _record_crc(records[i])
+            new[key] = i
+        if new:
+            rows, first = list(new.values()), self._n_records
+            _write(self._pixels, pixels[rows].tobytes(), first * self._image_bytes)
+            _write(self._index, records[rows].tobytes(), first * _RECORD.itemsize)
+            self._read_records()
+            self._checked.update(range(first, first + len(rows)))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from writing; the system takes the lock from the dead."""
+        fcntl.flock(self._index, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._index, fcntl.LOCK_UN)
+
+    def _stop_storing(self, error: OSError) -> None:
+        self._may_store = False
+        warnings.warn(
+            f"Decoded images cannot be written to {self._base}.*: {error.strerror or error}. "
+            "From now on images that are not there yet are decoded each time.",
+            ImageCacheWarning,
+            stacklevel=2,
+        )
+
+
+def _name(path: str) -> bytes:
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+
+
+def _crc(image: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(image).data)
+
+
+def _record_crc(record: np.void) -> int:
+    return zlib.crc32(record.tobytes()[: -_RECORD["record_crc"].itemsize])
+
+
+def _write(file: int, data: bytes, offset: int) -> None:
+    # By a call that can fail: on a full disk, writing to a map kills the process.
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+_opened: dict[tuple[str, Decoding], DecodedOnDisk] = {}
+_lock = threading.Lock()
+
+
+def decoded_on_disk(folder: str, decoding: Decoding) -> DecodedOnDisk:
+    """Return this process's view of a folder; there is one, for all threads."""
+    with _lock:
+        key = folder, decoding
+        if key not in _opened:
+            _opened[key] = DecodedOnDisk(folder, decoding)
+        return _opened[key]
+
+
+def _forget() -> None:
+    """After a fork: locks belong to open files, which parent and child would share."""
+    global _lock
+    _lock = threading.Lock()
+    for opened in _opened.values():
+        opened.close()
+    _opened.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

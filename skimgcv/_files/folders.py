@@ -1,0 +1,199 @@
+"""Where files and their labels come from: a folder of class folders, or a data frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skimgcv._files.image_files import ImageFiles
+
+EXTENSIONS = (
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+
+
+def load_images(
+    folder: str | os.PathLike[str],
+    image_shape: tuple[int, ...] = (256, 256),
+    *,
+    classes: Sequence[str] | None = None,
+    extensions: Sequence[str] = EXTENSIONS,
+    follow_links: bool = False,
+    return_names: bool = False,
+    **options: Any,
+) -> tuple[Any, ...]:
+    """List the images of a folder in which each class has a folder of its own.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        ``folder/class/.../image``: as ``sklearn.datasets.load_files`` and Keras'
+        ``image_dataset_from_directory`` have it.
+    image_shape : tuple of int, default=(256, 256)
+        Height and width, as for :class:`ImageFiles`.
+    classes : sequence of str, optional
+        Take these sub-folders only.
+    extensions : sequence of str
+        Of the files to take, in any case; all others are passed over, as are names
+        that begin with a dot.
+    follow_links : bool, default=False
+        Whether to go into linked folders inside a class folder.
+    return_names : bool, default=False
+        Whether to return the files' names within the folder, too.
+    **options
+        For :class:`ImageFiles`.
+
+    Returns
+    -------
+    X : ImageFiles
+        By class, and in the order of their names.
+    y : ndarray of str, shape (n,)
+        The names of the sub-folders.
+    names : list of str
+        If asked for: "class/image.png".
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+    ValueError
+        Where there is no class folder, or no image in any.
+
+    Examples
+    --------
+    >>> import cv2, tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from skimgcv import load_images
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for name in ("cat", "dog"):
+    ...     Path(folder.name, name).mkdir()
+    ...     _ = cv2.imwrite(f"{folder.name}/{name}/1.png", np.zeros((9, 9), np.uint8))
+    >>> X, y, names = load_images(folder.name, (8, 8), return_names=True)
+    >>> X.shape, y.tolist(), names
+    ((2, 8, 8, 3), ['cat', 'dog'], ['cat/1.png', 'dog/1.png'])
+    >>> folder.cleanup()
+    """
+    listed = list_images(folder, classes=classes, extensions=extensions, follow_links=follow_links)
+    names = [f"{label}/{name}" for label, of_class in listed.items() for name in of_class]
+    if not names:
+        raise ValueError(
+            f"{os.fspath(folder)!r} has no image in its sub-folders {list(listed)}; files are "
+            f"taken by their extension: {', '.join(extensions)}"
+        )
+    labels = np.repeat(list(listed), [len(of_class) for of_class in listed.values()])
+    X = ImageFiles([Path(folder, name) for name in names], image_shape, **options)
+    return (X, labels, names) if return_names else (X, labels)
+
+
+def list_images(
+    folder: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    extensions: Sequence[str] = EXTENSIONS,
+    follow_links: bool = False,
+) -> dict[str, list[str]]:
+    """Return for each sub-folder the names of its images, sorted; see ``load_images``."""
+    root = Path(folder)
+    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if classes is None:
+        classes = found
+    if not classes:
+        raise ValueError(
+            f"{str(root)!r} has no sub-folders; it needs one for each class, with its images"
+        )
+    lacking = [name for name in classes if name not in found]
+    if lacking:
+        raise ValueError(f"{str(root)!r} has no sub-folders {lacking}; it has {found}")
+    endings = tuple(extension.lower() for extension in extensions)
+    return {name: _images_below(root / name, endings, follow_links) for name in classes}
+
+
+def _images_below(folder: Path, endings: tuple[str, ...], follow_links: bool) -> list[str]:
+    names = []
+    for parent, folders, files in os.walk(folder, followlinks=follow_links):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(parent).relative_to(folder)
+        names += [
+            (below / name).as_posix()
+            for name in files
+            if name.lower().endswith(endings) and not name.startswith(".")
+        ]
+    return sorted(names)
+
+
+def load_image_table(
+    table: Any,
+    x_col: str = "filename",
+    y_col: str = "class",
+    columns: Sequence[str] = (),
+    *,
+    folder: str | os.PathLike[str] = "",
+    image_shape: tuple[int, ...] = (256, 256),
+    **options: Any,
+) -> tuple[Any, ...]:
+    """Take the files that a data frame lists, with its other columns.
+
+    Parameters
+    ----------
+    table : data frame
+        Of pandas, Polars, or anything else whose columns are had by ``table[name]``.
+    x_col : str, default="filename"
+        The column of paths.
+    y_col : str, default="class"
+        The column of labels.
+    columns : sequence of str, default=()
+        Others to return: groups, weights.
+    folder : str or path-like, default=""
+        What paths that are not absolute start from.
+    image_shape : tuple of int, default=(256, 256)
+        Height and width, as for :class:`ImageFiles`.
+    **options
+        For :class:`ImageFiles`.
+
+    Returns
+    -------
+    X : ImageFiles
+    y : ndarray of shape (n,)
+    *columns : ndarray of shape (n,)
+
+    Raises
+    ------
+    KeyError
+        Where a column is lacking.
+    TypeError
+        Where a path is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skimgcv import load_image_table
+    >>> table = pd.DataFrame({"file": ["a.png", "b.png"], "label": [1, 0], "patient": [7, 7]})
+    >>> X, y, groups = load_image_table(
+    ...     table, "file", "label", ["patient"], folder="cells")
+    >>> X.shape, y, groups
+    ((2, 256, 256, 3), array([1, 0]), array([7, 7]))
+    """
+    lacking = [name for name in (x_col, y_col, *columns) if name not in table.columns]
+    if lacking:
+        raise KeyError(f"the table has no columns {lacking}; it has {list(table.columns)}")
+    paths = []
+    for row, path in enumerate(table[x_col]):
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"column {x_col!r} must hold paths; in row {row} it has {path!r}")
+        paths.append(Path(folder, path))
+    X = ImageFiles(paths, image_shape, **options)
+    return (X, *(np.asarray(table[name]) for name in (y_col, *columns)))

@@ -1,0 +1,336 @@
+"""ImageFiles: an X of image files that are read when asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skimgcv._files.decoding import CHANNELS, DTYPES, INTERPOLATIONS, Decoding
+from skimgcv._files.disk_cache import decoded_on_disk
+from skimgcv._files.gallery import gallery
+from skimgcv._files.headers import UnreadableError
+from skimgcv._files.memory_cache import DecodedInMemory, owner
+from skimgcv._files.reading import Store, check_file, in_threads, read_images
+from skimgcv.exceptions import ImageReadError
+
+
+class ImageFiles:
+    """Image files as an array: read when asked for, and kept once they are decoded.
+
+    An index array, a slice or a mask gives another ``ImageFiles`` and reads nothing,
+    so every tool of scikit-learn can split it. An integer gives an image, and
+    ``np.asarray`` all of them.
+
+    Parameters
+    ----------
+    paths : iterable of str or path-like
+        Made absolute. What they hold, not their extension, says their format: JPEG,
+        PNG, TIFF, BMP, WebP, GIF (its first frame), PPM.
+    image_shape : (height, width) or (height, width, channels)
+        What images are resized to.
+    color_mode : {"rgb", "grayscale", "rgba"}, default="rgb"
+        Grey levels of colours are ITU-R 601's luma. Palettes and CMYK become colours.
+        An alpha channel is left out, or, for "rgba", opaque where there is none.
+    interpolation : {"area", "bilinear", "bicubic", "lanczos", "nearest"}, default="area"
+        OpenCV's. "area" takes the mean of the pixels that fall into one, and is
+        bilinear where an image is enlarged; the others look at the nearest few pixels.
+        Unless it is "nearest", a JPEG of twice the size or more is shrunk to a half, a
+        quarter or an eighth while it is decoded, which is faster.
+    keep_aspect_ratio : bool, default=False
+        Whether to cut out the middle, in the shape asked for, instead of squeezing.
+    dtype : {"uint8", "uint16"}, default="uint8"
+        "uint16" keeps the values of files with 16 bits a channel (PNG, TIFF), which
+        "uint8" refuses; those of 8 bits are then multiplied by 257.
+    cache : "memory", int, path or None, default="memory"
+        Where decoded images are kept. "memory": as many as fit into a quarter of what
+        is free in this process; an int: into so many bytes; both are shared by all
+        folds in a process. A path (a ``pathlib.Path``, or a str other than "memory"): a
+        memory-mapped file in that folder, shared by all processes and by later runs. It
+        only grows; delete the folder to be rid of it. Images are known by path, size,
+        time of change and all of the above.
+    on_error : {"raise", "skip"}, default="raise"
+        What ``fit`` does with files that give no image: "skip" leaves their rows out
+        before anything else, with a warning that counts them. All files are read
+        first for that. A prediction cannot leave a row out, and raises in any case.
+    max_pixels : int, default=100_000_000
+        Files that say that they have more are not decoded. Formats that Pillow decodes
+        obey ``PIL.Image.MAX_IMAGE_PIXELS`` as well.
+
+    Attributes
+    ----------
+    shape : (n, height, width, channels)
+    dtype : dtype
+    ndim : int
+    paths : list of str
+    rows : ndarray of int
+    on_error : str
+
+    Notes
+    -----
+    JPEG, PNG, BMP and WebP are decoded by OpenCV; GIF, PPM, TIFF, animations and JPEGs in
+    CMYK by Pillow; TIFF of 16 bits by OpenCV again, with white as the largest value also
+    where the file has it as 0. EXIF orientation is honoured. Values that are signed or have
+    32 bits are refused.
+
+    Examples
+    --------
+    >>> import cv2, tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from skimgcv import ImageFiles
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> paths = [Path(folder.name, f"{grey}.png") for grey in (0, 100, 200)]
+    >>> for path, grey in zip(paths, (0, 100, 200)):
+    ...     _ = cv2.imwrite(str(path), np.full((8, 8), grey, np.uint8))
+    >>> X = ImageFiles(paths, (4, 4), color_mode="grayscale")
+    >>> X[[2, 0]].shape
+    (2, 4, 4, 1)
+    >>> np.asarray(X[1:]).max(axis=(1, 2, 3))
+    array([100, 200], dtype=uint8)
+    >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        image_shape: tuple[int, ...],
+        *,
+        color_mode: str = "rgb",
+        interpolation: str = "area",
+        keep_aspect_ratio: bool = False,
+        dtype: Any = "uint8",
+        cache: str | os.PathLike[str] | int | None = "memory",
+        on_error: str = "raise",
+        max_pixels: int = 100_000_000,
+    ) -> None:
+        _check_choice("color_mode", color_mode, CHANNELS)
+        _check_choice("interpolation", interpolation, INTERPOLATIONS)
+        _check_choice("on_error", on_error, ("raise", "skip"))
+        dtype = np.dtype(dtype).name
+        _check_choice("dtype", dtype, DTYPES)
+        height, width = _check_shape(image_shape, color_mode)
+        _check_positive("max_pixels", max_pixels)
+        self._decoding = Decoding(
+            height, width, color_mode, interpolation, bool(keep_aspect_ratio), dtype, max_pixels
+        )
+        self._paths = _absolute(paths)
+        self._rows = np.arange(len(self._paths))
+        self._cache = _check_cache(cache)
+        self._owner = owner()
+        self._on_error = on_error
+
+    # -- as an array --------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(n, height, width, channels)``."""
+        return len(self._paths), *self._decoding.image_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(self._decoding.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """4."""
+        return 4
+
+    @property
+    def paths(self) -> list[str]:
+        """Absolute paths, one a row."""
+        return self._paths.tolist()
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Their places in the list that this was made from."""
+        return self._rows.copy()
+
+    @property
+    def on_error(self) -> str:
+        """What ``fit`` does with files that give no image."""
+        return self._on_error
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, key: Any) -> Any:
+        rows, *rest = key if isinstance(key, tuple) else (key,)
+        if rows is Ellipsis:
+            rows, rest = slice(None), [Ellipsis, *rest]
+        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+            at = range(len(self))[rows]
+            return self._select(slice(at, at + 1))._read()[(0, *rest)]
+        part = self._select(_as_rows(rows, len(self)))
+        whole = all(r is Ellipsis or (isinstance(r, slice) and r == slice(None)) for r in rest)
+        return part if whole else part._read()[(slice(None), *rest)]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("Images of files are always copied: leave copy=False out.")
+        return self._read().astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def __sizeof__(self) -> int:
+        # What is sent to a worker: Dask and Ray send what is large once, not with each task.
+        return object.__sizeof__(self) + sum(map(sys.getsizeof, self._paths))
+
+    def __repr__(self) -> str:
+        height, width, channels = self._decoding.image_shape
+        return f"ImageFiles({len(self)} files as {height} x {width} x {channels} {self.dtype})"
+
+    def _repr_html_(self) -> str:
+        return gallery(self)
+
+    def _select(self, rows: Any) -> ImageFiles:
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__, _paths=self._paths[rows], _rows=self._rows[rows])
+        return part
+
+    # -- reading ------------------------------------------------------------------------
+
+    def _read(self) -> np.ndarray:
+        images = np.empty(self.shape, self.dtype)
+        failures = read_images(self._paths.tolist(), self._decoding, self._store(), images)
+        if failures:
+            first = min(failures)
+            raise self._error(first, failures[first]) from failures[first]
+        return images
+
+    def _error(self, place: int, error: UnreadableError) -> ImageReadError:
+        return ImageReadError(self._paths[place], int(self._rows[place]), str(error))
+
+    def _store(self) -> Store | None:
+        if self._cache is None:
+            return None
+        if isinstance(self._cache, str):
+            return decoded_on_disk(self._cache, self._decoding)
+        budget = None if self._cache < 0 else self._cache
+        return DecodedInMemory(self._decoding, self._owner, budget)
+
+    def errors(self) -> list[ImageReadError]:
+        """Read every file, and return the errors of those that give no image.
+
+        What is read is kept in the cache, and what is there is not read again.
+
+        Returns
+        -------
+        list of ImageReadError
+            In the order of the rows.
+        """
+        failures = read_images(self._paths.tolist(), self._decoding, self._store(), None)
+        return [self._error(place, failures[place]) for place in sorted(failures)]
+
+    def verify(self, *, progress: bool = True) -> np.ndarray:
+        """Decode every file anew, in threads, and tell which give no image.
+
+        Parameters
+        ----------
+        progress : bool, default=True
+            Whether to show a bar, on standard error.
+
+        Returns
+        -------
+        ndarray, structured
+            A row a bad file: "row" (its place in this X), "path" and "reason".
+            ``pandas.DataFrame`` takes it as it is.
+        """
+        reasons: dict[int, str] = {}
+        done: list[int] = []
+
+        def check(place: int) -> None:
+            error = check_file(self._paths[place], self._decoding)
+            if error is not None:
+                reasons[place] = str(error)
+            done.append(place)
+            if progress and len(done) * 100 // len(self) > (len(done) - 1) * 100 // len(self):
+                _show_progress(len(done), len(self), len(reasons))
+
+        in_threads(check, range(len(self)))
+        if progress:
+            print(file=sys.stderr)
+        bad = [(place, self._paths[place], reasons[place]) for place in sorted(reasons)]
+        return np.array(bad, dtype=[("row", np.intp), ("path", object), ("reason", object)])
+
+
+def _show_progress(done: int, of: int, bad: int) -> None:
+    filled = 30 * done // of
+    bar = "#" * filled + "-" * (30 - filled)
+    print(f"\r[{bar}] {done} of {of} files, {bad} bad", end="", file=sys.stderr, flush=True)
+
+
+def _absolute(paths: Any) -> np.ndarray:
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(f"paths must be a list of files; for a folder: load_images({paths!r})")
+    absolute = []
+    for row, path in enumerate(paths):
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"paths must be str or path-like; row {row} is {path!r}")
+        absolute.append(os.path.abspath(os.fsdecode(path)))
+    array = np.empty(len(absolute), dtype=object)
+    array[:] = absolute
+    return array
+
+
+def _as_rows(rows: Any, n: int) -> Any:
+    if isinstance(rows, slice):
+        return rows
+    rows = np.asarray(rows)
+    if rows.size == 0 and rows.dtype.kind == "f":  # an empty list
+        rows = rows.astype(np.intp)
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":
+        raise IndexError(
+            "ImageFiles take an integer, a slice, a mask or a list of integers for their rows; "
+            f"got an array of {rows.dtype} with shape {rows.shape}"
+        )
+    return rows
+
+
+def _check_choice(name: str, value: Any, allowed: Any) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {list(allowed)}; it is {value!r}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be a positive integer; it is {value!r}")
+
+
+def _check_shape(image_shape: Any, color_mode: str) -> tuple[int, int]:
+    shape = tuple(image_shape) if np.iterable(image_shape) else ()
+    if len(shape) not in (2, 3) or not all(
+        isinstance(s, (int, np.integer)) and s > 0 for s in shape
+    ):
+        raise ValueError(
+            "image_shape must be (height, width) or (height, width, channels), "
+            f"of positive integers; it is {image_shape!r}"
+        )
+    if len(shape) == 3 and shape[2] != CHANNELS[color_mode]:
+        raise ValueError(
+            f"image_shape={shape} has {shape[2]} channels, but color_mode={color_mode!r} has "
+            f"{CHANNELS[color_mode]}; leave the channels out, or change one of the two"
+        )
+    return int(shape[0]), int(shape[1])
+
+
+def _check_cache(cache: Any) -> str | int | None:
+    """Return a folder, a number of bytes (-1: a share of what is free), or None."""
+    if cache is None:
+        return None
+    if isinstance(cache, str) and cache == "memory":
+        return -1
+    if isinstance(cache, (str, os.PathLike)):
+        return str(Path(os.path.abspath(os.fsdecode(cache))))
+    if isinstance(cache, (int, np.integer)) and not isinstance(cache, bool) and cache >= 0:
+        return int(cache)
+    raise ValueError(
+        'cache must be "memory", a number of bytes, the path of a folder, or None; '
+        f"it is {cache!r}"
+    )

@@ -1,0 +1,212 @@
+"""Decoded images in memory: shared by all folds of a process, up to a budget."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skimgcv._files.decoding import Decoding
+
+Stamp = tuple[int, int]
+"""Size and time of change (ns) of a file: other ones mean other pixels."""
+
+SHARE_OF_FREE = 0.25
+"""Of what is free, where no number of bytes is given."""
+
+
+class Owner:
+    """Those ``ImageFiles`` that were made from one list: its parts and its copies."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return owner, (self.token,)
+
+
+_owners: weakref.WeakValueDictionary[str, Owner] = weakref.WeakValueDictionary()
+
+
+def owner(token: str | None = None) -> Owner:
+    """Return the owner of that name in this process, or a new one."""
+    token = uuid.uuid4().hex if token is None else token
+    return _owners.setdefault(token, Owner(token))
+
+
+@dataclass
+class _Entry:
+    stamp: Stamp
+    pixels: np.ndarray
+    token: str
+
+
+class Memory:
+    """Images by decoding and path, each with the stamp of the file it came from.
+
+    Nothing that a living list uses is dropped to make room: rows come round once an
+    epoch, and whatever is dropped would be the next to be asked for. What only lists
+    of the past have used goes first, and goes only when there is no room: joblib's
+    workers get a new copy of the list with each fold.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all images."""
+        # A lock that another thread held during a fork would stay locked in the child.
+        self._lock = threading.Lock()
+        self._shelves: dict[Decoding, dict[str, _Entry]] = {}
+        self._held: dict[str, int] = {}
+
+    @property
+    def n_bytes(self) -> int:
+        """What all images take."""
+        return sum(self._held.values())
+
+    def fetch(
+        self,
+        decoding: Decoding,
+        paths: Sequence[str],
+        stamps: Sequence[Stamp],
+        out: np.ndarray,
+        token: str,
+    ) -> list[int]:
+        """Copy the images that are here to their places in ``out``; return the other places."""
+        shelf = self._shelves.get(decoding, {})
+        missing = []
+        for place, (path, stamp) in enumerate(zip(paths, stamps, strict=True)):
+            entry = shelf.get(path)
+            if entry is None or entry.stamp != stamp:
+                missing.append(place)
+                continue
+            out[place] = entry.pixels
+            if entry.token != token:
+                with self._lock:
+                    self._count(entry, -1)
+                    entry.token = token
+                    self._count(entry, 1)
+        return missing
+
+    def store(
+        self,
+        decoding: Decoding,
+        paths: Sequence[str],
+        stamps: Sequence[Stamp],
+        pixels: np.ndarray,
+        token: str,
+        budget: int | None,
+    ) -> None:
+        """Keep copies of images, as many as the budget allows."""
+        with self._lock:
+            room = self._room(budget)
+            if room < pixels.nbytes and self._drop_orphans():
+                room = self._room(budget)
+            shelf = self._shelves.setdefault(decoding, {})
+            for path, stamp, image in zip(paths, stamps, pixels, strict=True):
+                old = shelf.pop(path, None)
+                if old is not None:
+                    self._count(old, -1)
+                    room += old.pixels.nbytes
+                if room < image.nbytes:
+                    continue
+                room -= image.nbytes
+                shelf[path] = _Entry(stamp, image.copy(), token)
+                self._count(shelf[path], 1)
+
+    def _room(self, budget: int | None) -> int:
+        held = self.n_bytes
+        if budget is None:
+            budget = int(SHARE_OF_FREE * (free_bytes() + held))
+        return budget - held
+
+    def _count(self, entry: _Entry, sign: int) -> None:
+        self._held[entry.token] = self._held.get(entry.token, 0) + sign * entry.pixels.nbytes
+
+    def _drop_orphans(self) -> bool:
+        orphans = {token for token in self._held if token not in _owners}
+        if not orphans:
+            return False
+        for decoding, shelf in self._shelves.items():
+            kept = {path: entry for path, entry in shelf.items() if entry.token not in orphans}
+            self._shelves[decoding] = kept
+        for token in orphans:
+            del self._held[token]
+        return True
+
+
+@dataclass(frozen=True)
+class DecodedInMemory:
+    """The images of one decoding, as one owner uses them.
+
+    Attributes
+    ----------
+    decoding : Decoding
+    owner : Owner
+    budget : int or None
+        Bytes for all images of the process; None for a share of what is free.
+    """
+
+    decoding: Decoding
+    owner: Owner
+    budget: int | None
+
+    def fetch(self, paths: Sequence[str], stamps: Sequence[Stamp], out: np.ndarray) -> list[int]:
+        """Copy the images that are here to their places in ``out``; return the other places."""
+        return memory.fetch(self.decoding, paths, stamps, out, self.owner.token)
+
+    def store(self, paths: Sequence[str], stamps: Sequence[Stamp], pixels: np.ndarray) -> None:
+        """Keep copies of images, as many as the budget allows."""
+        memory.store(self.decoding, paths, stamps, pixels, self.owner.token, self.budget)
+
+
+memory = Memory()
+os.register_at_fork(after_in_child=memory.clear)
+
+
+def clear_decoded_images() -> None:
+    """Forget all decoded images that this process keeps in memory.
+
+    They are dropped by themselves when others need the room; call this to have the
+    memory at once.
+
+    Examples
+    --------
+    >>> from skimgcv import clear_decoded_images
+    >>> clear_decoded_images()
+    """
+    memory.clear()
+
+
+def free_bytes() -> int:
+    """Return what this process may still take: of the machine, and of its container."""
+    free = [_available()]
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ),
+    ):
+        try:
+            free.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no container, or one without a limit: "max"
+            continue
+    return max(0, min(free))
+
+
+def _available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

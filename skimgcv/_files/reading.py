@@ -1,0 +1,159 @@
+"""Many files to pixels: each decoded once, in threads, and kept where there is room."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from skimgcv._files.decoding import Decoding
+from skimgcv._files.headers import UnreadableError
+from skimgcv._files.memory_cache import Stamp
+from skimgcv._runtime import threads
+
+_BLOCK = 64  # files that are decoded before any is kept
+
+
+class Store(Protocol):
+    """Where decoded images are kept."""
+
+    def fetch(self, paths: Sequence[str], stamps: Sequence[Stamp], out: np.ndarray) -> list[int]:
+        """Copy the images that are here to their places in ``out``; return the other places."""
+        ...
+
+    def store(self, paths: Sequence[str], stamps: Sequence[Stamp], pixels: np.ndarray) -> None:
+        """Keep copies of images."""
+        ...
+
+
+def read_images(
+    paths: Sequence[str], decoding: Decoding, store: Store | None, out: np.ndarray | None
+) -> dict[int, UnreadableError]:
+    """Read files.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    decoding : Decoding
+    store : Store or None
+    out : ndarray of shape (n, height, width, channels) or None
+        Takes the images; None where only the failures are wanted.
+
+    Returns
+    -------
+    dict of int to UnreadableError
+        By place in ``paths``.
+    """
+    failures: dict[int, UnreadableError] = {}
+    shape = (_BLOCK, *decoding.image_shape)
+    spare = np.empty(shape, decoding.dtype) if out is None else None
+    for start in range(0, len(paths), _BLOCK):
+        block = paths[start : start + _BLOCK]
+        room = spare[: len(block)] if spare is not None else out[start : start + len(block)]  # type: ignore[index]
+        for place, error in _read_block(block, decoding, store, room).items():
+            failures[start + place] = error
+    return failures
+
+
+def _read_block(
+    paths: Sequence[str], decoding: Decoding, store: Store | None, out: np.ndarray
+) -> dict[int, UnreadableError]:
+    failures: dict[int, UnreadableError] = {}
+    stamps: dict[int, Stamp] = {}
+    for place, path in enumerate(paths):
+        try:
+            stamps[place] = _stamp(path)
+        except UnreadableError as error:
+            failures[place] = error
+    there = list(stamps)
+    if store is not None and there:
+        there = _fetch(paths, stamps, store, out)
+
+    def decode(place: int) -> None:
+        try:
+            out[place] = decoding.decode(read_file(paths[place]))
+        except UnreadableError as error:
+            failures[place] = error
+
+    in_threads(decode, there)
+    there = [place for place in there if place not in failures]
+    if store is not None and there:
+        store.store([paths[p] for p in there], [stamps[p] for p in there], out[there])
+    return failures
+
+
+def _fetch(
+    paths: Sequence[str], stamps: dict[int, Stamp], store: Store, out: np.ndarray
+) -> list[int]:
+    places = list(stamps)
+    if len(places) == len(paths):
+        return store.fetch(paths, list(stamps.values()), out)
+    part = out[places]
+    missing = store.fetch([paths[p] for p in places], list(stamps.values()), part)
+    out[places] = part
+    return [places[p] for p in missing]
+
+
+def check_file(path: str, decoding: Decoding) -> UnreadableError | None:
+    """Decode a file for nothing but the error."""
+    try:
+        _stamp(path)
+        decoding.decode(read_file(path))
+    except UnreadableError as error:
+        return error
+    return None
+
+
+def in_threads(work: Callable[[int], None], places: Sequence[int]) -> None:
+    """Call ``work`` with each place, in as many threads as this process may have."""
+    n_threads = min(threads.thread_count(), len(places))
+    if n_threads > 1:
+        threads.share_out(len(places), lambda turn: work(places[turn]), n_threads)
+    else:
+        for place in places:
+            work(place)
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise _no_file(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableError("it is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError("it is not a regular file")
+    return status.st_size, status.st_mtime_ns
+
+
+def read_file(path: str) -> bytes:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    UnreadableError
+        Where there are none.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
+    except OSError as error:
+        raise _no_file(path, error) from error
+    if not data:
+        raise UnreadableError("it is empty")
+    return data
+
+
+def _no_file(path: str, error: Exception) -> UnreadableError:
+    if isinstance(error, FileNotFoundError):
+        if Path(path).is_symlink():
+            return UnreadableError("it is a link to a file that does not exist")
+        return UnreadableError("there is no such file")
+    if isinstance(error, PermissionError):
+        return UnreadableError("this user may not read it")
+    said = error.strerror if isinstance(error, OSError) else None
+    return UnreadableError(f"it cannot be opened: {said or error}")

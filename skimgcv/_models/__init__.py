@@ -1,0 +1,1 @@
+"""Building, compiling and routing parameters; what a model's outputs mean."""

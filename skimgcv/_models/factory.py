@@ -1,0 +1,245 @@
+"""The one file that knows SciKeras: building, compiling and routing parameters."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import functools
+import inspect
+from typing import Any
+
+import keras
+from keras.src.saving.serialization_lib import SafeModeScope
+from scikeras._utils import accepts_kwargs, has_param, route_params
+from scikeras.wrappers import BaseWrapper
+
+from skimgcv._models.custom_objects import custom_objects_of
+from skimgcv._models.targets import Targets, auto_loss, has_graph
+
+PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
+"""What ``prefix__name`` may be routed to."""
+
+_FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
+_PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
+_BUILDER_EXTRAS = ("meta", "compile_kwargs", "params")
+
+
+class ModelFactory(BaseWrapper):
+    """SciKeras' wrapper, held for one fit of an estimator, never seen by scikit-learn.
+
+    Parameters
+    ----------
+    estimator : AugmentedKerasClassifier
+        Whose parameters to use.
+    meta : dict
+        What a builder gets as ``meta``: ``n_classes_``, ``X_shape_`` and so on.
+    one_hot : bool
+        Whether the targets are mixtures, for ``loss="auto"``.
+    """
+
+    def __init__(self, estimator: Any, meta: dict[str, Any], *, one_hot: bool) -> None:
+        super().__init__()
+        self.__dict__.update(estimator.get_params(deep=False), **meta)
+        self._estimator = estimator
+        self._user_params = {n for n in estimator._routed_names() if "__" not in n}
+        # SciKeras would switch on TensorFlow's global determinism; the caller seeds instead.
+        self._random_state = None
+        self._one_hot = one_hot
+        self._is_auto = isinstance(self.loss, str) and self.loss == "auto"
+        if self._is_auto:
+            self.loss: Any
+            # Stands in for the loss until there is a model to choose it by.
+            self.loss = keras.losses.BinaryCrossentropy(name="auto")
+
+    @property
+    def __name__(self) -> str:
+        return "AugmentedKerasClassifier"
+
+    def build(self) -> tuple[keras.Model, Targets]:
+        """Build and compile a fresh model; tell how it speaks of classes."""
+        model = self._build_keras_model()
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"The builder must return a keras.Model; {_name(self.model)} returned "
+                f"{type(model).__name__}."
+            )
+        if not has_graph(model):
+            # A subclass, or a Sequential without an Input: now its output is known.
+            model(keras.Input(self.image_shape_))
+        n_classes: int = self.n_classes_
+        if not model.compiled:
+            arguments = self._get_compile_kwargs()
+            if self._is_auto:
+                arguments["loss"] = auto_loss(model, n_classes, one_hot=self._one_hot)
+            model.compile(**arguments)
+        elif self._is_auto and model.loss is self.loss:
+            model.compile(
+                **_compile_arguments(model)
+                | {"loss": auto_loss(model, n_classes, one_hot=self._one_hot)}
+            )
+        elif not self._takes_compile_kwargs():
+            self._check_no_idle_parameters()
+        self._check_compiled(model)
+        return model, Targets.of(model, model.loss, n_classes)
+
+    def _check_model_param(self) -> Any:
+        """Return the function that builds: SciKeras' hook, widened."""
+        builder = self.model
+        if isinstance(builder, keras.Model):
+            return functools.partial(_fresh_copy, builder)
+        if not callable(builder):
+            raise TypeError(
+                "model must be a function that builds a keras.Model, or a keras.Model; "
+                f"it is {builder!r}."
+            )
+        self._check_builder_parameters(builder)
+        if inspect.isfunction(builder) or isinstance(builder, functools.partial):
+            return builder
+        # SciKeras takes functions only; a class or a bound method builds as well.
+        return functools.partial(builder)
+
+    def _get_compile_kwargs(self) -> dict[str, Any]:
+        """Route parameters to ``compile``: SciKeras' own, no state shared between fits."""
+        return {k: _unshared(v) for k, v in super()._get_compile_kwargs().items()}
+
+    def _check_builder_parameters(self, builder: Any) -> None:
+        """Refuse what neither the estimator nor the builder knows."""
+        for name in self._estimator._routed_names():
+            if self._is_auto and name.startswith("loss__"):
+                raise ValueError(
+                    f"{name} needs a loss to go to, and loss='auto' takes no parameters; pass a "
+                    "class, for instance loss=keras.losses.CategoricalCrossentropy."
+                )
+            prefix, _, rest = name.partition("__")
+            if rest and prefix not in PREFIXES:
+                raise TypeError(
+                    f"{self.__name__} takes no {name!r}; names before __ are "
+                    f"{', '.join(PREFIXES)}. Augmenters have set_params."
+                )
+            wanted = rest if prefix == "model" else name
+            to_builder = prefix == "model" if rest else True
+            if to_builder and not (accepts_kwargs(builder) or has_param(builder, wanted)):
+                raise TypeError(self._unknown(name, wanted, builder))
+
+    def _unknown(self, name: str, wanted: str, builder: Any) -> str:
+        known = [p for p in inspect.signature(builder).parameters if p not in _BUILDER_EXTRAS]
+        own = type(self._estimator)._get_param_names()
+        near = difflib.get_close_matches(wanted, [*known, *own], n=1)
+        return (
+            f"Neither {self.__name__} nor the builder {_name(builder)} has a parameter {name!r}"
+            + (f"; is {near[0]!r} meant? " if near else ". ")
+            + f"The builder takes {', '.join(known) or 'none'}."
+        )
+
+    def _takes_compile_kwargs(self) -> bool:
+        if isinstance(self.model, keras.Model):
+            return False
+        return has_param(self.model, "compile_kwargs") or accepts_kwargs(self.model)
+
+    def _check_compiled(self, model: keras.Model) -> None:
+        if not model.loss or not model.optimizer:
+            raise ValueError(
+                "A model needs a loss and an optimizer; pass loss='auto' or a Keras loss to the "
+                "estimator, or give both to compile() in the builder."
+            )
+        if isinstance(model.loss, (list, dict)):
+            raise ValueError("The model must have one output and one loss, not several.")
+
+    def _check_no_idle_parameters(self) -> None:
+        """Refuse to search a parameter that changes nothing."""
+        idle = [
+            name
+            for name in self.get_params()
+            if name.startswith(("optimizer__", "loss__", "metrics__", "compile__"))
+        ]
+        if idle:
+            raise ValueError(
+                f"{idle[0]} has no effect: {_name(self.model)} compiles its model without it. "
+                "Return the model uncompiled, or take `compile_kwargs` and pass it to compile()."
+            )
+
+    def callbacks_of(self, method: str) -> list[keras.callbacks.Callback]:
+        """Return this fit's or predict's own copies of the callbacks."""
+        if method == "predict":
+            self.callbacks = None  # these watch the training
+        for name in ("callbacks", f"{method}__callbacks"):
+            setattr(self, name, _copy_callbacks(getattr(self, name, None)))
+        self._initialize_callbacks()
+        nested = self._fit_callbacks if method == "fit" else self._predict_callbacks
+        flat = [c for item in nested for c in (item if isinstance(item, list) else [item])]
+        for callback in flat:
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise TypeError(
+                    f"callbacks must be of keras.callbacks.Callback; got {callback!r}."
+                )
+        return flat
+
+    def options_of(self, method: str) -> dict[str, Any]:
+        """Return the options routed by ``fit__`` or ``predict__``."""
+        allowed = _FIT_OPTIONS if method == "fit" else _PREDICT_OPTIONS
+        options = route_params(self.get_params(), method, pass_filter=set(), strict=True)
+        if unknown := sorted(set(options) - allowed):
+            raise ValueError(
+                f"{method}__{unknown[0]} is not an option; {method}__ takes "
+                f"{', '.join(sorted(allowed))}. The rest are parameters of the estimator."
+            )
+        options.pop("callbacks", None)
+        return options
+
+
+def _fresh_copy(model: keras.Model) -> keras.Model:
+    """Clone a model with new weights, compiled as the original is."""
+    # Not safe mode, which guards against files: these lambdas are the caller's own.
+    with SafeModeScope(False), keras.saving.custom_object_scope(custom_objects_of(model)):
+        fresh = keras.models.clone_model(model)
+    if model.compiled:
+        fresh.compile(**{k: _unshared(v) for k, v in _compile_arguments(model).items()})
+    return fresh
+
+
+def _compile_arguments(model: keras.Model) -> dict[str, Any]:
+    # What compile() was called with. The public getter serialises it, and so loses
+    # custom functions that are not registered.
+    return dict(model._compile_config.config)
+
+
+def _unshared(argument: Any) -> Any:
+    """Copy what holds a model's state: its optimizer, its metrics."""
+    if isinstance(argument, dict):
+        return {k: _unshared(v) for k, v in argument.items()}
+    if isinstance(argument, (list, tuple)):
+        return [_unshared(v) for v in argument]
+    if isinstance(argument, keras.optimizers.Optimizer):
+        schedule = type(getattr(argument, "_learning_rate", None))
+        with keras.saving.custom_object_scope({schedule.__name__: schedule}):
+            return type(argument).from_config(argument.get_config())
+    if isinstance(argument, keras.metrics.Metric):
+        return type(argument).from_config(argument.get_config())
+    return argument
+
+
+def _copy_callbacks(callbacks: Any) -> Any:
+    """Copy instances, in lists and dicts as well; classes are made anew by SciKeras."""
+    if isinstance(callbacks, dict):
+        return {k: _copy_callbacks(v) for k, v in callbacks.items()}
+    if isinstance(callbacks, (list, tuple)):
+        return [_copy_callbacks(c) for c in callbacks]
+    if not isinstance(callbacks, keras.callbacks.Callback):
+        return callbacks
+    new = copy.copy(callbacks)
+    # An earlier model that it may hold is not copied: set_model() replaces it.
+    vars(new).update(
+        (k, _copy_value(v)) for k, v in vars(callbacks).items() if not isinstance(v, keras.Model)
+    )
+    return new
+
+
+def _copy_value(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # a file, a lock, a client: such things are shared, as Keras shares them
+        return value
+
+
+def _name(builder: Any) -> str:
+    return getattr(builder, "__qualname__", None) or type(builder).__name__

@@ -1,0 +1,1 @@
+"""Saving, loading, pickling and exporting a fitted estimator."""

@@ -1,0 +1,262 @@
+"""Parameters and fitted values as JSON and arrays; what is code is referred to by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from skimgcv._persistence.keras_config import harmless_symbol
+from skimgcv._persistence.keras_state import read_layer, read_object, write_layer, write_object
+from skimgcv.augment import ImageAugmenter, as_augmenter
+from skimgcv.augment._plain import Plain
+from skimgcv.augment._seeded import CallableAugmenter
+from skimgcv.exceptions import SavedFileError
+
+_PLAIN = (type(None), bool, int, str)
+
+
+class NotInFile:
+    """Stands for a parameter that a file refers to by name, and that was not given to ``load``."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"NotInFile({self.name!r}, {self.kind!r})"
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise ValueError(missing(self))
+
+
+def missing(reference: NotInFile) -> str:
+    """Say what to give in place of a reference."""
+    name = reference.name
+    return (
+        f"{name!r} ({reference.kind}) is code, which the file that this classifier was loaded "
+        f"from does not hold; load(path, custom_objects={{{name!r}: ...}}), or set_params"
+    )
+
+
+def find_missing(value: Any) -> NotInFile | None:
+    """Return a reference that nothing was given for, in a value or in a list or dict of them."""
+    if isinstance(value, NotInFile):
+        return value
+    if isinstance(value, CallableAugmenter):
+        return find_missing(value.function)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return next((found for v in value if (found := find_missing(v)) is not None), None)
+    return None
+
+
+class Encoder:
+    """Turns values into JSON.
+
+    Attributes
+    ----------
+    arrays : list of ndarray
+        What the JSON refers to by number.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray] = []
+
+    def encode(self, value: Any, name: str) -> Any:
+        """Describe a parameter or attribute.
+
+        What is code becomes a reference: by its own name where it has one, and else the
+        whole value by the parameter's.
+        """
+        before = len(self.arrays)
+        try:
+            return self._encode(value, name)
+        except _NamelessError as error:
+            del self.arrays[before:]
+            return {"type": "reference", "name": name.rstrip("_"), "kind": str(error)}
+
+    def _encode(self, value: Any, name: str) -> Any:
+        if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):
+            return value
+        if type(value) is float:
+            return {"type": "float", "value": repr(value)}
+        if type(value) is list:
+            return [self._encode(v, name) for v in value]
+        if type(value) is tuple:
+            return {"type": "tuple", "items": [self._encode(v, name) for v in value]}
+        if type(value) is dict:
+            items = [[self._encode(k, name), self._encode(v, name)] for k, v in value.items()]
+            return {"type": "dict", "items": items}
+        return (
+            self._array(value, name)
+            or self._augmenter(value, name)
+            or self._keras(value)
+            or _reference(value)
+        )
+
+    def _array(self, value: Any, name: str) -> Any:
+        if isinstance(value, np.dtype):
+            return {"type": "dtype", "value": value.str}
+        if isinstance(value, type) and issubclass(value, np.generic):
+            return {"type": "numpy type", "value": value.__name__}
+        if type(value) is np.ndarray and value.dtype == object:
+            items = self._encode(value.ravel().tolist(), name)
+            return {"type": "objects", "shape": list(value.shape), "items": items}
+        if type(value) is not np.ndarray and not isinstance(value, np.generic):
+            return None
+        self.arrays.append(np.array(value))
+        kind = "array" if isinstance(value, np.ndarray) else "scalar"
+        return {"type": kind, "number": len(self.arrays) - 1}
+
+    def _augmenter(self, value: Any, name: str) -> Any:
+        if type(value) is ImageAugmenter:
+            parameters = value.get_params(deep=False)
+            fitted = {n: v for n, v in vars(value).items() if n.endswith("_")}
+            return {
+                "type": "ImageAugmenter",
+                "parameters": self._named(parameters),
+                "fitted": self._named(fitted),
+            }
+        if type(value) is Plain:
+            return {"type": "Plain"}
+        if type(value) is CallableAugmenter:
+            function = self.encode(value.function, name)
+            return {"type": "CallableAugmenter", "function": function}
+        if type(value).__name__ == "LayerAugmenter":
+            return {"type": "LayerAugmenter", "layer": self._keras(value._whole)}
+        if type(value).__name__ == "GeneratorAugmenter" and value.learns:
+            raise ValueError(
+                f"a file cannot hold what a {type(value._generator).__name__} learned, a subclass "
+                "of ImageDataGenerator; use ImageAugmenter, which takes the same parameters, or "
+                "pickle the classifier for readers who trust you"
+            )
+        return None
+
+    def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self.encode(value, name) for name, value in values.items()}
+
+    def _keras(self, value: Any) -> Any:
+        if isinstance(value, keras.Layer):
+            return {"type": "Keras layer", **write_layer(value, self.arrays)}
+        if hasattr(value, "get_config") and not isinstance(value, type):
+            return {"type": "Keras object", "config": write_object(value)}
+        name = keras.src.api_export.get_name_from_symbol(value) if isinstance(value, type) else ""
+        if name and harmless_symbol(name) is value:
+            return {"type": "Keras class", "name": name}
+        return None
+
+
+class _NamelessError(Exception):
+    """An object that is no plain data, and has no name that it could be asked for by."""
+
+
+def _reference(value: Any) -> dict[str, str]:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    kind = f"{named.__module__}.{named.__qualname__}"
+    if not hasattr(value, "__name__") or value.__name__.startswith("<"):
+        raise _NamelessError(kind)
+    return {
+        "type": "reference",
+        "name": keras.saving.get_registered_name(value),
+        "kind": kind,
+    }
+
+
+class Decoder:
+    """Turns JSON back into values.
+
+    Parameters
+    ----------
+    arrays : list of ndarray
+    custom_objects : mapping of str to object
+        What references may refer to.
+    """
+
+    def __init__(self, arrays: list[np.ndarray], custom_objects: Mapping[str, Any]) -> None:
+        self._arrays = arrays
+        self._custom_objects = custom_objects
+
+    def decode(self, data: Any) -> Any:
+        """Return the value that was described.
+
+        Raises
+        ------
+        SavedFileError
+        """
+        if isinstance(data, list):
+            return [self.decode(item) for item in data]
+        if not isinstance(data, dict):
+            return data
+        read = getattr(self, "_read_" + str(data.get("type")).replace(" ", "_").lower(), None)
+        if read is None:
+            raise SavedFileError(f"its values have an unknown type {data.get('type')!r}")
+        return read(data)
+
+    def _read_float(self, data: Any) -> float:
+        return float(data["value"])
+
+    def _read_tuple(self, data: Any) -> tuple[Any, ...]:
+        return tuple(self.decode(data["items"]))
+
+    def _read_dict(self, data: Any) -> dict[Any, Any]:
+        return {self.decode(key): self.decode(value) for key, value in data["items"]}
+
+    def _read_dtype(self, data: Any) -> np.dtype[Any]:
+        return np.dtype(str(data["value"]))
+
+    def _read_numpy_type(self, data: Any) -> type[np.generic]:
+        return np.dtype(str(data["value"])).type
+
+    def _read_objects(self, data: Any) -> np.ndarray:
+        values = np.empty(len(data["items"]), dtype=object)
+        values[:] = self.decode(data["items"])
+        return values.reshape(data["shape"])
+
+    def _read_array(self, data: Any) -> np.ndarray:
+        return self._arrays[data["number"]]
+
+    def _read_scalar(self, data: Any) -> np.generic:
+        return self._arrays[data["number"]][()]
+
+    def _read_imageaugmenter(self, data: Any) -> ImageAugmenter:
+        augmenter = ImageAugmenter(**self._named(data["parameters"]))
+        fitted = self._named(data["fitted"])
+        if not set(fitted) <= {"mean_", "std_", "zca_whitening_matrix_"}:
+            raise SavedFileError(f"an ImageAugmenter has no attributes {sorted(fitted)}")
+        augmenter.__dict__.update(fitted)
+        return augmenter
+
+    def _named(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self.decode(value) for name, value in data.items()}
+
+    def _read_plain(self, _: Any) -> Plain:
+        return Plain()
+
+    def _read_callableaugmenter(self, data: Any) -> CallableAugmenter:
+        return CallableAugmenter(self.decode(data["function"]))
+
+    def _read_layeraugmenter(self, data: Any) -> Any:
+        return as_augmenter(self.decode(data["layer"]))
+
+    def _read_keras_layer(self, data: Any) -> keras.Layer:
+        return read_layer(data, self._arrays, self._custom_objects)
+
+    def _read_keras_object(self, data: Any) -> Any:
+        return read_object(data["config"], self._custom_objects)
+
+    def _read_keras_class(self, data: Any) -> type:
+        symbol = harmless_symbol(str(data["name"]))
+        if symbol is None:
+            raise SavedFileError(f"{data['name']!r} is no class of Keras' that only computes")
+        return symbol
+
+    def _read_reference(self, data: Any) -> Any:
+        name = str(data["name"])
+        if name in self._custom_objects:
+            return self._custom_objects[name]
+        return NotInFile(name, str(data["kind"]))

@@ -1,0 +1,66 @@
+"""Keras objects in a pickle, with the user's own classes and functions beside them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import keras
+from keras.src.saving.saving_lib import load_model, save_model
+
+from skimgcv._models.custom_objects import custom_objects_in, custom_objects_of, flat
+from skimgcv._runtime.seeding import seeded
+
+
+def packed(value: Any) -> Any:
+    """Return what stands for a Keras object in a pickle; everything else as it is.
+
+    Keras finds custom layers, losses and functions by registered names, which a
+    new process does not have. Here they travel with the object, as all else in a
+    pickle does.
+    """
+    if isinstance(value, keras.Model):
+        return _PackedModel(value)
+    if any(hasattr(part, "get_config") for part in flat(value)):
+        return _PackedConfig(value)
+    return value
+
+
+def unpacked(value: Any) -> Any:
+    """Return the object that ``packed`` was given."""
+    return value.load() if isinstance(value, (_PackedModel, _PackedConfig)) else value
+
+
+class _PackedConfig:
+    """An optimizer, loss or metric that was not used yet, or a list or dict of them."""
+
+    def __init__(self, value: Any) -> None:
+        self.custom_objects = custom_objects_in(value)
+        self.config = keras.saving.serialize_keras_object(value)
+
+    def load(self) -> Any:
+        return keras.saving.deserialize_keras_object(
+            self.config, custom_objects=self.custom_objects, safe_mode=False
+        )
+
+
+class _PackedModel:
+    """A model with its weights, its optimizer's state and its random state."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.custom_objects = custom_objects_of(model)
+        archive = io.BytesIO()
+        save_model(model, archive)
+        self.archive = archive.getvalue()
+        # Keras leaves out the states of random layers, such as Dropout.
+        self.states = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+
+    def load(self) -> keras.Model:
+        # Layers that are made draw seeds, though their states are then replaced.
+        with seeded(0):
+            model = load_model(
+                io.BytesIO(self.archive), custom_objects=self.custom_objects, safe_mode=False
+            )
+        for variable, state in zip(model.non_trainable_variables, self.states, strict=True):
+            variable.assign(state)
+        return model

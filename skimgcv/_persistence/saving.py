@@ -1,0 +1,120 @@
+"""A fitted classifier in a file: plain data, so that loading it runs nobody's code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import numpy as np
+
+from skimgcv._models.targets import Targets
+from skimgcv._persistence.archive import read_archive, write_archive
+from skimgcv._persistence.encoding import Decoder, Encoder, NotInFile, find_missing, missing
+from skimgcv.augment import as_augmenter
+from skimgcv.augment._protocol import Augmenter
+from skimgcv.exceptions import SavedFileError
+
+KIND = "skimgcv classifier"
+_PARAMETERS, _FITTED = "parameters.json", "fitted.json"
+_PACKAGES = ("skimgcv", "keras", "numpy", "scikit-learn", "tensorflow")
+_NEEDED: dict[str, Any] = {
+    "classes_": np.ndarray,
+    "n_features_in_": int,
+    "image_shape_": tuple,
+    "history_": dict,
+    "class_weight_": dict,
+    "sample_indices_": np.ndarray,
+    "validation_indices_": np.ndarray,
+    "_targets": dict,
+    "_scale": (str, type(None)),
+    "_seed": int,
+    "_epochs_run": int,
+}
+"""Fitted attributes and their types, beside the model and the augmenter."""
+
+_OTHERS = ("model_", "augmenter_", "feature_names_in_")
+
+
+def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted classifier into a file."""
+    encoder = Encoder()
+    parameters = {
+        name: encoder.encode(value, name)
+        for name, value in estimator.get_params(deep=False).items()
+    }
+    fitted = {n: v for n, v in vars(estimator).items() if n in _NEEDED or n in _OTHERS}
+    fitted["_targets"] = vars(estimator._targets)
+    documents = {
+        _PARAMETERS: parameters,
+        _FITTED: {name: encoder.encode(value, name) for name, value in fitted.items()},
+    }
+    write_archive(path, KIND, documents, encoder.arrays, packages=package_versions())
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of what makes a file's content."""
+    return {name: version(name) for name in _PACKAGES}
+
+
+def load_estimator(
+    kind: type, path: str | os.PathLike[str], custom_objects: Mapping[str, Any]
+) -> Any:
+    """Read a classifier from a file.
+
+    Raises
+    ------
+    SavedFileError
+    """
+    (parameters, fitted), arrays = read_archive(path, KIND, (_PARAMETERS, _FITTED))
+    decoder = Decoder(arrays, custom_objects)
+    try:
+        _check_names(kind, parameters)
+        estimator = kind(**{name: decoder.decode(value) for name, value in parameters.items()})
+        values = {name: decoder.decode(value) for name, value in fitted.items()}
+        _check_fitted(values)
+        values["_targets"] = Targets(**values["_targets"])
+        values["augmenter_"] = _as_fitted_augmenter(values["augmenter_"])
+    except MemoryError:
+        raise
+    except SavedFileError as error:
+        raise SavedFileError(f"{os.fspath(path)}: {error}") from error
+    # Whatever a manifest that was made to deceive leads to.
+    except Exception as error:
+        raise SavedFileError(
+            f"{os.fspath(path)}: it does not hold what a classifier needs ({error!r})"
+        ) from error
+    vars(estimator).update(values)
+    return estimator
+
+
+def _check_names(kind: type, parameters: Mapping[str, Any]) -> None:
+    own = set(inspect.signature(kind).parameters)
+    # Any other name is routed to the builder, and must not hide one of the class's own.
+    if strange := [n for n in parameters if n not in own and (n[-1:] == "_" or hasattr(kind, n))]:
+        raise SavedFileError(f"its parameters are not ours: {strange}")
+
+
+def _check_fitted(values: Mapping[str, Any]) -> None:
+    if strange := sorted((set(values) ^ {*_NEEDED, *_OTHERS}) - {"feature_names_in_"}):
+        raise SavedFileError(f"its fitted attributes are not ours: {strange}")
+    for name, kinds in _NEEDED.items():
+        if not isinstance(values[name], kinds):
+            raise SavedFileError(f"its {name} is a {type(values[name]).__name__}")
+    if not isinstance(values["model_"], keras.Model):
+        raise SavedFileError("its model_ is no keras.Model")
+    if values["_targets"]["n_classes"] != len(values["classes_"]):
+        raise SavedFileError("its model and its classes are not as many")
+
+
+def _as_fitted_augmenter(value: Any) -> Augmenter:
+    if isinstance(value, NotInFile):
+        raise SavedFileError(missing(value))
+    function = getattr(value, "preprocessing_function", None)
+    if (reference := find_missing(function)) is not None:
+        raise SavedFileError(missing(reference))
+    # A transform of Albumentations', say, that the caller gave.
+    return value if isinstance(value, Augmenter) else as_augmenter(value)

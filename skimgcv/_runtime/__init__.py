@@ -1,0 +1,1 @@
+"""What every room may use: seeds, random streams, threads, workers, optional packages."""

@@ -1,0 +1,1 @@
+"""What happens inside ``fit`` and nowhere else."""

@@ -1,0 +1,176 @@
+"""What one ``fit`` was given: checked, encoded, and split into training and held-out rows."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skimgcv._data.rows import ImageRows, LabelledRows
+from skimgcv._data.validation import (
+    check_features,
+    check_images,
+    check_labels,
+    encode_labels,
+    refuse_masks,
+    value_scale,
+)
+from skimgcv._runtime.random_streams import stream
+from skimgcv._training.holdout import hold_out
+from skimgcv._training.weights import class_weights, combine_weights
+from skimgcv.exceptions import DoubleCorrectionWarning
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The arguments of one ``fit``.
+
+    Attributes
+    ----------
+    train : LabelledRows
+    validation : LabelledRows or None
+    classes : ndarray
+    class_weight : dict of label to float
+    held_rows : ndarray of int
+        The rows of X that ``validation_split`` held out.
+    scale : str or None
+        The range of the values: see ``value_scale``.
+    features : dict
+        ``n_features_in_`` and, of a data frame, ``feature_names_in_``.
+    """
+
+    train: LabelledRows
+    validation: LabelledRows | None
+    classes: np.ndarray
+    class_weight: dict[Any, float]
+    held_rows: np.ndarray
+    scale: str | None
+    features: dict[str, Any]
+
+
+def check_training_data(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    seed: int,
+    resume: bool,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    groups: Any = None,
+    validation_data: Any = None,
+    classes: Any = None,
+) -> TrainingData:
+    """Check the arguments of ``fit``.
+
+    Parameters
+    ----------
+    estimator : AugmentedKerasClassifier
+    seed : int
+        Decides which rows are held out.
+    resume : bool
+        Whether X must look as it did in the last call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Saying what is needed, what came and what to do.
+    """
+    name = type(estimator).__name__
+    images = check_images(X, image_shape=estimator.image_shape, name=name)
+    features = check_features(estimator, X, images, reset=not resume)
+    scale = value_scale(images, name)
+    classes, codes = _check_classes(y, len(images), classes, name)
+    groups = _check_groups(groups, len(images))
+    if class_weight is None:
+        class_weight = estimator.class_weight
+    _warn_double_correction(class_weight, estimator.sampling_strategy)
+    readable = images.readable(np.arange(len(images)))
+    if not len(readable):
+        raise ValueError(f"None of the {len(images)} files of X can be read; see X.verify().")
+    per_class = class_weights(class_weight, classes, codes[readable])
+    weights = combine_weights(sample_weight, per_class, codes)
+    # A row without weight is no row: it would still move batch norm and statistics.
+    rows = readable if weights is None else readable[weights[readable] > 0]
+    held = np.empty(0, dtype=np.intp)
+    if validation_data is not None:
+        validation = _check_validation_data(estimator, validation_data, images, classes)
+    elif estimator.validation_split > 0:
+        rows, held = _split(rows, codes, estimator.validation_split, groups, seed)
+        # A class weight does not count here: val_loss of two weightings must compare.
+        plain = combine_weights(sample_weight, np.ones(len(classes)), codes)
+        validation = LabelledRows(images, codes, plain, held)
+    else:
+        validation = None
+    return TrainingData(
+        train=LabelledRows(images, codes, weights, rows),
+        validation=validation,
+        classes=classes,
+        class_weight=dict(zip(classes.tolist(), per_class.tolist(), strict=True)),
+        held_rows=held,
+        scale=scale,
+        features=features,
+    )
+
+
+def _check_classes(y: Any, n_rows: int, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    labels, width = check_labels(y, n_rows=n_rows, name=name)
+    if classes is None and width is not None:
+        classes = np.arange(width)
+    return encode_labels(labels, classes=classes)
+
+
+def _check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
+    if groups is None:
+        return None
+    refuse_masks(groups, "groups")
+    groups = np.asarray(groups)
+    if groups.shape != (n_rows,):
+        raise ValueError(f"groups must have shape ({n_rows},), one a row; it has {groups.shape}.")
+    return groups
+
+
+def _split(
+    rows: np.ndarray, y: np.ndarray, share: float, groups: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    own = None if groups is None else groups[rows]
+    train, held = hold_out(y[rows], share, stream(seed, "hold-out"), groups=own)
+    return rows[train], rows[held]
+
+
+def _check_validation_data(
+    estimator: Any, validation_data: Any, images: ImageRows, classes: np.ndarray
+) -> LabelledRows:
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "validation_data must be (X, y) or (X, y, sample_weight); "
+            f"it is a {type(validation_data).__name__} of length {len(validation_data)}."
+            if hasattr(validation_data, "__len__")
+            else f"it is {validation_data!r}."
+        )
+    X, y, *weight = validation_data
+    name = type(estimator).__name__
+    held = check_images(X, image_shape=estimator.image_shape, name=name)
+    if held.shape[1:] != images.shape[1:]:
+        raise ValueError(
+            f"validation_data has rows of shape {held.shape[1:]}, X of {images.shape[1:]}; "
+            "resize one of them."
+        )
+    value_scale(held, name)
+    codes = _check_classes(y, len(held), classes, name)[1]
+    ones = np.ones(len(classes))
+    weights = combine_weights(weight[0] if weight else None, ones, codes)
+    return LabelledRows(held, codes, weights, held.readable(np.arange(len(held))))
+
+
+def _warn_double_correction(class_weight: Any, sampling_strategy: Any) -> None:
+    balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if balanced and sampling_strategy is not None:
+        warnings.warn(
+            "class_weight='balanced' and sampling_strategy both correct the class imbalance: "
+            "rare classes count twice. Use one of them.",
+            DoubleCorrectionWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,1 @@
+"""What users of ``ImageDataGenerator`` know: its methods and its flows."""

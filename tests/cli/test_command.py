@@ -1,0 +1,176 @@
+"""The command line cross-validates a folder, and says in one line what is wrong."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import StratifiedKFold
+
+import skimgcv._cli.report as report
+from skimgcv._cli.command import _parser, main
+from skimgcv._cli.small_cnn import small_cnn
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Dark and bright images, 9 each."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for label, level in (("bright", 150), ("dark", 0)):
+        (folder / label).mkdir()
+        for i in range(9):
+            image = level + rng.integers(0, 100, (8, 8, 3))
+            Image.fromarray(image.astype(np.uint8)).save(folder / label / f"{i}.png")
+    return folder
+
+
+def run(folder, out, *more):
+    options = ["--folds", 3, "--epochs", 8, "--size", 8, "--batch-size", 4, "--out", out]
+    return main([str(option) for option in [folder, *options, *more]])
+
+
+def read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def _closed_figures():
+    import matplotlib.pyplot as plt
+
+    backend = plt.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+def assert_nothing_is_cut_off():
+    import matplotlib.pyplot as plt
+
+    assert len(plt.get_fignums()) >= 3
+    for number in plt.get_fignums():
+        figure = plt.figure(number)
+        drawn, whole = figure.get_tightbbox(), figure.bbox_inches
+        assert whole.contains(*drawn.min), figure
+        assert whole.contains(*drawn.max), figure
+
+
+@pytest.mark.usefixtures("_closed_figures")
+def test_a_folder_becomes_a_table_and_a_report(folder, tmp_path, capsys):
+    assert run(folder, tmp_path / "out", "--no-augment", "--epochs", 25) == 0
+    printed = capsys.readouterr().out
+    assert "18 images of 2 classes, as (8, 8, 3): bright (9), dark (9)" in printed
+    assert "fold 3 of 3: accuracy" in printed
+    rows = read(tmp_path / "out" / "predictions.csv")
+    assert [row["file"] for row in rows[:2]] == ["bright/0.png", "bright/1.png"]
+    y = [row["label"] for row in rows]
+    folds = np.array([int(row["fold"]) for row in rows])
+    scores = read(tmp_path / "out" / "scores.csv")
+    splits = StratifiedKFold(3, shuffle=True, random_state=0).split(y, y)
+    for number, (_, test) in enumerate(splits, 1):
+        assert np.flatnonzero(folds == number).tolist() == test.tolist()
+        of_fold = [rows[i] for i in test]
+        accuracy = accuracy_score([r["label"] for r in of_fold], [r["predicted"] for r in of_fold])
+        assert float(scores[number - 1]["accuracy"]) == pytest.approx(accuracy)
+        assert f"{number:6}{12:7}{6:6}{accuracy:19.3f}" in printed
+    for row in rows:
+        p = {label: float(row[f"p({label})"]) for label in ("bright", "dark")}
+        assert row["predicted"] == max(p, key=p.get)
+        assert sum(p.values()) == pytest.approx(1, abs=1e-6)  # of float32
+    accuracies = [float(s["accuracy"]) for s in scores]
+    assert np.mean(accuracies) > 0.8  # there is nothing to tell apart but brightness
+    assert f"{'mean':>19}{np.mean(accuracies):19.3f}" in printed
+    for name in ("scores", "history", "confusion"):
+        assert (tmp_path / "out" / f"{name}.png").stat().st_size > 1000
+    assert_nothing_is_cut_off()
+
+
+def test_without_matplotlib_it_says_that_there_are_no_figures(
+    folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(report.importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "mine.py").write_text("from skimgcv._cli.small_cnn import small_cnn as build\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    shutil.copytree(folder, "cells")
+    Path("cells/dark/cut.png").write_bytes(b"no image")
+    # A name in Latin-1, as old archives have them: no text in UTF-8.
+    Path("cells/dark/8.png").rename(os.fsdecode(b"cells/dark/\xe4.png"))
+    assert run("cells", "out", "--model", "mine:build", "--epochs", 1, "--balanced") == 0
+    captured = capsys.readouterr()
+    assert 'no figures: they need matplotlib, pip install "skimgcv[plot]"' in captured.out
+    assert "18 images" in captured.out
+    assert "read 19 of 19 files" in captured.err
+    assert "dark/cut.png: it is no image" in captured.err
+    assert sorted(os.listdir("out")) == ["predictions.csv", "scores.csv"]
+    assert b"\ndark/\xe4.png," in Path("out/predictions.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: FOLDER"),
+        (["/nowhere"], "No such file or directory: '/nowhere'"),
+        (["FOLDER", "--folds", "1"], "argument --folds: needs an integer of 2 or more: '1'"),
+        (["FOLDER", "--folds", "10"], "'bright' has 9"),
+        (["FOLDER", "--epochs", "many"], "argument --epochs: needs an integer of 1 or more"),
+        (["FOLDER", "--model", "os"], "--model needs MODULE:BUILDER; got 'os'"),
+        (["FOLDER", "--model", "no_such:build"], "No module named 'no_such'"),
+        (["FOLDER", "--model", ".x:build"], "TypeError: the 'package' argument is required"),
+        (["FOLDER", "--model", "os:no_such"], "has no attribute 'no_such'"),
+        (["FOLDER", "--seed", "4294967296"], "argument --seed: needs an integer below 2**32"),
+        (["FOLDER", "--size", "9999999"], "Unable to allocate"),
+        (["FOLDER", "--model", "os:name"], "is a str, no function"),
+        (["FOLDER", "--color-mode", "bgr"], "invalid choice: 'bgr'"),
+        (["FOLDER/dark"], "has no sub-folders"),
+        (["FOLDER", "--out", "FOLDER/dark/0.png/x"], "Not a directory"),
+        (["FOLDER", "--unknown"], "unrecognized arguments: --unknown"),
+    ],
+)
+def test_bad_arguments_end_in_one_line_and_code_2(folder, arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(SystemExit) as caught:
+        main([argument.replace("FOLDER", str(folder)) for argument in arguments])
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for option in ("--model", "--folds", "--epochs", "--size", "--out", "(default: 5)"):
+        assert option in shown
+    assert "(default: 0)" in shown  # of --seed
+    assert "default: None" not in shown
+    assert all(action.help for action in _parser()._actions)
+
+
+def test_python_m_runs_it_and_what_is_wrong_is_all_that_it_prints():
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "skimgcv", "/nowhere"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("python -m skimgcv: [Errno 2]")
+
+
+@pytest.mark.usefixtures("own_random")  # as any bare Keras model
+@pytest.mark.parametrize("side", [1, 3, 7, 64])
+def test_the_small_model_takes_any_size(side):
+    model = small_cnn({"image_shape_": (side, side + 1, 3), "n_classes_": 4})
+    assert model.output_shape == (None, 4)

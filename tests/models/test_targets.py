@@ -1,0 +1,314 @@
+"""Labels as the loss wants them, outputs as probabilities, and the loss that 'auto' chooses."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from builders import linear
+from samples import QUICK, blobs, classifier, weights_of
+from scipy.special import expit, softmax
+from sklearn.exceptions import DataConversionWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import LabelBinarizer
+
+from skimgcv._models.targets import Targets, auto_loss
+from skimgcv._runtime.seeding import seeded
+
+
+def model_of(units, activation=None, last=None):
+    with seeded(0):
+        layers = [keras.layers.Input((2,)), keras.layers.Dense(units, activation=activation)]
+        return keras.Sequential(layers + ([] if last is None else [last()]))
+
+
+def build_one_unit(meta, activation="sigmoid"):
+    return keras.Sequential(
+        [
+            keras.layers.Input(meta["image_shape_"]),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, activation=activation),
+        ]
+    )
+
+
+def build_units(meta, activation=None):
+    return keras.Sequential(
+        [
+            keras.layers.Input(meta["image_shape_"]),
+            keras.layers.Flatten(),
+            keras.layers.Dense(meta["n_classes_"], activation=activation),
+        ]
+    )
+
+
+# -- the loss that 'auto' chooses ------------------------------------------------------
+
+
+def auto(model, n_classes, one_hot=False):
+    loss = auto_loss(model, n_classes, one_hot=one_hot)
+    return type(loss).__name__, loss.from_logits
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "n_classes", "expected"),
+    [
+        (3, "softmax", 3, ("SparseCategoricalCrossentropy", False)),
+        (3, None, 3, ("SparseCategoricalCrossentropy", True)),
+        (2, "softmax", 2, ("SparseCategoricalCrossentropy", False)),
+        (1, "sigmoid", 2, ("BinaryCrossentropy", False)),
+        (1, None, 2, ("BinaryCrossentropy", True)),
+    ],
+)
+def test_auto_follows_the_output(units, activation, n_classes, expected):
+    assert auto(model_of(units, activation), n_classes) == expected
+
+
+def test_auto_takes_rows_of_shares_where_labels_are_mixed():
+    assert auto(model_of(3, "softmax"), 3, one_hot=True) == ("CategoricalCrossentropy", False)
+    assert auto(model_of(1, "sigmoid"), 2, one_hot=True) == ("BinaryCrossentropy", False)
+
+
+@pytest.mark.parametrize(
+    ("last", "logits"),
+    [
+        (keras.layers.Softmax, False),
+        (partial(keras.layers.Activation, "softmax"), False),
+        (partial(keras.layers.Activation, "linear"), True),
+    ],
+)
+def test_auto_looks_at_the_last_layer(last, logits):
+    assert auto(model_of(3, last=last), 3)[1] is logits
+
+
+@pytest.mark.parametrize(("activation", "logits"), [("softmax", False), (None, True)])
+def test_auto_looks_into_a_nested_model(activation, logits):
+    inner = model_of(3, activation)
+    outer = keras.Sequential([keras.layers.Input((2,)), inner])
+    assert auto(outer, 3)[1] is logits
+
+
+def test_auto_does_not_guess_what_it_cannot_see():
+    model = model_of(3, last=partial(keras.layers.Dropout, 0.1))
+    with pytest.raises(ValueError, match=r"cannot tell .* Dropout .*from_logits=True"):
+        auto_loss(model, 3, one_hot=False)
+
+
+# -- targets and probabilities ---------------------------------------------------------
+
+
+def test_targets_are_what_scikit_learns_binarizer_gives():
+    y = np.array([2, 0, 1, 0])
+    one_hot = Targets.of(model_of(3), "categorical_crossentropy", 3).encode(y)
+    np.testing.assert_array_equal(one_hot, LabelBinarizer().fit(range(3)).transform(y))
+    sparse = Targets.of(model_of(3), "sparse_categorical_crossentropy", 3).encode(y)
+    assert sparse.tolist() == [[2], [0], [1], [0]]
+    one_unit = Targets.of(model_of(1), "binary_crossentropy", 2).encode(y % 2)
+    assert one_unit.tolist() == [[0], [0], [1], [0]]
+    assert one_unit.dtype == one_hot.dtype == np.float32
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_several_logits_are_softmaxed_and_probabilities_kept(activation):
+    outputs = np.array([[1000.0, -1000, 0], [0.2, 0.5, 0.3], [-3, -2, -1]], np.float32)
+    if activation:
+        outputs = softmax(outputs, axis=1)
+    targets = Targets.of(
+        model_of(3, activation),
+        keras.losses.CategoricalCrossentropy(from_logits=activation is None),
+        3,
+    )
+    probabilities = targets.probabilities(outputs)
+    expected = outputs if activation else softmax(outputs.astype(float), axis=1)
+    # float32 outputs sum to 1 within their rounding.
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-15)
+    assert probabilities.dtype == np.float64
+
+
+def test_one_unit_gives_two_columns():
+    outputs = np.array([[-1000.0], [-0.5], [0], [2], [1000]], np.float32)
+    logits = Targets.of(model_of(1), keras.losses.BinaryCrossentropy(from_logits=True), 2)
+    second = expit(outputs[:, 0].astype(float))
+    # tanh and exp round differently in the last place.
+    np.testing.assert_allclose(logits.probabilities(outputs)[:, 1], second, atol=1e-15)
+    sigmoid = Targets.of(model_of(1, "sigmoid"), "binary_crossentropy", 2)
+    np.testing.assert_array_equal(
+        sigmoid.probabilities(np.array([[0.25], [1]])), [[0.75, 0.25], [0, 1]]
+    )
+
+
+def test_sigmoids_that_are_all_zero_prefer_no_class():
+    targets = Targets.of(model_of(3, "sigmoid"), "binary_crossentropy", 3)
+    probabilities = targets.probabilities(np.array([[0.0, 0, 0], [0.5, 0, 0.5]]))
+    np.testing.assert_array_equal(probabilities, [[1 / 3] * 3, [0.5, 0, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("units", "loss", "activation"),
+    [
+        (3, "categorical_hinge", None),
+        (3, "mse", None),
+        (3, "categorical_crossentropy", "tanh"),
+        (1, "hinge", None),
+        (1, "hinge", "tanh"),
+        (1, "mse", None),
+    ],
+)
+def test_scores_of_any_loss_become_probabilities(units, loss, activation):
+    n_classes = max(units, 2)
+    targets = Targets.of(model_of(units, activation), loss, n_classes)
+    outputs = np.array([[-4.0, -1, -2], [0.9, -3, 1.2], [0.1, 0.2, -0.3]])[:, :units]
+    probabilities = targets.probabilities(outputs)
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-15)
+    if units > 1 and activation is None:
+        assert probabilities.argmax(axis=1).tolist() == outputs.argmax(axis=1).tolist()
+    elif units == 1:
+        # A hinge parts the classes at 0, what is fitted to 0 and 1 parts them in the middle.
+        assert probabilities.argmax(axis=1).tolist() == [0, 1, 1 if loss == "hinge" else 0]
+
+
+def test_logits_of_a_partial_function_are_seen():
+    loss = partial(keras.losses.binary_crossentropy, from_logits=True)
+    targets = Targets.of(model_of(1), loss, 2)
+    np.testing.assert_allclose(targets.probabilities(np.array([[2.0]]))[0, 1], expit(2.0))
+
+
+# -- the number of outputs -------------------------------------------------------------
+
+
+def test_too_few_outputs():
+    with pytest.raises(ValueError, match=r"2 outputs, but y has 3 classes.*n_classes_"):
+        Targets.of(model_of(2), "mse", 3)
+
+
+def test_one_output_is_for_two_classes():
+    with pytest.raises(ValueError, match="1 outputs, but y has 3 classes"):
+        Targets.of(model_of(1, "sigmoid"), "binary_crossentropy", 3)
+
+
+def test_output_of_too_many_dimensions():
+    with seeded(0):
+        model = keras.Sequential([keras.layers.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)])
+    with pytest.raises(ValueError, match=r"\(None, 2, 2, 3\).*Flatten"):
+        auto_loss(model, 3, one_hot=False)
+
+
+def test_several_outputs():
+    x = keras.layers.Input((2,))
+    with seeded(0):
+        model = keras.Model(x, [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)])
+    with pytest.raises(ValueError, match="must have one output"):
+        auto_loss(model, 3, one_hot=False)
+
+
+# -- through the estimator -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss"),
+    [
+        ("softmax", "sparse_categorical_crossentropy"),
+        ("softmax", "categorical_crossentropy"),
+        ("softmax", keras.losses.CategoricalCrossentropy),
+        (None, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+        (None, "auto"),
+        (None, "categorical_hinge"),
+        ("sigmoid", "binary_crossentropy"),
+    ],
+)
+def test_every_usual_loss_learns(activation, loss):
+    X, y = blobs()
+    clf = classifier(build_units, model__activation=activation, loss=loss, **QUICK).fit(X, y)
+    assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+@pytest.mark.parametrize("labels", [[-1, 1], ["no", "yes"]])
+def test_one_unit_learns_two_classes_of_any_name(activation, labels):
+    X, y = blobs(n_classes=2)
+    y = np.array(labels)[y]
+    clf = classifier(build_one_unit, model__activation=activation, **QUICK).fit(X, y)
+    assert clf.score(X, y) == 1
+    assert clf.predict_proba(X).shape == (24, 2)
+    assert clf.predict(X).dtype == y.dtype
+
+
+def test_class_numbers_and_one_hot_rows_train_the_same_weights():
+    X, y = blobs()
+    losses = ["sparse_categorical_crossentropy", "categorical_crossentropy"]
+    sparse, one_hot = (weights_of(classifier(linear, loss=loss).fit(X, y)) for loss in losses)
+    for a, b in zip(sparse, one_hot, strict=True):
+        # Two ways to sum the same terms in float32.
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_loss_of_ones_own_gets_one_hot_rows():
+    def squared(y_true, y_pred):
+        return keras.ops.sum((y_true - y_pred) ** 2, axis=-1)
+
+    X, y = blobs()
+    clf = classifier(linear, loss=squared, **QUICK).fit(X, y)
+    assert clf.score(X, y) > 0.9
+
+
+NAMES = np.array(["ant", "bee", "cat"])
+Y = blobs()[1]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        NAMES[Y],
+        NAMES.astype(object)[Y],
+        NAMES[Y].tolist(),
+        Y - 7,
+        Y.astype(np.uint8),
+        Y.astype(float) + 1,
+        Y > 0,
+        (Y > 0).tolist(),
+        pd.Series(NAMES[Y]),
+        pd.Series(NAMES[Y], dtype="string"),
+        pd.Series(pd.Categorical(NAMES[Y])),
+        pd.Categorical(NAMES[Y]),
+        pd.Series(Y, index=range(100, 124)),
+        pl.Series(NAMES[Y].tolist()),
+        pl.Series(Y),
+    ],
+    ids=lambda y: f"{type(y).__module__.partition('.')[0]}-{getattr(y, 'dtype', 'list')}",
+)
+def test_labels_of_any_kind_come_back_as_scikit_learn_gives_them(y):
+    X, _ = blobs()
+    clf = classifier(linear, **QUICK).fit(X, y)
+    reference = LogisticRegression().fit(X.reshape(24, -1), y)
+    np.testing.assert_array_equal(clf.classes_, reference.classes_)
+    assert clf.classes_.dtype == reference.classes_.dtype
+    assert clf.predict(X).dtype == reference.predict(X.reshape(24, -1)).dtype
+    assert clf.score(X, y) == np.mean(clf.predict(X) == np.asarray(y)) > 0.9
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, float])
+def test_one_hot_rows_are_classes_by_number(dtype):
+    X, y = blobs()
+    one_hot = np.eye(3, dtype=dtype)[y]
+    clf = classifier(linear, **QUICK).fit(X, one_hot)
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.predict(X).shape == (24,)
+    assert clf.score(X, one_hot) == clf.score(X, y) > 0.9
+
+
+def test_one_hot_rows_keep_the_class_that_a_fold_lacks():
+    X, y = blobs()
+    clf = classifier(linear).fit(X, np.eye(5)[y])
+    assert clf.classes_.tolist() == [0, 1, 2, 3, 4]
+    assert clf.predict_proba(X).shape == (24, 5)
+
+
+def test_a_column_of_labels_is_taken_with_scikit_learns_warning():
+    X, y = blobs()
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        clf = classifier(linear).fit(X, y[:, None])
+    assert clf.predict(X).shape == (24,)
