@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skimgcv._data.validation import decode_one_hot, same_classes
+from skimgcv._data.labels import decode_one_hot, same_classes
 from skimgcv._models.factory import PREFIXES
 from skimgcv._parameters import CONSTRAINTS, check_parameters
 from skimgcv._persistence.export import deployable_model
@@ -25,7 +25,7 @@ from skimgcv._prediction import predict_images
 from skimgcv._runtime.links import DocumentationLink
 from skimgcv._runtime.seeding import check_seed
 from skimgcv._runtime.workers import share_gpus
-from skimgcv._training.fitting import run_fit
+from skimgcv._training.fitting import FitCall, run_fit
 from skimgcv._training.tasks import CallbackSupportMixin, fit_task
 from skimgcv._training.training_data import check_training_data
 
@@ -369,15 +369,8 @@ class AugmentedKerasClassifier(
         data = check_training_data(self, X, y, seed=seed, resume=resume, **arguments)
         tasks = contextlib.nullcontext() if one_epoch else fit_task(self, X, y, sample_weight)
         with tasks as task:
-            fitted = run_fit(
-                self,
-                data,
-                seed=seed,
-                resume=resume,
-                one_epoch=one_epoch,
-                checkpoint_dir=checkpoint_dir,
-                task=task,
-            )
+            call = FitCall(seed, resume, one_epoch, checkpoint_dir)
+            fitted = run_fit(self, data, call, task)
             # All at once and last: a fit that fails leaves the estimator as it was.
             for name in [n for n in vars(self) if n.endswith("_")]:
                 delattr(self, name)

@@ -12,9 +12,9 @@ from skimgcv._batches.augmenters import check_standardizes_alike
 from skimgcv._batches.batches import Batches
 from skimgcv._batches.epochs import Draw, Epoch
 from skimgcv._compiled.run import predict_model
-from skimgcv._data.rows import ImageRows
-from skimgcv._data.validation import check_are_images, check_features, check_images, value_scale
+from skimgcv._data.rows import Rows
 from skimgcv._models.factory import ModelFactory
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.exceptions import PixelScaleWarning
@@ -29,8 +29,8 @@ def predict_images(estimator: Any, X: Any) -> np.ndarray:
         Where X does not look as it did in ``fit``.
     """
     name = type(estimator).__name__
-    images = check_images(X, image_shape=estimator.image_shape, name=name)
-    check_features(estimator, X, images, reset=False)
+    images = Rows.of(X, image_shape=estimator.image_shape, name=name)
+    images.features(estimator, reset=False)
     _check_scale(images, estimator._scale, name)
     rounds = [Epoch(np.arange(len(images)))]
     if estimator.tta_rounds:
@@ -41,10 +41,10 @@ def predict_images(estimator: Any, X: Any) -> np.ndarray:
     return total / len(rounds)
 
 
-def _transformed_rounds(estimator: Any, images: ImageRows) -> list[Epoch]:
+def _transformed_rounds(estimator: Any, images: Rows) -> list[Epoch]:
     random_half = estimator.augmenter_
     if estimator.tta_augmenter is not None:
-        check_are_images(images)
+        images.check_are_images()
         random_half = as_augmenter(estimator.tta_augmenter, "tta_augmenter")
         check_standardizes_alike(random_half, estimator.augmenter_, images[:8], "tta_augmenter")
     rows = np.arange(len(images))
@@ -60,7 +60,7 @@ def _transformed_rounds(estimator: Any, images: ImageRows) -> list[Epoch]:
     ]
 
 
-def _predict(estimator: Any, images: ImageRows, epoch: Epoch) -> np.ndarray:
+def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
     factory = ModelFactory(estimator, {}, one_hot=False)
     options = {
         "batch_size": estimator.batch_size,
@@ -82,12 +82,12 @@ def _whole_blocks(batch_size: int) -> int:
     return batch_size if batch_size == 1 else 24 * math.ceil(batch_size / 24)
 
 
-def _check_scale(images: ImageRows, fitted: str | None, name: str) -> None:
-    scale = value_scale(images, name)
-    if len(images.shape) == 4 and None not in (scale, fitted) and scale != fitted:
+def _check_scale(images: Rows, fitted: str | None, name: str) -> None:
+    scale = images.scale
+    if images.are_images and None not in (scale, fitted) and scale != fitted:
         warnings.warn(
             f"{name} was fitted on values in {fitted}, and now gets values in {scale}. "
             "Pass images as they were passed to fit; rescaling is the augmenter's.",
             PixelScaleWarning,
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )

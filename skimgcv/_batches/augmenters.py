@@ -8,8 +8,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from skimgcv._batches.epochs import Draw, Epoch
-from skimgcv._data.rows import ImageRows, LabelledRows, RowSubset
-from skimgcv._data.validation import check_are_images
+from skimgcv._data.rows import LabelledRows, Rows, RowSubset
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter
@@ -19,7 +18,7 @@ def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmente
     """Adapt the user's object and learn its statistics, from the rows that train alone."""
     if augmenter is None:
         return Plain()
-    check_are_images(train.images)
+    train.images.check_are_images()
     adapted = as_augmenter(augmenter, name)
     adapted.fit(RowSubset(train.images, train.rows))
     return adapted
@@ -66,7 +65,7 @@ def check_standardizes_alike(
 
 
 def transformed(
-    images: ImageRows, rows: np.ndarray, augmenter: Augmenter, rng: np.random.Generator
+    images: Rows, rows: np.ndarray, augmenter: Augmenter, rng: np.random.Generator
 ) -> Epoch:
     """Return an epoch of rows in their order, each with a transform of its own."""
     table = augmenter.draw(rng, len(rows), images.shape[1:])

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from skimgcv._batches.epochs import Draw, Epoch, EpochPlan
-from skimgcv._data.rows import ImageRows
+from skimgcv._data.rows import Rows
 from skimgcv.augment._protocol import Augmenter
 
 
@@ -19,7 +19,7 @@ class Batches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    images : ImageRows
+    images : Rows
     epoch : Epoch
         Without draws this is evaluation: the deterministic half alone.
     augmenter : Augmenter
@@ -31,7 +31,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        images: ImageRows,
+        images: Rows,
         epoch: Epoch,
         augmenter: Augmenter,
         *,
@@ -90,9 +90,9 @@ class Batches(keras.utils.PyDataset):
             return self._transform(images, draws[0], at)
         prepared = np.empty(images.shape, dtype=np.float32)
         for draw in draws:
-            mine = draw.place[at] >= 0
-            if mine.any():
-                prepared[mine] = self._transform(images[mine], draw, at[mine])
+            is_own_row = draw.place[at] >= 0
+            if is_own_row.any():
+                prepared[is_own_row] = self._transform(images[is_own_row], draw, at[is_own_row])
         return prepared
 
     def _transform(self, images: np.ndarray, draw: Draw, at: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ class TrainingBatches(Batches):
 
     def __init__(
         self,
-        images: ImageRows,
+        images: Rows,
         plan: EpochPlan,
         augmenter: Augmenter,
         *,

@@ -93,7 +93,7 @@ class EpochPlan:
             draws.append(self._draw(augmenter, labels == label, number, label))
         return tuple(draws)
 
-    def _draw(self, augmenter: Augmenter, mine: np.ndarray, *key: int) -> Draw:
+    def _draw(self, augmenter: Augmenter, is_own_row: np.ndarray, *key: int) -> Draw:
         rng = stream(self.seed, "augment", *key)
-        table = augmenter.draw(rng, int(mine.sum()), self.image_shape)
-        return Draw(augmenter, table, np.where(mine, np.cumsum(mine) - 1, -1))
+        table = augmenter.draw(rng, int(is_own_row.sum()), self.image_shape)
+        return Draw(augmenter, table, np.where(is_own_row, np.cumsum(is_own_row) - 1, -1))

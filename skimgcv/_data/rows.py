@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import validate_data
 
+from skimgcv._data.validation import check_form, row_shape, value_scale
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.paging import Pages
 from skimgcv.exceptions import UnreadableImagesWarning
 
@@ -16,8 +20,8 @@ _CHUNK_BYTES = 8 << 20
 _MOST_NAMED = 5
 
 
-class ImageRows:
-    """A view of X: ``(n, height, width, channels)``, or ``(n, features)``.
+class Rows:
+    """A view of X, checked once: ``(n, height, width, channels)``, or ``(n, features)``.
 
     Parameters
     ----------
@@ -25,13 +29,48 @@ class ImageRows:
         In memory, memory-mapped, or read from files when indexed.
     row_shape : tuple of int
         What one row is to be: an image with its channels, or the features.
+    scale : {"0..1", "0..255", None}
+        The range that the values fill: see ``value_scale``.
+    given : object
+        X as the user passed it, with the names of its columns.
     """
 
-    def __init__(self, X: Any, row_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, X: Any, row_shape: tuple[int, ...], scale: str | None = None, given: Any = None
+    ) -> None:
         self._X = X
+        self._given = X if given is None else given
         self._pages = Pages(X)
         self.shape = (int(X.shape[0]), *row_shape)
         self.dtype = _plain_dtype(np.dtype(X.dtype))
+        self.scale = scale
+
+    @classmethod
+    def of(cls, X: Any, *, image_shape: tuple[int, ...] | None, name: str) -> Rows:
+        """Check X: its form, its shape and its values; view it as rows.
+
+        Parameters
+        ----------
+        X : array-like
+            What the user passed.
+        image_shape : tuple of int, optional
+            The image that each row of a 2-D X is.
+        name : str
+            The estimator's, for errors.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where X is sparse, empty, ragged, masked, not numeric or not finite,
+            or where its shape does not fit ``image_shape``.
+        """
+        array = check_form(X, name)
+        rows = cls(array, row_shape(array.shape, image_shape, name), given=X)
+        if rows.is_in_memory:
+            rows.scale = value_scale(rows.chunks(), name)
+        elif rows.dtype == np.uint8:
+            rows.scale = "0..255"
+        return rows
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -45,6 +84,40 @@ class ImageRows:
     def is_in_memory(self) -> bool:
         """Whether pixels can be looked at without decoding files."""
         return isinstance(self._X, np.ndarray)
+
+    @property
+    def are_images(self) -> bool:
+        """Whether a row is an image, which an augmenter can transform."""
+        return len(self.shape) == 4
+
+    def check_are_images(self) -> None:
+        """Refuse rows of features, which no augmenter can transform."""
+        if not self.are_images:
+            raise ValueError(
+                f"An augmenter needs images, but X has rows of {self.shape[1]} features; pass "
+                "image_shape=(height, width, channels), or X as (n, height, width, channels)."
+            )
+
+    def features(self, estimator: Any, *, reset: bool) -> dict[str, Any]:
+        """Return what scikit-learn records of X; unless ``reset``, check X against what it was.
+
+        The estimator is not changed.
+        """
+        if not reset and self.are_images and self.shape[1:] != estimator.image_shape_:
+            raise ValueError(
+                f"X has images of shape {self.shape[1:]}, but this {type(estimator).__name__} was "
+                f"fitted on {estimator.image_shape_}. Resize them; a single one is passed as "
+                "X[None]."
+            )
+        # scikit-learn would set the attributes at once, before anything else has succeeded.
+        blank = copy.copy(estimator)
+        if self.is_table:
+            validate_data(blank, self._given, reset=reset, skip_check_array=True)
+        elif reset:
+            vars(blank).pop("feature_names_in_", None)
+            blank.n_features_in_ = self.shape[1]
+        names = ("n_features_in_", "feature_names_in_")
+        return {n: getattr(blank, n) for n in names if hasattr(blank, n)}
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Read rows: an array of shape ``(len(rows), *row_shape)``, native byte order."""
@@ -71,7 +144,7 @@ class ImageRows:
             f"{len(errors)} of {len(rows)} files cannot be read, and this fit leaves them out: "
             f"{listed}{more}.",
             UnreadableImagesWarning,
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )
         return rows[~np.isin(self._X.rows[rows], [error.row for error in errors])]
 
@@ -89,7 +162,7 @@ class LabelledRows:
 
     Attributes
     ----------
-    images : ImageRows
+    images : Rows
     y : ndarray of int, shape (n,)
         Class numbers, with one for every row of ``images``.
     weights : ndarray of float32, shape (n,), or None
@@ -97,16 +170,16 @@ class LabelledRows:
         Those of the images that are meant.
     """
 
-    images: ImageRows
+    images: Rows
     y: np.ndarray
     weights: np.ndarray | None
     rows: np.ndarray
 
 
 class RowSubset:
-    """Some rows of an ``ImageRows``: what an augmenter may learn statistics from."""
+    """Some rows of an ``Rows``: what an augmenter may learn statistics from."""
 
-    def __init__(self, images: ImageRows, rows: np.ndarray) -> None:
+    def __init__(self, images: Rows, rows: np.ndarray) -> None:
         self._images = images
         self._rows = rows
         self.shape = (len(rows), *images.shape[1:])

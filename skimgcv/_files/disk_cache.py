@@ -22,6 +22,7 @@ import numpy as np
 
 from skimgcv._files.decoding import Decoding
 from skimgcv._files.memory_cache import Stamp
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.paging import Pages
 from skimgcv.exceptions import ImageCacheWarning
 
@@ -186,7 +187,7 @@ class DecodedOnDisk:
             f"Decoded images cannot be written to {self._base}.*: {error.strerror or error}. "
             "From now on images that are not there yet are decoded each time.",
             ImageCacheWarning,
-            stacklevel=2,
+            stacklevel=user_stacklevel(),
         )
 
 

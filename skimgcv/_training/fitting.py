@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,12 @@ from skimgcv._compiled.run import fit_model
 from skimgcv._models.factory import ModelFactory
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.encoding import find_missing
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv._runtime.seeding import seeded
 from skimgcv._training.checkpoint import FitState
-from skimgcv._training.progress import shown
+from skimgcv._training.error_notes import FitLocation, errors_noted
+from skimgcv._training.progress import progress_bar
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
 from skimgcv._training.training_data import TrainingData
@@ -29,22 +32,12 @@ from skimgcv.augment._protocol import Augmenter
 from skimgcv.exceptions import NonFiniteLossWarning
 
 
-def run_fit(
-    estimator: Any,
-    data: TrainingData,
-    *,
-    seed: int,
-    resume: bool,
-    one_epoch: bool,
-    checkpoint_dir: Any = None,
-    task: FitTask | None = None,
-) -> dict[str, Any]:
-    """Train a model and return the fitted attributes; the estimator is only read.
+@dataclass(frozen=True)
+class FitCall:
+    """How an estimator is asked to train.
 
-    Parameters
+    Attributes
     ----------
-    estimator : AugmentedKerasClassifier
-    data : TrainingData
     seed : int
     resume : bool
         Go on from the estimator's model and statistics.
@@ -52,148 +45,219 @@ def run_fit(
         ``partial_fit``: one more epoch, appended to the history.
     checkpoint_dir : path-like, optional
         Where the state after each epoch is kept, and gone on from.
+    """
+
+    seed: int
+    resume: bool
+    one_epoch: bool = False
+    checkpoint_dir: Any = None
+
+
+def run_fit(
+    estimator: Any, data: TrainingData, call: FitCall, task: FitTask | None = None
+) -> dict[str, Any]:
+    """Train a model and return the fitted attributes; the estimator is only read.
+
+    Parameters
+    ----------
+    estimator : AugmentedKerasClassifier
+    data : TrainingData
+    call : FitCall
     task : FitTask, optional
         Told of each epoch.
     """
-    train = data.train
-    augmenter = (
-        estimator.augmenter_
-        if resume
-        else fitted_augmenter(estimator.augmenter, train, "augmenter")
-    )
-    mixes = bool(getattr(augmenter, "mixes", False))
-    factory = ModelFactory(estimator, _meta(data), one_hot=mixes)
-    if resume:
-        model, targets = estimator.model_, estimator._targets
-    else:
-        model, targets = _build(factory, seed)
-    if mixes:
-        _check_mixable(targets, estimator.class_augmenters)
-    seen = len(estimator.history_["loss"]) if resume else 0
-    options = _options(estimator, factory, one_epoch_after=seen if one_epoch else None)
+    augmenter = _augmenter(estimator, data, call)
+    factory = ModelFactory(estimator, _meta(data), one_hot=_mixes(augmenter))
+    model, targets = _model(estimator, factory, augmenter, call)
     callbacks = factory.callbacks_of("fit")
-    state = _state(estimator, data, callbacks, checkpoint_dir, resume=resume)
-    start = options["initial_epoch"] + (state.epochs if state else 0)
-    end = options["initial_epoch"] + options["epochs"]
-    if state and state.stopped:
-        end = start
-    epochs_before = estimator._epochs_run if resume else options["initial_epoch"]
-    batches = TrainingBatches(
-        train.images,
-        _plan(estimator, data, augmenter, seed),
-        augmenter,
-        # Where no epoch is left, the last one tells which rows it had.
-        first_epoch=epochs_before if resume else min(start, end - 1),
-        batch_size=options["batch_size"],
-        targets=targets.encode(train.y),
-        weights=train.weights,
-    )
-    validation = _validation_batches(estimator, data, augmenter, targets, options, seed)
-    fitted = {
-        **data.features,
-        "image_shape_": train.images.shape[1:],
-        "classes_": data.classes,
-        "model_": model,
-        "augmenter_": augmenter,
-        "class_weight_": data.class_weight,
-        "validation_indices_": data.held_rows,
-        "_targets": targets,
-        "_scale": estimator._scale if resume else data.scale,
-        "_seed": seed,
-    }
+    checkpoint = _checkpoint(estimator, data, callbacks, call)
+    options = _options(estimator, factory, call)
+    epochs = _epochs(estimator, options, checkpoint, call)
+    batches = _training_batches(estimator, data, augmenter, targets, options, epochs, call)
+    validation = _validation_batches(estimator, data, augmenter, targets, options, call)
+    fitted = _fitted_attributes(estimator, data, model, augmenter, targets, call)
     if task:
         task.fitted_after = lambda history: {
             **fitted,
             "history_": {name: list(values) for name, values in history.items()},
             "sample_indices_": batches.drawn_rows,
         }
-    place = _Place(batches)
-    with (
-        _unharmed(model) if resume else contextlib.nullcontext(),
-        _told(place),
-        shown(options["verbose"], first_epoch=start, epochs=end) as (verbose, bars),
-    ):
-        history = fit_model(
-            model,
-            None if find_missing(estimator.model) else lambda: _build(factory, seed)[0],
-            batches,
-            epochs=end,
-            initial_epoch=start,
-            validation=validation,
-            # The state last but the bar: it keeps whether a callback or a task stopped the fit.
-            callbacks=[place, *callbacks, *filter(None, (task, state)), *bars],
-            verbose=verbose,
-            validation_freq=options["validation_freq"],
-        )
-    if state:
-        history = state.whole(history)
+    history = _train(
+        model,
+        None if find_missing(estimator.model) else lambda: _build(factory, call.seed)[0],
+        batches,
+        validation,
+        # The checkpoint last: it keeps whether a callback or a task stopped the fit.
+        [*callbacks, *filter(None, (task, checkpoint))],
+        options,
+        epochs,
+        resume=call.resume,
+    )
+    if checkpoint:
+        history = checkpoint.whole(history)
     _warn_not_finite(history, options["initial_epoch"])
-    epochs_run = epochs_before + len(history["loss"])
-    if one_epoch and resume:
-        history = {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
     return {
         **fitted,
-        "history_": history,
+        "history_": _whole_history(estimator, history, call),
         "callbacks_": callbacks,
         "sample_indices_": batches.drawn_rows,
-        "_epochs_run": epochs_run,
+        "_epochs_run": epochs.drawn_before + len(history["loss"]),
     }
 
 
-class _Place(keras.callbacks.Callback):
-    """Knows what is being done, before the user's own callbacks are called."""
-
-    def __init__(self, batches: TrainingBatches) -> None:
-        super().__init__()
-        self._batches = batches
-        self._doing, self._batch = "training", -1
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._doing, self._batch = "training", -1
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._batch = batch
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._doing, self._batch = "validating", -1
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._doing, self._batch = "training", -1
-
-    def __str__(self) -> str:
-        where = f"while {self._doing}, in epoch {self._batches.number}"
-        if self._batch < 0:
-            return where
-        return f"{where}, batch {self._batch}, rows {self._batches.rows_of(self._batch)} of X"
+def _augmenter(estimator: Any, data: TrainingData, call: FitCall) -> Augmenter:
+    if call.resume:
+        fitted: Augmenter = estimator.augmenter_
+        return fitted
+    return fitted_augmenter(estimator.augmenter, data.train, "augmenter")
 
 
-@contextlib.contextmanager
-def _told(place: _Place) -> Iterator[None]:
-    """Let an error of the user's own callback, loss or layer say when it came."""
-    try:
-        yield
-    except Exception as error:
-        if not getattr(error, "__notes__", None):
-            error.add_note(str(place))
-        raise
+def _mixes(augmenter: Augmenter) -> bool:
+    return bool(getattr(augmenter, "mixes", False))
 
 
-def _state(
+def _model(
+    estimator: Any, factory: ModelFactory, augmenter: Augmenter, call: FitCall
+) -> tuple[keras.Model, Targets]:
+    if call.resume:
+        model, targets = estimator.model_, estimator._targets
+    else:
+        model, targets = _build(factory, call.seed)
+    if _mixes(augmenter):
+        _check_mixable(targets, estimator.class_augmenters)
+    return model, targets
+
+
+@dataclass(frozen=True)
+class _Epochs:
+    """Which epochs a fit runs.
+
+    Attributes
+    ----------
+    start, end : int
+        Keras' numbers: from ``start`` up to, but without, ``end``.
+    drawn_before : int
+        How many epochs were drawn before this fit began.
+    first_drawn : int
+        The number by which the first one is drawn.
+    """
+
+    start: int
+    end: int
+    drawn_before: int
+    first_drawn: int
+
+
+def _epochs(
+    estimator: Any, options: dict[str, Any], checkpoint: FitState | None, call: FitCall
+) -> _Epochs:
+    first = options["initial_epoch"]
+    start = first + (checkpoint.epochs if checkpoint else 0)
+    end = start if checkpoint and checkpoint.stopped else first + options["epochs"]
+    drawn_before = estimator._epochs_run if call.resume else first
+    # Where no epoch is left, the last one tells which rows it had.
+    first_drawn = drawn_before if call.resume else min(start, end - 1)
+    return _Epochs(start, end, drawn_before, first_drawn)
+
+
+def _training_batches(
+    estimator: Any,
+    data: TrainingData,
+    augmenter: Augmenter,
+    targets: Targets,
+    options: dict[str, Any],
+    epochs: _Epochs,
+    call: FitCall,
+) -> TrainingBatches:
+    train = data.train
+    return TrainingBatches(
+        train.images,
+        _plan(estimator, data, augmenter, call.seed),
+        augmenter,
+        first_epoch=epochs.first_drawn,
+        batch_size=options["batch_size"],
+        targets=targets.encode(train.y),
+        weights=train.weights,
+    )
+
+
+def _fitted_attributes(
+    estimator: Any,
+    data: TrainingData,
+    model: keras.Model,
+    augmenter: Augmenter,
+    targets: Targets,
+    call: FitCall,
+) -> dict[str, Any]:
+    """Return what training does not change."""
+    images = data.train.images
+    return {
+        **data.features,
+        "image_shape_": images.shape[1:],
+        "classes_": data.classes,
+        "model_": model,
+        "augmenter_": augmenter,
+        "class_weight_": data.class_weight,
+        "validation_indices_": data.held_rows,
+        "_targets": targets,
+        "_scale": estimator._scale if call.resume else images.scale,
+        "_seed": call.seed,
+    }
+
+
+def _train(
+    model: keras.Model,
+    rebuild: Callable[[], keras.Model] | None,
+    batches: TrainingBatches,
+    validation: Batches | None,
+    callbacks: list[keras.callbacks.Callback],
+    options: dict[str, Any],
+    epochs: _Epochs,
+    *,
+    resume: bool,
+) -> dict[str, list[float]]:
+    location = FitLocation(batches)
+    with (
+        _restored_on_error(model) if resume else contextlib.nullcontext(),
+        errors_noted(location),
+        progress_bar(options["verbose"], first_epoch=epochs.start, epochs=epochs.end) as bar,
+    ):
+        return fit_model(
+            model,
+            rebuild,
+            batches,
+            epochs=epochs.end,
+            initial_epoch=epochs.start,
+            validation=validation,
+            # The location before the user's own callbacks, so that it knows where they are.
+            callbacks=[location, *callbacks, *bar.callbacks],
+            verbose=bar.verbose,
+            validation_freq=options["validation_freq"],
+        )
+
+
+def _whole_history(
+    estimator: Any, history: dict[str, list[float]], call: FitCall
+) -> dict[str, list[float]]:
+    if not (call.one_epoch and call.resume):
+        return history
+    return {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
+
+
+def _checkpoint(
     estimator: Any,
     data: TrainingData,
     callbacks: list[keras.callbacks.Callback],
-    checkpoint_dir: Any,
-    *,
-    resume: bool,
+    call: FitCall,
 ) -> FitState | None:
-    if checkpoint_dir is None:
+    if call.checkpoint_dir is None:
         return None
-    if resume:
+    if call.resume:
         raise ValueError(
             "checkpoint_dir is for fits that begin anew, and warm_start goes on from the last "
             "one; use one of them."
         )
-    return FitState.of(checkpoint_dir, estimator, data, callbacks)
+    return FitState.of(call.checkpoint_dir, estimator, data, callbacks)
 
 
 def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:
@@ -206,13 +270,13 @@ def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:
                 "on. Lower the learning rate or rescale the images; "
                 "callbacks=keras.callbacks.TerminateOnNaN() stops at the first such batch.",
                 NonFiniteLossWarning,
-                stacklevel=5,
+                stacklevel=user_stacklevel(),
             )
             return
 
 
 @contextlib.contextmanager
-def _unharmed(model: keras.Model) -> Iterator[None]:
+def _restored_on_error(model: keras.Model) -> Iterator[None]:
     """Give a model all of its values back where going on with it fails."""
     variables = [*model.variables, *model.optimizer.variables]
     # Copied: convert_to_numpy may show the memory that training writes to.
@@ -225,9 +289,7 @@ def _unharmed(model: keras.Model) -> Iterator[None]:
         raise
 
 
-def _options(
-    estimator: Any, factory: ModelFactory, *, one_epoch_after: int | None
-) -> dict[str, Any]:
+def _options(estimator: Any, factory: ModelFactory, call: FitCall) -> dict[str, Any]:
     """Return what Keras' fit is told; parameters routed by ``fit__`` come before others."""
     options = {
         "epochs": estimator.epochs,
@@ -237,8 +299,9 @@ def _options(
         "validation_freq": 1,
         **factory.options_of("fit"),
     }
-    if one_epoch_after is not None:
-        options.update(epochs=1, initial_epoch=one_epoch_after)
+    if call.one_epoch:
+        seen = len(estimator.history_["loss"]) if call.resume else 0
+        options.update(epochs=1, initial_epoch=seen)
     return options
 
 
@@ -308,7 +371,7 @@ def _validation_batches(
     augmenter: Augmenter,
     targets: Targets,
     options: dict[str, Any],
-    seed: int,
+    call: FitCall,
 ) -> Batches | None:
     held = data.validation
     if held is None:
@@ -318,7 +381,7 @@ def _validation_batches(
         own = random_half(
             estimator.validation_augmenter, augmenter, data.train, "validation_augmenter"
         )
-        epoch = transformed(held.images, held.rows, own, stream(seed, "validation"))
+        epoch = transformed(held.images, held.rows, own, stream(call.seed, "validation"))
     return Batches(
         held.images,
         epoch,

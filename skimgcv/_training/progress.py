@@ -8,7 +8,7 @@ import multiprocessing
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -90,10 +90,15 @@ class FitBar(keras.callbacks.Callback):
         self._bar.update(max(0, batches - self._bar.n))
 
 
+class Progress(NamedTuple):
+    """How a fit is shown: what to tell Keras, and what else to give to it."""
+
+    verbose: int
+    callbacks: list[keras.callbacks.Callback]
+
+
 @contextlib.contextmanager
-def shown(
-    verbose: Any, *, first_epoch: int, epochs: int
-) -> Iterator[tuple[Any, list[keras.callbacks.Callback]]]:
+def progress_bar(verbose: Any, *, first_epoch: int, epochs: int) -> Iterator[Progress]:
     """Show a fit for as long as it lasts.
 
     Parameters
@@ -105,25 +110,22 @@ def shown(
 
     Yields
     ------
-    verbose : int
-        What to tell Keras.
-    callbacks : list of keras.callbacks.Callback
-        What else to give to Keras.
+    Progress
     """
     if verbose not in (1, "auto"):
-        yield int(verbose), []
+        yield Progress(int(verbose), [])
         return
     if epochs <= first_epoch or not _looked_at():
-        yield 0, []
+        yield Progress(0, [])
         return
     try:
         from tqdm.auto import tqdm
     except ImportError:  # the extra "progress"; Keras' own bar does, if less tidily
-        yield 1, []
+        yield Progress(1, [])
         return
     bar = FitBar(tqdm, first_epoch, epochs)
     try:
-        yield 0, [bar]
+        yield Progress(0, [bar])
     finally:
         bar.close()
 

@@ -60,19 +60,19 @@ class FitTask(keras.callbacks.Callback):
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
         super().__init__()
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self._told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self._fit_arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._history: dict[str, list[float]] = {}
         self._epoch: Any = None
         # Set by the fit: the estimator's attributes after epochs with this history.
         self.fitted_after: Callable[[dict[str, list[float]]], dict[str, Any]]
         epochs = getattr(estimator, "fit__epochs", estimator.epochs)
         self._fit = estimator._init_callback_context(max_subtasks=int(epochs))
-        self._fit.call_on_fit_task_begin(**self._told)
+        self._fit.call_on_fit_task_begin(**self._fit_arguments)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Begin the epoch's task."""
         self._epoch = self._fit.subcontext(task_name="epoch")
-        self._epoch.call_on_fit_task_begin(**self._told)
+        self._epoch.call_on_fit_task_begin(**self._fit_arguments)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """End the epoch's task, and the training if a callback says so."""
@@ -81,11 +81,12 @@ class FitTask(keras.callbacks.Callback):
         # Whoever asks for the estimator of this moment gets the model in training, to score
         # it: a copy would have to be compiled anew each epoch.
         stop = self._epoch.call_on_fit_task_end(
-            **self._told, reconstruction_attributes=lambda: self.fitted_after(self._history)
+            **self._fit_arguments,
+            reconstruction_attributes=lambda: self.fitted_after(self._history),
         )
         if stop:
             self.model.stop_training = True
 
     def end(self) -> None:
         """End the fit's task, when the estimator is fitted."""
-        self._fit.call_on_fit_task_end(**self._told, reconstruction_attributes={})
+        self._fit.call_on_fit_task_end(**self._fit_arguments, reconstruction_attributes={})

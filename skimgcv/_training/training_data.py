@@ -8,15 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._data.rows import ImageRows, LabelledRows
-from skimgcv._data.validation import (
-    check_features,
-    check_images,
-    check_labels,
-    encode_labels,
-    refuse_masks,
-    value_scale,
-)
+from skimgcv._data.labels import check_labels, encode_labels, refuse_masks
+from skimgcv._data.rows import LabelledRows, Rows
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv._training.holdout import hold_out
 from skimgcv._training.weights import class_weights, combine_weights
@@ -35,8 +29,6 @@ class TrainingData:
     class_weight : dict of label to float
     held_rows : ndarray of int
         The rows of X that ``validation_split`` held out.
-    scale : str or None
-        The range of the values: see ``value_scale``.
     features : dict
         ``n_features_in_`` and, of a data frame, ``feature_names_in_``.
     """
@@ -46,7 +38,6 @@ class TrainingData:
     classes: np.ndarray
     class_weight: dict[Any, float]
     held_rows: np.ndarray
-    scale: str | None
     features: dict[str, Any]
 
 
@@ -79,9 +70,8 @@ def check_training_data(
         Saying what is needed, what came and what to do.
     """
     name = type(estimator).__name__
-    images = check_images(X, image_shape=estimator.image_shape, name=name)
-    features = check_features(estimator, X, images, reset=not resume)
-    scale = value_scale(images, name)
+    images = Rows.of(X, image_shape=estimator.image_shape, name=name)
+    features = images.features(estimator, reset=not resume)
     classes, codes = _check_classes(y, len(images), classes, name)
     groups = _check_groups(groups, len(images))
     if class_weight is None:
@@ -110,7 +100,6 @@ def check_training_data(
         classes=classes,
         class_weight=dict(zip(classes.tolist(), per_class.tolist(), strict=True)),
         held_rows=held,
-        scale=scale,
         features=features,
     )
 
@@ -141,7 +130,7 @@ def _split(
 
 
 def _check_validation_data(
-    estimator: Any, validation_data: Any, images: ImageRows, classes: np.ndarray
+    estimator: Any, validation_data: Any, images: Rows, classes: np.ndarray
 ) -> LabelledRows:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise ValueError(
@@ -152,13 +141,12 @@ def _check_validation_data(
         )
     X, y, *weight = validation_data
     name = type(estimator).__name__
-    held = check_images(X, image_shape=estimator.image_shape, name=name)
+    held = Rows.of(X, image_shape=estimator.image_shape, name=name)
     if held.shape[1:] != images.shape[1:]:
         raise ValueError(
             f"validation_data has rows of shape {held.shape[1:]}, X of {images.shape[1:]}; "
             "resize one of them."
         )
-    value_scale(held, name)
     codes = _check_classes(y, len(held), classes, name)[1]
     ones = np.ones(len(classes))
     weights = combine_weights(weight[0] if weight else None, ones, codes)
@@ -172,5 +160,5 @@ def _warn_double_correction(class_weight: Any, sampling_strategy: Any) -> None:
             "class_weight='balanced' and sampling_strategy both correct the class imbalance: "
             "rare classes count twice. Use one of them.",
             DoubleCorrectionWarning,
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )

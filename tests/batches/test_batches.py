@@ -7,7 +7,7 @@ from samples import RecordingAugmenter, numbered
 from skimgcv import ImageAugmenter
 from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._batches.epochs import Draw, Epoch, EpochPlan
-from skimgcv._data.rows import ImageRows
+from skimgcv._data.rows import Rows
 from skimgcv._runtime.random_streams import stream
 
 N = 10
@@ -22,7 +22,7 @@ def rows_of(images):
 
 def plain(rows=range(N), **parameters):
     epoch = Epoch(np.array(list(rows)))
-    images = ImageRows(numbered(N), SHAPE)
+    images = Rows(numbered(N), SHAPE)
     return Batches(images, epoch, RecordingAugmenter(), **{"batch_size": 4, **parameters})
 
 
@@ -39,7 +39,7 @@ def training(augmenter=None, *, y=None, class_augmenters=None, **parameters):
         seed=0,
     )
     defaults = {"batch_size": 4, "targets": TARGETS, "weights": WEIGHTS}
-    images = parameters.pop("images", ImageRows(numbered(N), SHAPE))
+    images = parameters.pop("images", Rows(numbered(N), SHAPE))
     return TrainingBatches(images, plan, augmenter, **{**defaults, **parameters})
 
 
@@ -71,7 +71,7 @@ def test_targets_and_weights_stay_with_their_images():
 
 def test_without_draws_nothing_is_transformed():
     augmenter = RecordingAugmenter()
-    images = ImageRows(numbered(N), SHAPE)
+    images = Rows(numbered(N), SHAPE)
     batch = Batches(images, Epoch(np.array([3, 1])), augmenter, batch_size=4)[0]
     assert rows_of(batch[0]) == [3, 1]
     assert not augmenter.seen
@@ -158,7 +158,7 @@ def test_a_mixtures_weighted_loss_is_the_sum_of_its_parts():
 
 def test_at_prediction_nothing_is_mixed():
     augmenter = ImageAugmenter(mixup_alpha=1.0)
-    images = ImageRows(numbered(N), SHAPE)
+    images = Rows(numbered(N), SHAPE)
     table = augmenter.draw(stream(0, "test"), N, SHAPE)
     epoch = Epoch(np.arange(N), (Draw(augmenter, table, np.arange(N)),))
     batch = Batches(images, epoch, augmenter, batch_size=N)[0]

@@ -11,8 +11,7 @@ from samples import blobs, classifier, same_model
 from scipy import sparse
 
 from skimgcv import ImageAugmenter
-from skimgcv._data.rows import ImageRows
-from skimgcv._data.validation import check_images, value_scale
+from skimgcv._data.rows import Rows
 
 FLOATS, Y = blobs()
 X = (FLOATS.clip(0, 1) * 255).round()  # whole numbers, so that every dtype holds them
@@ -159,15 +158,13 @@ def test_the_row_with_a_value_that_is_not_finite_is_named(value, reference):
 def test_a_row_in_a_later_piece_is_named_by_its_own_number():
     large = np.zeros((5, 1024, 2048, 1), np.float32)  # a row is 8 MB, and so a piece
     large[3, 7, 7, 0] = np.nan
-    images = check_images(large, image_shape=None, name="Clf")
     with pytest.raises(ValueError, match="in row 3"):
-        value_scale(images, "Clf")
+        Rows.of(large, image_shape=None, name="Clf")
 
 
 def test_a_sum_that_overflows_is_no_infinity():
-    images = check_images(np.full((3, 2, 2, 1), 1e308), image_shape=None, name="Clf")
     with pytest.raises(ValueError, match="too large for float32, 1e"):
-        value_scale(images, "Clf")
+        Rows.of(np.full((3, 2, 2, 1), 1e308), image_shape=None, name="Clf")
 
 
 BAD_X = {
@@ -355,5 +352,5 @@ def test_numbers_out_of_range_are_refused_in_fit(name, value, error):
     ],
 )
 def test_the_two_ranges_that_people_mix_up_are_told_apart(values, dtype, scale):
-    images = ImageRows(np.array(values, dtype).reshape(2, 1, 1, 1), (1, 1, 1))
-    assert value_scale(images, "Clf") == scale
+    images = np.array(values, dtype).reshape(2, 1, 1, 1)
+    assert Rows.of(images, image_shape=None, name="Clf").scale == scale

@@ -6,7 +6,7 @@ import pytest
 from builders import linear
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
-from skimgcv._data.rows import ImageRows
+from skimgcv._data.rows import Rows
 
 SHAPE = (2000, 64, 64, 3)
 
@@ -24,7 +24,7 @@ def mapped():
 
 
 def read_all(images):
-    rows = ImageRows(images, images.shape[1:])
+    rows = Rows(images, images.shape[1:])
     for start in range(0, len(rows), 50):
         rows[np.arange(start, min(start + 50, len(rows)))]
 

@@ -12,7 +12,7 @@ from builders import linear
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
 from skimgcv._training import progress
-from skimgcv._training.progress import FitBar, shown
+from skimgcv._training.progress import FitBar, progress_bar
 
 tqdm = pytest.importorskip("tqdm.auto").tqdm
 
@@ -51,7 +51,7 @@ def terminal(monkeypatch):
 
 def run(first_epoch=0, epochs=12, *, until=None, steps=4, **logs):
     """Call a bar as Keras does in a fit of so many epochs."""
-    with shown(1, first_epoch=first_epoch, epochs=epochs) as (_, (bar,)):
+    with progress_bar(1, first_epoch=first_epoch, epochs=epochs) as (_, (bar,)):
         bar.set_params({"steps": steps})
         bar.on_train_begin()
         for epoch in range(first_epoch, until or epochs):
@@ -98,7 +98,7 @@ def test_without_a_hold_out_the_metrics_are_shown(terminal):
 
 
 def test_time_left_and_place_are_counted_in_batches(terminal):
-    with shown(1, first_epoch=2, epochs=4) as (_, (bar,)):
+    with progress_bar(1, first_epoch=2, epochs=4) as (_, (bar,)):
         bar.set_params({"steps": 4})
         bar.on_train_begin()
         bar.on_epoch_begin(2)
@@ -116,7 +116,7 @@ def test_a_fit_that_stops_early_is_whole(terminal):
 
 def test_a_fit_that_fails_leaves_its_line(terminal):
     def fail():
-        with shown(1, first_epoch=0, epochs=3) as (_, (bar,)):
+        with progress_bar(1, first_epoch=0, epochs=3) as (_, (bar,)):
             bar.set_params({"steps": 4})
             bar.on_train_begin()
             bar.on_epoch_begin(0)
@@ -145,7 +145,7 @@ def test_a_worker_thread_writes_one_whole_line(terminal):
 
 
 def test_a_file_gets_nothing(capsys):
-    with shown(1, first_epoch=0, epochs=2) as (verbose, callbacks):
+    with progress_bar(1, first_epoch=0, epochs=2) as (verbose, callbacks):
         assert (verbose, callbacks) == (0, [])
     assert capsys.readouterr().err == ""
 
@@ -155,7 +155,7 @@ def test_while_rich_draws_on_the_terminal_no_second_bar_does(monkeypatch):
         __module__ = "rich.file_proxy"
 
     look_on(monkeypatch, FileProxy())
-    with shown(1, first_epoch=0, epochs=2) as told:
+    with progress_bar(1, first_epoch=0, epochs=2) as told:
         assert told == (0, [])
 
 
@@ -167,25 +167,25 @@ def test_a_notebook_gets_a_bar(monkeypatch):
             return False
 
     look_on(monkeypatch, OutStream())
-    with shown("auto", first_epoch=0, epochs=2) as (verbose, callbacks):
+    with progress_bar("auto", first_epoch=0, epochs=2) as (verbose, callbacks):
         assert verbose == 0
         assert [type(c) for c in callbacks] == [FitBar]
 
 
 @pytest.mark.parametrize("verbose", [0, False, 2])
 def test_other_values_are_keras_own(terminal, verbose):
-    with shown(verbose, first_epoch=0, epochs=2) as told:
+    with progress_bar(verbose, first_epoch=0, epochs=2) as told:
         assert told == (verbose, [])
     assert terminal.getvalue() == ""
 
 
 def test_without_tqdm_keras_draws(terminal, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with shown(True, first_epoch=0, epochs=2) as told:
+    with progress_bar(True, first_epoch=0, epochs=2) as told:
         assert told == (1, [])
 
 
 def test_no_epoch_no_line(terminal):
-    with shown(1, first_epoch=3, epochs=3) as told:
+    with progress_bar(1, first_epoch=3, epochs=3) as told:
         assert told == (0, [])
     assert terminal.getvalue() == ""

@@ -1,0 +1,88 @@
+"""y: checked once, and encoded as class numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+
+def decode_one_hot(y: Any) -> Any:
+    """Turn one-hot rows (n, k) into class numbers; give other targets back as they are."""
+    table = np.asarray(y)
+    if table.ndim != 2 or table.shape[1] < 2:
+        return y
+    zero_or_one = table.dtype.kind in "buif" and np.isin(table, (0, 1)).all()
+    if zero_or_one and (table.sum(axis=1) == 1).all():
+        return table.argmax(axis=1)
+    raise ValueError(
+        f"y must be one label a row, or one-hot (n, classes); it has shape {table.shape} and "
+        "rows with none or several classes. Several labels an image are not supported."
+    )
+
+
+def refuse_masks(value: Any, name: str) -> None:
+    """Refuse an array whose mask NumPy would drop in silence."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must have a value for each row; drop the rows of masked ones.")
+
+
+def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, int | None]:
+    """Check y of any kind of label: return it as a 1-D array, and the width of one-hot rows."""
+    if y is None:
+        raise ValueError(
+            f"This {name} estimator requires y to be passed, but the target y is None."
+        )
+    refuse_masks(y, "y")
+    if hasattr(y, "to_numpy") and (numbers := y.to_numpy()).dtype.kind in "iu":
+        # scikit-learn makes pandas' nullable numbers floats, which merge labels past 2**53.
+        y = numbers
+    decoded = decode_one_hot(y)
+    width = None if decoded is y else np.asarray(y).shape[1]
+    # The warning for a column vector is scikit-learn's.
+    labels = column_or_1d(decoded, warn=True)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError("Input y contains NaN or infinity; drop the rows without a label.")
+    check_classification_targets(labels)
+    if len(labels) != n_rows:
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X has {n_rows}, y has {len(labels)}."
+        )
+    return labels, width
+
+
+def same_classes(classes: Any, known: np.ndarray) -> np.ndarray:
+    """Return the classes of the first call; check those that a later call names."""
+    if classes is not None and not np.array_equal(np.unique(classes), known):
+        raise ValueError(
+            f"`classes={classes!r}` is not the same as on last call to partial_fit, "
+            f"was: {known!r}; leave `classes` out, or fit a clone."
+        )
+    return known
+
+
+def encode_labels(y: np.ndarray, *, classes: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes and, for each row, the number of its class.
+
+    Raises
+    ------
+    ValueError
+        Where there are fewer than two classes, or a label is not in ``classes``.
+    """
+    encoder = LabelEncoder().fit(y if classes is None else classes)
+    if len(encoder.classes_) < 2:
+        raise ValueError(
+            f"A classifier needs at least 2 classes; y has 1 class: {encoder.classes_[0]!r}."
+        )
+    unseen = np.setdiff1d(np.asarray(y), encoder.classes_)
+    if len(unseen):
+        raise ValueError(
+            f"y has labels {unseen.tolist()} that are not among the classes "
+            f"{encoder.classes_.tolist()}; name every class in the first call's `classes`."
+        )
+    return encoder.classes_, encoder.transform(y)

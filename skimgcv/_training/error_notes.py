@@ -1,0 +1,49 @@
+"""Errors of the user's own code say where in a fit they came."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from skimgcv._batches.batches import TrainingBatches
+
+
+class FitLocation(keras.callbacks.Callback):
+    """Knows what is being done, before the user's own callbacks are called."""
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        super().__init__()
+        self._batches = batches
+        self._doing, self._batch = "training", -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._doing, self._batch = "training", -1
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._batch = batch
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._doing, self._batch = "validating", -1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._doing, self._batch = "training", -1
+
+    def __str__(self) -> str:
+        where = f"while {self._doing}, in epoch {self._batches.number}"
+        if self._batch < 0:
+            return where
+        return f"{where}, batch {self._batch}, rows {self._batches.rows_of(self._batch)} of X"
+
+
+@contextlib.contextmanager
+def errors_noted(location: FitLocation) -> Iterator[None]:
+    """Let an error of the user's own callback, loss or layer say when it came."""
+    try:
+        yield
+    except Exception as error:
+        if not getattr(error, "__notes__", None):
+            error.add_note(str(location))
+        raise
