@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skimgcv._data.validation import check_form, row_shape, value_scale
+from skimgcv._data.forms import check_form
+from skimgcv._data.validation import row_shape, value_scale
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.paging import Pages
 from skimgcv.exceptions import UnreadableImagesWarning

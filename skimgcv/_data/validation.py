@@ -1,4 +1,4 @@
-"""X: its form and its values are checked, with errors that say what to do."""
+"""X: its shape and its values are checked, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -6,59 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
 
-_FORMS = (
-    "X must be images (n, height, width, channels) or (n, height, width), or rows (n, features)"
-)
-
-
-def check_form(X: Any, name: str) -> Any:
-    """Return X as an array, or as the lazy array-like that it is.
-
-    Parameters
-    ----------
-    X : array-like
-        See ``_FORMS``; or a list of equal-sized images.
-    name : str
-        The estimator's, for errors.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where X is sparse, empty, ragged, masked or not numeric.
-    """
-    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
-        X = list(X)  # images in an array of arrays
-    if any(isinstance(i, np.ma.MaskedArray) for i in (X if isinstance(X, (list, tuple)) else [X])):
-        raise TypeError(
-            f"{name} does not know what masked pixels are; pass X.filled(value) instead."
-        )
-    if isinstance(X, (list, tuple)):
-        X = _stack(X)
-    lazy = not isinstance(X, np.ndarray) and all(hasattr(X, a) for a in ("shape", "dtype"))
-    if lazy and len(X.shape) > 2:
-        return X
-    if isinstance(X, np.ndarray) and X.ndim > 2:
-        if X.dtype.kind not in "buif":
-            raise ValueError(
-                f"{_FORMS}, of integers or floats; X has dtype {X.dtype}. "
-                "Images of differing sizes must be resized first."
-            )
-        return X
-    # Tables, and everything that is no array of numbers: scikit-learn's own checks and words.
-    return check_array(X, dtype="numeric", ensure_all_finite=False, estimator=name, input_name="X")
-
-
-def _stack(images: Any) -> np.ndarray:
-    shapes = [np.shape(image) for image in images[:1]]
-    shapes += [s for s in (np.shape(image) for image in images[1:]) if s != shapes[0]]
-    if len(shapes) > 1:
-        raise ValueError(
-            "A list of images needs images of one shape; "
-            f"X has {shapes[0]} and {shapes[1]}. Resize them to one shape first."
-        )
-    return np.asarray(images)
+from skimgcv._data.forms import FORMS
 
 
 def row_shape(
@@ -102,7 +51,7 @@ def _row_shape(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> t
             )
         return image_shape
     if len(shape) not in (3, 4):
-        raise ValueError(f"{_FORMS}; X has shape {tuple(shape)}.")
+        raise ValueError(f"{FORMS}; X has shape {tuple(shape)}.")
     row_shape = tuple(int(s) for s in shape[1:]) + (1,) * (4 - len(shape))
     if image_shape not in (None, row_shape):
         raise ValueError(
