@@ -62,7 +62,9 @@ class AugmentedKerasClassifier(
         to come vary in ways that those at hand do not.
     validation_split : float in [0, 1), default=0.0
         Share of the training rows that is held out for ``val_loss`` and early
-        stopping: stratified, and whole groups where ``fit`` gets ``groups``.
+        stopping. It is stratified. It keeps groups whole if X carries them
+        (``load_image_table(..., group_col="patient")``) or ``fit`` gets ``groups``;
+        scikit-learn's ``groups=`` reaches the splitter of the folds, but not ``fit``.
     sampling_strategy : None, str, float, dict or callable, default=None
         Which classes an epoch draws more often, or less, in imbalanced-learn's
         words: ``"auto"``, ``"minority"``, ``{label: rows}``. Each repeat of a row
@@ -278,7 +280,8 @@ class AugmentedKerasClassifier(
         class_weight : None, "balanced" or dict, optional
             Beats the parameter of the same name.
         groups : array-like of shape (n,), optional
-            Rows of one group are not parted by ``validation_split``.
+            ``validation_split`` keeps the rows of one group together. By default the
+            groups that X carries: see :class:`ImageFiles`.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Used for ``val_...`` instead of ``validation_split``.
         checkpoint_dir : path-like, optional

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,9 @@ from sklearn.utils.validation import validate_data
 
 from skimgcv._data.forms import check_form
 from skimgcv._data.validation import row_shape, value_scale
-from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.paging import Pages
-from skimgcv.exceptions import UnreadableImagesWarning
 
 _CHUNK_BYTES = 8 << 20
-_MOST_NAMED = 5
 
 
 class Rows:
@@ -126,28 +122,24 @@ class Rows:
         self._pages.have_read(read.nbytes)
         return read.reshape(len(read), *self.shape[1:]).astype(self.dtype, copy=False)
 
-    def readable(self, rows: np.ndarray) -> np.ndarray:
-        """Leave out the rows of files that give no image, where X is to skip them.
+    @property
+    def groups(self) -> np.ndarray | None:
+        """To what each row belongs, where X says so itself."""
+        groups: np.ndarray | None = getattr(self._X, "groups", None)
+        return groups
+
+    def readable(self) -> np.ndarray:
+        """Return the rows that give an image; all of them, unless X is to skip bad files.
 
         Warns
         -----
         UnreadableImagesWarning
-            Where there are any, with their number.
+            Where files give none.
         """
         if getattr(self._X, "on_error", "raise") != "skip":
-            return rows
-        errors = self._X[rows].errors()
-        if not errors:
-            return rows
-        listed = "; ".join(f"{error.path}: {error.reason}" for error in errors[:_MOST_NAMED])
-        more = f"; and {len(errors) - _MOST_NAMED} more" if len(errors) > _MOST_NAMED else ""
-        warnings.warn(
-            f"{len(errors)} of {len(rows)} files cannot be read, and this fit leaves them out: "
-            f"{listed}{more}.",
-            UnreadableImagesWarning,
-            stacklevel=user_stacklevel(),
-        )
-        return rows[~np.isin(self._X.rows[rows], [error.row for error in errors])]
+            return np.arange(len(self))
+        places: np.ndarray = self._X.readable()
+        return places
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Read all rows, in pieces of a few megabytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def load_images(
     return_names : bool, default=False
         Whether to return the files' names within the folder, too.
     **options
-        For :class:`ImageFiles`.
+        For :class:`ImageFiles`. ``on_error="skip"`` reads all files at once and leaves
+        those that give no image out of X, y and names, with a warning.
 
     Returns
     -------
@@ -96,7 +98,21 @@ def load_images(
         )
     labels = np.repeat(list(listed), [len(of_class) for of_class in listed.values()])
     X = ImageFiles([Path(folder, name) for name in names], image_shape, **options)
-    return (X, labels, names) if return_names else (X, labels)
+    X, labels, kept = _readable(X, labels, np.array(names, dtype=object))
+    return (X, labels, kept.tolist()) if return_names else (X, labels)
+
+
+def _readable(X: ImageFiles, *aligned: np.ndarray) -> tuple[Any, ...]:
+    """Leave bad files out of X and of what stands beside it, if X is to skip them.
+
+    Otherwise they would be somebody's test images, which no prediction can leave out.
+    """
+    if X.on_error != "skip":
+        return X, *aligned
+    good = X.readable(progress=sys.stderr.isatty())
+    if not len(good):
+        raise ValueError(f"None of the {len(X)} files can be read; see X.verify().")
+    return X[good].as_checked(), *(array[good] for array in aligned)
 
 
 def list_images(
@@ -143,6 +159,7 @@ def load_image_table(
     *,
     folder: str | os.PathLike[str] = "",
     image_shape: tuple[int, ...] = (256, 256),
+    group_col: str | None = None,
     **options: Any,
 ) -> tuple[Any, ...]:
     """Take the files that a data frame lists, with its other columns.
@@ -161,8 +178,13 @@ def load_image_table(
         What paths that are not absolute start from.
     image_shape : tuple of int, default=(256, 256)
         Height and width, as for :class:`ImageFiles`.
+    group_col : str, optional
+        The column that says to which patient, smear or plant an image belongs. X carries
+        these groups into every fold, where ``validation_split`` parts none of them; pass
+        ``X.groups`` to the splitter of the folds.
     **options
-        For :class:`ImageFiles`.
+        For :class:`ImageFiles`. ``on_error="skip"`` reads all files at once and leaves
+        those that give no image out of X, y and columns, with a warning.
 
     Returns
     -------
@@ -182,12 +204,13 @@ def load_image_table(
     >>> import pandas as pd
     >>> from skimgcv import load_image_table
     >>> table = pd.DataFrame({"file": ["a.png", "b.png"], "label": [1, 0], "patient": [7, 7]})
-    >>> X, y, groups = load_image_table(
-    ...     table, "file", "label", ["patient"], folder="cells")
-    >>> X.shape, y, groups
+    >>> X, y = load_image_table(
+    ...     table, "file", "label", group_col="patient", folder="cells")
+    >>> X.shape, y, X.groups
     ((2, 256, 256, 3), array([1, 0]), array([7, 7]))
     """
-    lacking = [name for name in (x_col, y_col, *columns) if name not in table.columns]
+    groups = [] if group_col is None else [group_col]
+    lacking = [name for name in (x_col, y_col, *columns, *groups) if name not in table.columns]
     if lacking:
         raise KeyError(f"the table has no columns {lacking}; it has {list(table.columns)}")
     paths = []
@@ -195,5 +218,7 @@ def load_image_table(
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"column {x_col!r} must hold paths; in row {row} it has {path!r}")
         paths.append(Path(folder, path))
+    if group_col is not None:
+        options["groups"] = np.asarray(table[group_col])
     X = ImageFiles(paths, image_shape, **options)
-    return (X, *(np.asarray(table[name]) for name in (y_col, *columns)))
+    return _readable(X, *(np.asarray(table[name]) for name in (y_col, *columns)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from skimgcv._files.gallery import gallery
 from skimgcv._files.headers import UnreadableError
 from skimgcv._files.memory_cache import DecodedInMemory, owner
 from skimgcv._files.reading import Store, check_file, in_threads, read_images
-from skimgcv.exceptions import ImageReadError
+from skimgcv._runtime.callers import user_stacklevel
+from skimgcv.exceptions import ImageReadError, UnreadableImagesWarning
+
+_FILES_A_STEP = 256  # that are read between two words on how far it is
+_MOST_NAMED = 5
 
 
 class ImageFiles:
@@ -56,10 +61,16 @@ class ImageFiles:
     on_error : {"raise", "skip"}, default="raise"
         What ``fit`` does with files that give no image: "skip" leaves their rows out
         before anything else, with a warning that counts them. All files are read
-        first for that. A prediction cannot leave a row out, and raises in any case.
+        first for that. A prediction cannot leave a row out, and raises in any case; so
+        for cross-validation pass ``on_error="skip"`` to :func:`load_images` or
+        :func:`load_image_table`, which leave such files out of X and y.
     max_pixels : int, default=100_000_000
         Files that say that they have more are not decoded. Formats that Pillow decodes
         obey ``PIL.Image.MAX_IMAGE_PIXELS`` as well.
+    groups : array-like of shape (n,), optional
+        To which patient, smear or plant each image belongs. Groups stay with their rows
+        in every fold, where ``validation_split`` parts none of them. Pass ``X.groups``
+        to the splitter of the folds.
 
     Attributes
     ----------
@@ -68,6 +79,7 @@ class ImageFiles:
     ndim : int
     paths : list of str
     rows : ndarray of int
+    groups : ndarray of shape (n,), or None
     on_error : str
 
     Notes
@@ -107,6 +119,7 @@ class ImageFiles:
         cache: str | os.PathLike[str] | int | None = "memory",
         on_error: str = "raise",
         max_pixels: int = 100_000_000,
+        groups: Any = None,
     ) -> None:
         _check_choice("color_mode", color_mode, CHANNELS)
         _check_choice("interpolation", interpolation, INTERPOLATIONS)
@@ -123,6 +136,7 @@ class ImageFiles:
         self._cache = _check_cache(cache)
         self._owner = owner()
         self._on_error = on_error
+        self._groups = _check_groups(groups, len(self._paths))
 
     # -- as an array --------------------------------------------------------------------
 
@@ -150,6 +164,11 @@ class ImageFiles:
     def rows(self) -> np.ndarray:
         """Their places in the list that this was made from."""
         return self._rows.copy()
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """To what each row belongs, if that is known."""
+        return None if self._groups is None else self._groups.copy()
 
     @property
     def on_error(self) -> str:
@@ -192,7 +211,31 @@ class ImageFiles:
     def _select(self, rows: Any) -> ImageFiles:
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__, _paths=self._paths[rows], _rows=self._rows[rows])
+        if self._groups is not None:
+            part._groups = self._groups[rows]
         return part
+
+    def with_groups(self, groups: Any) -> ImageFiles:
+        """Return the same files with groups.
+
+        Parameters
+        ----------
+        groups : array-like of shape (n,), or None
+
+        Returns
+        -------
+        ImageFiles
+
+        Examples
+        --------
+        >>> from skimgcv import ImageFiles
+        >>> X = ImageFiles(["p1_a.png", "p1_b.png", "p2_a.png"], (8, 8))
+        >>> X.with_groups(["p1", "p1", "p2"])[[0, 2]].groups.tolist()
+        ['p1', 'p2']
+        """
+        same = self._select(slice(None))
+        same._groups = _check_groups(groups, len(self))
+        return same
 
     # -- reading ------------------------------------------------------------------------
 
@@ -228,6 +271,43 @@ class ImageFiles:
         failures = read_images(self._paths.tolist(), self._decoding, self._store(), None)
         return [self._error(place, failures[place]) for place in sorted(failures)]
 
+    def readable(self, *, progress: bool = False) -> np.ndarray:
+        """Read every file, warn of those that give no image, and return the others.
+
+        What is read is kept in the cache, and what is there is not read again.
+
+        Parameters
+        ----------
+        progress : bool, default=False
+            Whether to show a bar, on standard error.
+
+        Returns
+        -------
+        ndarray of int
+            Places in this X: ``X[X.readable()]`` has no bad file.
+
+        Warns
+        -----
+        UnreadableImagesWarning
+            Where there are bad files, with their number and the first of them.
+        """
+        bad: list[ImageReadError] = []
+        for start in range(0, len(self), _FILES_A_STEP):
+            bad += self._select(slice(start, start + _FILES_A_STEP)).errors()
+            if progress:
+                _show_progress(min(start + _FILES_A_STEP, len(self)), len(self), len(bad))
+        if progress:
+            print(file=sys.stderr)
+        if bad:
+            _warn_unreadable(bad, len(self))
+        return np.flatnonzero(~np.isin(self._rows, [error.row for error in bad]))
+
+    def as_checked(self) -> ImageFiles:
+        """Return the same files, of which ``fit`` need not look for bad ones first."""
+        same = self._select(slice(None))
+        same._on_error = "raise"
+        return same
+
     def verify(self, *, progress: bool = True) -> np.ndarray:
         """Decode every file anew, in threads, and tell which give no image.
 
@@ -258,6 +338,16 @@ class ImageFiles:
             print(file=sys.stderr)
         bad = [(place, self._paths[place], reasons[place]) for place in sorted(reasons)]
         return np.array(bad, dtype=[("row", np.intp), ("path", object), ("reason", object)])
+
+
+def _warn_unreadable(bad: list[ImageReadError], n_files: int) -> None:
+    listed = "; ".join(f"{error.path}: {error.reason}" for error in bad[:_MOST_NAMED])
+    more = f"; and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
+    warnings.warn(
+        f"{len(bad)} of {n_files} files give no image and are left out: {listed}{more}.",
+        UnreadableImagesWarning,
+        stacklevel=user_stacklevel(),
+    )
 
 
 def _show_progress(done: int, of: int, bad: int) -> None:
@@ -291,6 +381,21 @@ def _as_rows(rows: Any, n: int) -> Any:
             f"got an array of {rows.dtype} with shape {rows.shape}"
         )
     return rows
+
+
+def _check_groups(groups: Any, n: int) -> np.ndarray | None:
+    if groups is None:
+        return None
+    array = np.array(groups)
+    if array.shape != (n,):
+        raise ValueError(f"groups must have one entry for each file, {n}; it has {array.shape}")
+    lacking = [row for row, group in enumerate(array.tolist()) if group is None or group != group]
+    if lacking:
+        raise ValueError(
+            f"groups must not be missing; row {lacking[0]} has {array[lacking[0]]!r}. Give an "
+            "image that belongs to no other a group of its own."
+        )
+    return array
 
 
 def _check_choice(name: str, value: Any, allowed: Any) -> None:

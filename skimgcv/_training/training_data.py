@@ -73,11 +73,11 @@ def check_training_data(
     images = Rows.of(X, image_shape=estimator.image_shape, name=name)
     features = images.features(estimator, reset=not resume)
     classes, codes = _check_classes(y, len(images), classes, name)
-    groups = _check_groups(groups, len(images))
+    groups = _check_groups(images.groups if groups is None else groups, len(images))
     if class_weight is None:
         class_weight = estimator.class_weight
     _warn_double_correction(class_weight, estimator.sampling_strategy)
-    readable = images.readable(np.arange(len(images)))
+    readable = images.readable()
     if not len(readable):
         raise ValueError(f"None of the {len(images)} files of X can be read; see X.verify().")
     per_class = class_weights(class_weight, classes, codes[readable])
@@ -150,7 +150,7 @@ def _check_validation_data(
     codes = _check_classes(y, len(held), classes, name)[1]
     ones = np.ones(len(classes))
     weights = combine_weights(weight[0] if weight else None, ones, codes)
-    return LabelledRows(held, codes, weights, held.readable(np.arange(len(held))))
+    return LabelledRows(held, codes, weights, held.readable())
 
 
 def _warn_double_correction(class_weight: Any, sampling_strategy: Any) -> None:

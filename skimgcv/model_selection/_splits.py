@@ -10,6 +10,8 @@ from scipy.stats import chi2
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import _num_samples
 
+from skimgcv import ImageFiles
+
 from ._duplicates import duplicate_groups
 
 
@@ -116,6 +118,7 @@ def check_splits(
         their ``random_state`` set to give the same folds again.
     groups : array-like of shape (n,), optional
         Groups that are to stay on one side; also handed to a splitter that takes them.
+        By default those that an ``ImageFiles`` carries.
     duplicates : array-like of shape (n,), optional
         What ``duplicate_groups(X)`` returned, where it is known already.
     n_jobs : int, optional
@@ -156,6 +159,8 @@ stratified splitter
     5 folds, no problem found
     """
     y = _labels(y, len(y), "y")
+    if groups is None and isinstance(X, ImageFiles):
+        groups = X.groups
     groups = None if groups is None else _labels(groups, len(y), "groups")
     if duplicates is not None:
         duplicates = _labels(duplicates, len(y), "duplicates")

@@ -4,6 +4,7 @@ import itertools
 import os
 import pickle
 import threading
+from pathlib import Path
 
 import cv2
 import keras
@@ -444,7 +445,7 @@ def test_a_fit_that_skips_is_the_fit_without_those_rows(paths, tmp_path):
     given = [tmp_path / "none.png" if i in bad else path for i, path in enumerate(paths)]
     X = ImageFiles(given, SHAPE, on_error="skip")
     good = np.setdiff1d(np.arange(N), bad)
-    said = "2 of 24 files cannot be read, .*none.png: there is no such file"
+    said = "2 of 24 files give no image and are left out: .*none.png: there is no such file"
     est = classifier(validation_split=0.25, class_weight="balanced")
     with pytest.warns(UnreadableImagesWarning, match=said):
         skipping = est.fit(X, y)
@@ -474,3 +475,67 @@ def test_held_out_files_are_skipped_too(X, paths, tmp_path):
         skipping = classifier().fit(X, y, validation_data=(held, [0, 1, 1]))
     without = classifier().fit(X, y, validation_data=(IMAGES[:2], [0, 1]))
     assert skipping.history_ == without.history_
+
+
+def spoil(folder, *names):
+    for name in names:
+        (folder / name).write_bytes(b"no image")
+
+
+def test_bad_files_are_left_out_before_the_split(classes):
+    """Each would be somebody's test image, and every score NaN."""
+    for label in "ab":
+        for i, image in enumerate(IMAGES[:4]):
+            Image.fromarray(image).save(classes / label / f"more{i}.png")
+    spoil(classes, "a/more0.png", "b/more3.png")
+    with pytest.warns(UnreadableImagesWarning, match=r"2 of \d+ files give no image.*more0\.png"):
+        X, labels, names = load_images(
+            classes, SHAPE, classes=["a", "b"], on_error="skip", return_names=True
+        )
+    assert len(X) == len(labels) == len(names)
+    assert [str(path.relative_to(classes)) for path in map(Path, X.paths)] == names
+    assert [name[0] for name in names] == labels.tolist()
+    assert not {"a/more0.png", "b/more3.png"} & set(names)
+    scores = cross_val_score(classifier(), X, labels, cv=2)
+    np.testing.assert_array_equal(
+        scores, cross_val_score(classifier(), np.asarray(X), labels, cv=2)
+    )
+
+
+def test_bad_files_of_a_table_leave_every_column(folder, tmp_path):
+    spoil(tmp_path, "bad.png")
+    table = pd.DataFrame(
+        {
+            "filename": [folder / "00.png", tmp_path / "bad.png", folder / "02.png"],
+            "class": [0, 1, 1],
+            "weight": [0.5, 9, 2],
+            "patient": ["p", "q", "r"],
+        }
+    )
+    with pytest.warns(UnreadableImagesWarning, match=r"1 of 3 files give no image.*bad\.png"):
+        X, labels, weights = load_image_table(
+            table, columns=["weight"], group_col="patient", image_shape=SHAPE, on_error="skip"
+        )
+    np.testing.assert_array_equal(np.asarray(X), IMAGES[[0, 2]])
+    assert (labels.tolist(), weights.tolist(), X.groups.tolist()) == ([0, 1], [0.5, 2], ["p", "r"])
+
+
+def test_a_folder_of_bad_files_is_refused(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        spoil(tmp_path, f"{label}/1.png")
+    with (
+        pytest.warns(UnreadableImagesWarning, match="2 of 2"),
+        pytest.raises(ValueError, match="None of the 2 files"),
+    ):
+        load_images(tmp_path, SHAPE, on_error="skip")
+
+
+def test_files_that_were_checked_are_not_read_again_for_errors(classes, reads):
+    X, labels = load_images(classes, SHAPE, classes=["a", "b"], on_error="skip", cache=None)
+    assert len(reads) == len(X)
+    del reads[:]
+    classifier().fit(X, labels)
+    n_reads = len(reads)
+    classifier().fit(ImageFiles(X.paths, SHAPE, cache=None), labels)
+    assert len(reads) == 2 * n_reads
