@@ -7,6 +7,7 @@ that are read as such.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from skimgcv._data.image_array import ImageArray
 from skimgcv._files.folders import load_image_table, load_images
 from skimgcv._files.image_files import ImageFiles
 from skimgcv._files.memory_cache import clear_decoded_images
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentedKerasClassifier",
+    "ImageArray",
     "ImageAugmenter",
     "ImageFiles",
     "ImageReadError",

@@ -11,6 +11,8 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from skimgcv._data.forms import check_form
+from skimgcv._data.image_array import ImageArray
+from skimgcv._data.lazy_images import LazyImages
 from skimgcv._data.validation import row_shape, value_scale
 from skimgcv._runtime.paging import Pages
 
@@ -63,7 +65,7 @@ class Rows:
         """
         array = check_form(X, name)
         rows = cls(array, row_shape(array.shape, image_shape, name), given=X)
-        if rows.is_in_memory:
+        if rows.has_pixels:
             rows.scale = value_scale(rows.chunks(), name)
         elif rows.dtype == np.uint8:
             rows.scale = "0..255"
@@ -78,9 +80,9 @@ class Rows:
         return len(self._X.shape) == 2
 
     @property
-    def is_in_memory(self) -> bool:
+    def has_pixels(self) -> bool:
         """Whether pixels can be looked at without decoding files."""
-        return isinstance(self._X, np.ndarray)
+        return isinstance(self._X, (np.ndarray, ImageArray))
 
     @property
     def are_images(self) -> bool:
@@ -125,8 +127,7 @@ class Rows:
     @property
     def groups(self) -> np.ndarray | None:
         """To what each row belongs, where X says so itself."""
-        groups: np.ndarray | None = getattr(self._X, "groups", None)
-        return groups
+        return self._X.groups if isinstance(self._X, LazyImages) else None
 
     def readable(self) -> np.ndarray:
         """Return the rows that give an image; all of them, unless X is to skip bad files.

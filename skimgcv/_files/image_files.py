@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skimgcv._data.lazy_images import LazyImages, check_groups
 from skimgcv._files.decoding import CHANNELS, DTYPES, INTERPOLATIONS, Decoding
 from skimgcv._files.disk_cache import decoded_on_disk
 from skimgcv._files.gallery import gallery
@@ -24,7 +25,7 @@ _FILES_A_STEP = 256  # that are read between two words on how far it is
 _MOST_NAMED = 5
 
 
-class ImageFiles:
+class ImageFiles(LazyImages):
     """Image files as an array: read when asked for, and kept once they are decoded.
 
     An index array, a slice or a mask gives another ``ImageFiles`` and reads nothing,
@@ -136,7 +137,7 @@ class ImageFiles:
         self._cache = _check_cache(cache)
         self._owner = owner()
         self._on_error = on_error
-        self._groups = _check_groups(groups, len(self._paths))
+        self._groups = check_groups(groups, len(self._paths))
 
     # -- as an array --------------------------------------------------------------------
 
@@ -151,11 +152,6 @@ class ImageFiles:
         return np.dtype(self._decoding.dtype)
 
     @property
-    def ndim(self) -> int:
-        """4."""
-        return 4
-
-    @property
     def paths(self) -> list[str]:
         """Absolute paths, one a row."""
         return self._paths.tolist()
@@ -166,36 +162,9 @@ class ImageFiles:
         return self._rows.copy()
 
     @property
-    def groups(self) -> np.ndarray | None:
-        """To what each row belongs, if that is known."""
-        return None if self._groups is None else self._groups.copy()
-
-    @property
     def on_error(self) -> str:
         """What ``fit`` does with files that give no image."""
         return self._on_error
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, key: Any) -> Any:
-        rows, *rest = key if isinstance(key, tuple) else (key,)
-        if rows is Ellipsis:
-            rows, rest = slice(None), [Ellipsis, *rest]
-        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
-            at = range(len(self))[rows]
-            return self._select(slice(at, at + 1))._read()[(0, *rest)]
-        part = self._select(_as_rows(rows, len(self)))
-        whole = all(r is Ellipsis or (isinstance(r, slice) and r == slice(None)) for r in rest)
-        return part if whole else part._read()[(slice(None), *rest)]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("Images of files are always copied: leave copy=False out.")
-        return self._read().astype(self.dtype if dtype is None else dtype, copy=False)
 
     def __sizeof__(self) -> int:
         # What is sent to a worker: Dask and Ray send what is large once, not with each task.
@@ -209,33 +178,9 @@ class ImageFiles:
         return gallery(self)
 
     def _select(self, rows: Any) -> ImageFiles:
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__, _paths=self._paths[rows], _rows=self._rows[rows])
-        if self._groups is not None:
-            part._groups = self._groups[rows]
-        return part
-
-    def with_groups(self, groups: Any) -> ImageFiles:
-        """Return the same files with groups.
-
-        Parameters
-        ----------
-        groups : array-like of shape (n,), or None
-
-        Returns
-        -------
-        ImageFiles
-
-        Examples
-        --------
-        >>> from skimgcv import ImageFiles
-        >>> X = ImageFiles(["p1_a.png", "p1_b.png", "p2_a.png"], (8, 8))
-        >>> X.with_groups(["p1", "p1", "p2"])[[0, 2]].groups.tolist()
-        ['p1', 'p2']
-        """
-        same = self._select(slice(None))
-        same._groups = _check_groups(groups, len(self))
-        return same
+        return self._with(
+            _paths=self._paths[rows], _rows=self._rows[rows], _groups=self._groups_of(rows)
+        )
 
     # -- reading ------------------------------------------------------------------------
 
@@ -304,9 +249,7 @@ class ImageFiles:
 
     def as_checked(self) -> ImageFiles:
         """Return the same files, of which ``fit`` need not look for bad ones first."""
-        same = self._select(slice(None))
-        same._on_error = "raise"
-        return same
+        return self._with(_on_error="raise")
 
     def verify(self, *, progress: bool = True) -> np.ndarray:
         """Decode every file anew, in threads, and tell which give no image.
@@ -366,35 +309,6 @@ def _absolute(paths: Any) -> np.ndarray:
         absolute.append(os.path.abspath(os.fsdecode(path)))
     array = np.empty(len(absolute), dtype=object)
     array[:] = absolute
-    return array
-
-
-def _as_rows(rows: Any, n: int) -> Any:
-    if isinstance(rows, slice):
-        return rows
-    rows = np.asarray(rows)
-    if rows.size == 0 and rows.dtype.kind == "f":  # an empty list
-        rows = rows.astype(np.intp)
-    if rows.ndim != 1 or rows.dtype.kind not in "iub":
-        raise IndexError(
-            "ImageFiles take an integer, a slice, a mask or a list of integers for their rows; "
-            f"got an array of {rows.dtype} with shape {rows.shape}"
-        )
-    return rows
-
-
-def _check_groups(groups: Any, n: int) -> np.ndarray | None:
-    if groups is None:
-        return None
-    array = np.array(groups)
-    if array.shape != (n,):
-        raise ValueError(f"groups must have one entry for each file, {n}; it has {array.shape}")
-    lacking = [row for row, group in enumerate(array.tolist()) if group is None or group != group]
-    if lacking:
-        raise ValueError(
-            f"groups must not be missing; row {lacking[0]} has {array[lacking[0]]!r}. Give an "
-            "image that belongs to no other a group of its own."
-        )
     return array
 
 

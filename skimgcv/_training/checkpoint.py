@@ -169,7 +169,7 @@ def _add_rows(digest: Any, labelled: LabelledRows) -> None:
     digest.update(repr((images.shape, images.dtype)).encode())
     # Files are not all decoded for this.
     some = np.unique(np.linspace(0, len(images) - 1, _SOME_ROWS).astype(int))
-    for chunk in images.chunks() if images.is_in_memory else [images[some]]:
+    for chunk in images.chunks() if images.has_pixels else [images[some]]:
         digest.update(np.ascontiguousarray(chunk).data)
 
 

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import _num_samples
 
-from skimgcv import ImageFiles
+from skimgcv import ImageArray, ImageFiles
 
 from ._duplicates import duplicate_groups
 
@@ -118,7 +118,7 @@ def check_splits(
         their ``random_state`` set to give the same folds again.
     groups : array-like of shape (n,), optional
         Groups that are to stay on one side; also handed to a splitter that takes them.
-        By default those that an ``ImageFiles`` carries.
+        By default those that an ``ImageFiles`` or ``ImageArray`` carries.
     duplicates : array-like of shape (n,), optional
         What ``duplicate_groups(X)`` returned, where it is known already.
     n_jobs : int, optional
@@ -159,7 +159,7 @@ stratified splitter
     5 folds, no problem found
     """
     y = _labels(y, len(y), "y")
-    if groups is None and isinstance(X, ImageFiles):
+    if groups is None and isinstance(X, (ImageArray, ImageFiles)):
         groups = X.groups
     groups = None if groups is None else _labels(groups, len(y), "groups")
     if duplicates is not None:

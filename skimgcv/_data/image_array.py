@@ -1,0 +1,170 @@
+"""ImageArray: an X of images in an array that is too large for memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skimgcv._data.array_sources import reopened, without_handle
+from skimgcv._data.lazy_images import LazyImages, check_groups
+from skimgcv._runtime.paging import Pages
+
+
+class ImageArray(LazyImages):
+    """Images in a memory map, HDF5 or Zarr, read when asked for.
+
+    An index array, a slice or a mask gives another ``ImageArray`` and reads nothing, so
+    every tool of scikit-learn can split it; of a memory map itself scikit-learn copies each
+    fold into memory. An integer gives an image, and ``np.asarray`` all of them.
+
+    Parameters
+    ----------
+    source : numpy.memmap, h5py.Dataset, zarr.Array, ndarray
+        (n, height, width) or (n, height, width, channels), of integers or floats; or any
+        other object with ``shape``, ``dtype`` and slices that give arrays. Worker processes
+        open a memory map or an HDF5 file themselves. It must not change while it is used.
+    rows : array-like of int, optional
+        Which rows of the source to take, in this order. By default all.
+    groups : array-like of shape (n,), optional
+        To which patient, smear or plant each image (each of ``rows``) belongs. Groups stay
+        with their rows in every fold, where ``validation_split`` parts none of them. Pass
+        ``X.groups`` to the splitter of the folds.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    ndim : int
+    source : object
+    rows : ndarray of int
+    groups : ndarray of shape (n,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where the source is no array of images, or rows are not in it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import h5py
+    >>> import numpy as np
+    >>> from skimgcv import ImageArray
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "cells.h5")
+    >>> with h5py.File(path, "w") as file:
+    ...     file["images"] = np.arange(4 * 2 * 2).reshape(4, 2, 2).astype(np.uint8)
+    >>> file = h5py.File(path)
+    >>> X = ImageArray(file["images"], groups=["p1", "p1", "p2", "p2"])
+    >>> X[[3, 0]].groups.tolist()
+    ['p2', 'p1']
+    >>> np.asarray(X[[3, 0]])[:, 0, 0]
+    array([12,  0], dtype=uint8)
+    >>> file.close()
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, source: Any, *, rows: Any = None, groups: Any = None) -> None:
+        self._source = _check_source(source)
+        self._rows = _check_rows(rows, int(source.shape[0]))
+        self._groups = check_groups(groups, len(self._rows))
+        self._pages = Pages(source)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, height, width)`` or ``(n, height, width, channels)``."""
+        return (len(self._rows), *map(int, self._source.shape[1:]))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(self._source.dtype)
+
+    @property
+    def source(self) -> Any:
+        """What the images are read from."""
+        return self._source
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Their places in the source."""
+        return self._rows.copy()
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.shape[1:]))
+        kind = type(self._source)
+        return (
+            f"ImageArray({len(self)} images of {size} {self.dtype}, "
+            f"{kind.__module__.partition('.')[0]}.{kind.__qualname__})"
+        )
+
+    def _select(self, rows: Any) -> ImageArray:
+        return self._with(_rows=self._rows[rows], _groups=self._groups_of(rows))
+
+    def _read(self) -> np.ndarray:
+        if isinstance(self._source, np.ndarray):
+            images = np.asarray(self._source[self._rows])
+        else:
+            images = self._read_runs()
+        self._pages.have_read(images.nbytes)
+        return images
+
+    def _read_runs(self) -> np.ndarray:
+        """Read each row once and in the source's order: HDF5 takes no other."""
+        rows, places = np.unique(self._rows, return_inverse=True)
+        sorted_images = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
+            if len(run):
+                first, last = int(rows[run[0]]), int(rows[run[-1]])
+                sorted_images[run[0] : run[-1] + 1] = self._source[first : last + 1]
+        if len(rows) == len(self._rows) and np.array_equal(rows, self._rows):
+            return sorted_images
+        return sorted_images[places]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "_source": without_handle(self._source)}
+        del state["_pages"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _source=reopened(state["_source"]))
+        self._pages = Pages(self._source)
+
+
+def _check_source(source: Any) -> Any:
+    lacking = [name for name in ("shape", "dtype", "__getitem__") if not hasattr(source, name)]
+    if lacking:
+        raise TypeError(
+            "source must be an array with shape, dtype and slices, such as numpy.memmap, "
+            f"h5py.Dataset or zarr.Array; {type(source).__name__} has no {lacking[0]}."
+        )
+    if isinstance(source, np.ma.MaskedArray):
+        raise TypeError("source has a mask, which is lost on the way; pass source.filled(value).")
+    if len(source.shape) not in (3, 4):
+        raise ValueError(
+            "source must be images (n, height, width) or (n, height, width, channels); it has "
+            f"shape {tuple(source.shape)}."
+        )
+    if np.dtype(source.dtype).kind not in "buif":
+        raise ValueError(f"source must be of integers or floats; it has dtype {source.dtype}.")
+    return source
+
+
+def _check_rows(rows: Any, n: int) -> np.ndarray:
+    if rows is None:
+        return np.arange(n)
+    array = np.asarray(rows)
+    if array.dtype == bool and array.shape == (n,):
+        return np.flatnonzero(array)
+    if array.size == 0:
+        array = array.astype(np.intp)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"rows must be integers, or a mask of {n}; it has dtype {array.dtype} and shape "
+            f"{array.shape}."
+        )
+    outside = array[(array < -n) | (array >= n)]
+    if len(outside):
+        raise IndexError(f"rows must be in the {n} of the source; it has {outside[0]}.")
+    return np.where(array < 0, array + n, array).astype(np.intp)

@@ -1,0 +1,135 @@
+"""What a lazy X has in common: rows are chosen without reading, and may carry groups."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+
+
+class LazyImages(ABC):
+    """Images that are read when asked for.
+
+    An index array, a slice or a mask gives other rows and reads nothing, so every tool of
+    scikit-learn can split it. An integer gives an image, and ``np.asarray`` all of them.
+    """
+
+    _groups: np.ndarray | None
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """``(n, height, width, channels)``."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """To what each row belongs, if that is known."""
+        return None if self._groups is None else self._groups.copy()
+
+    @abstractmethod
+    def _select(self, rows: Any) -> Self:
+        """Return these rows, and their groups."""
+
+    @abstractmethod
+    def _read(self) -> np.ndarray:
+        """Read all rows."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        rows, *rest = key if isinstance(key, tuple) else (key,)
+        if rows is Ellipsis:
+            rows, rest = slice(None), [Ellipsis, *rest]
+        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+            at = range(len(self))[rows]
+            return self._select(slice(at, at + 1))._read()[(0, *rest)]
+        part = self._select(_as_rows(rows, type(self).__name__))
+        whole = all(r is Ellipsis or (isinstance(r, slice) and r == slice(None)) for r in rest)
+        return part if whole else part._read()[(slice(None), *rest)]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("Images of files are always copied: leave copy=False out.")
+        return self._read().astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def _with(self, **attributes: Any) -> Self:
+        """Return a copy that differs in these attributes."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **attributes)
+        return other
+
+    def _groups_of(self, rows: Any) -> np.ndarray | None:
+        return None if self._groups is None else self._groups[rows]
+
+    def with_groups(self, groups: Any) -> Self:
+        """Return the same images with groups.
+
+        Parameters
+        ----------
+        groups : array-like of shape (n,), or None
+            To which patient, smear or plant each image belongs.
+
+        Returns
+        -------
+        An X of the same kind.
+
+        Examples
+        --------
+        >>> from skimgcv import ImageFiles
+        >>> X = ImageFiles(["p1_a.png", "p1_b.png", "p2_a.png"], (8, 8))
+        >>> X.with_groups(["p1", "p1", "p2"])[[0, 2]].groups.tolist()
+        ['p1', 'p2']
+        """
+        return self._with(_groups=check_groups(groups, len(self)))
+
+
+def check_groups(groups: Any, n: int) -> np.ndarray | None:
+    """Return the groups of n images as an array, if there are any.
+
+    Raises
+    ------
+    ValueError
+        Where they are not as many, or one is missing.
+    """
+    if groups is None:
+        return None
+    array = np.array(groups)
+    if array.shape != (n,):
+        raise ValueError(f"groups must have one entry for each image, {n}; it has {array.shape}")
+    lacking = [row for row, group in enumerate(array.tolist()) if group is None or group != group]
+    if lacking:
+        raise ValueError(
+            f"groups must not be missing; row {lacking[0]} has {array[lacking[0]]!r}. Give an "
+            "image that belongs to no other a group of its own."
+        )
+    return array
+
+
+def _as_rows(rows: Any, name: str) -> Any:
+    if isinstance(rows, slice):
+        return rows
+    rows = np.asarray(rows)
+    if rows.size == 0 and rows.dtype.kind == "f":  # an empty list
+        rows = rows.astype(np.intp)
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":
+        raise IndexError(
+            f"{name} take an integer, a slice, a mask or a list of integers for their rows; "
+            f"got an array of {rows.dtype} with shape {rows.shape}"
+        )
+    return rows
