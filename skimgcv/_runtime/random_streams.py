@@ -31,9 +31,13 @@ def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     >>> bool(stream(0, "augment", 3).random() == stream(0, "augment", 3).random())
     True
     """
+    return np.random.Generator(np.random.Philox(sequence(seed, purpose, *counters)))
+
+
+def sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
+    """Return the seeds of one purpose."""
     # crc32, not hash(): Python salts the hash of a string in each process.
-    key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
-    return np.random.Generator(np.random.Philox(key))
+    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *counters])
 
 
 def fresh_seed() -> int:
