@@ -8,14 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.utils._param_validation import (
+
+from skimgcv._persistence.encoding import find_missing, missing
+from skimgcv._runtime.other_internals import (
     HasMethods,
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
-
-from skimgcv._persistence.encoding import find_missing, missing
 
 _AUGMENTER = [
     None,
@@ -74,8 +74,8 @@ def check_parameters(estimator: Any, *, resume: bool = False) -> None:
 
     Raises
     ------
-    sklearn.utils._param_validation.InvalidParameterError
-        A ValueError and a TypeError, in scikit-learn's words.
+    ValueError
+        A TypeError, too, in scikit-learn's words.
     ValueError
         Where a file that the estimator was loaded from lacks one that is code.
     """

@@ -37,7 +37,7 @@ PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._runtime.
 
 # Who may import a package at all.
 DOORS = {
-    "scikeras": {"skimgcv._models.factory"},
+    "scikeras": {"skimgcv._runtime.scikeras_internals"},
     "albumentations": {"skimgcv.augment._albumentations"},
     "matplotlib": {"skimgcv.display"},
     "ray": {"skimgcv.cluster"},

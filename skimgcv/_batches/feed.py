@@ -8,10 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import data_adapter_utils
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from skimgcv._batches.channels import Channel, channels
+from skimgcv._runtime.keras_internals import DataAdapter, data_adapter_utils
 
 Batch = tuple[np.ndarray, ...]
 

@@ -20,8 +20,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.trainers.compile_utils import CompileLoss
 
 from skimgcv._compiled.attributes import attributes_of, is_keras, members_of
 from skimgcv._compiled.code import is_pure, is_trusted, reads
@@ -31,6 +29,15 @@ from skimgcv._compiled.values import (
     array_record,
     container_kind,
     value_record,
+)
+from skimgcv._runtime.keras_internals import (
+    functions_of,
+    has_value_of_its_own,
+    keras_switches,
+    picks_variables_by_name,
+    settings_of,
+    tensorflow_switches,
+    without_name,
 )
 
 # CPython's flag of classes that were made by a class statement.
@@ -81,7 +88,7 @@ def global_switches() -> tuple[Hashable, ...]:
         keras.config.epsilon(),
         keras.config.image_data_format(),
         str(keras.config.dtype_policy().get_config()),
-        global_state.get_global_attribute("flash_attention"),
+        *keras_switches(),
         sys.version_info[:2],
     ]
     if keras.backend.backend() == "tensorflow":
@@ -93,19 +100,16 @@ def global_switches() -> tuple[Hashable, ...]:
 
 def _tensorflow_switches() -> list[Hashable]:
     import tensorflow as tf
-    from tensorflow.python.eager import context
-    from tensorflow.python.framework.config import is_op_determinism_enabled
 
     # A model that was made in a scope is refused outside of it, too: it holds the strategy.
     if tf.distribute.has_strategy():
         raise UnprovableError("a tf.distribute strategy is in scope")
     return [
         tf.config.functions_run_eagerly(),
-        is_op_determinism_enabled(),
         tf.config.experimental.tensor_float_32_execution_enabled(),
         str(sorted(tf.config.optimizer.get_experimental_options().items())),
         tf.config.optimizer.get_jit(),
-        context.context().device_name,
+        *tensorflow_switches(),
     ]
 
 
@@ -160,9 +164,8 @@ class _Walk:
             return self._variable(it)
         if isinstance(it, dict):
             return ("dict", container_kind(it), self._pairs(it.items()))
-        if isinstance(it, CompileLoss.Loss):
-            # Its name is made from a layer's.
-            return ("loss", self._each(it[:-1]))
+        if (loss := without_name(it)) is not None:
+            return ("loss", self._each(loss))
         if isinstance(it, (list, tuple, collections.deque)):
             return ("list", container_kind(it), self._each(it))
         if isinstance(it, (set, frozenset)):
@@ -184,19 +187,9 @@ class _Walk:
     def _variable(self, it: keras.Variable) -> Hashable:
         """Describe a place for state; its value is put in, not compared."""
         self.variables.append(it)
-        if it._value is None or it._layout is not None:
+        if not has_value_of_its_own(it):
             raise UnprovableError(f"variable {it.path} has no value yet, or has a layout")
-        return (
-            "variable",
-            tuple(it._shape),
-            it._dtype,
-            it._trainable,
-            it._autocast,
-            it._aggregation,
-            it._synchronization,
-            it._overwrite_with_gradient,
-            self._each((it._regularizer, it._constraint)),
-        )
+        return ("variable", *settings_of(it), self._each(functions_of(it)))
 
     def _set(self, it: set[Any] | frozenset[Any]) -> Hashable:
         if all(type(i) is str or type(i) is int for i in it):
@@ -254,8 +247,5 @@ class _Walk:
 
     def _check_optimizer(self, it: keras.optimizers.Optimizer) -> None:
         self.optimizers.append(it)
-        for choosing in ("_exclude_from_weight_decay", "exclude_layers"):
-            if getattr(it, choosing, None):
-                raise UnprovableError("the optimizer picks variables by name")
-        if getattr(it, "_exclude_from_weight_decay_pattern", None) is not None:
+        if picks_variables_by_name(it):
             raise UnprovableError("the optimizer picks variables by name")

@@ -22,14 +22,22 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
 from skimgcv._batches.feed import Feed, released
 from skimgcv._compiled.equality import Fingerprint, fingerprint
 from skimgcv._compiled.twins import Twin, Twins, in_place_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.targets import has_graph
-from skimgcv._runtime.seeding import GLOBAL_SEED_GENERATOR, seeded
+from skimgcv._runtime.keras_internals import (
+    build_beside_graph,
+    build_by_tracing,
+    built_once,
+    drop_kernels,
+    global_seed_generator,
+    is_built,
+    reduce_nothing,
+)
+from skimgcv._runtime.seeding import seeded
 
 _log = logging.getLogger("skimgcv")
 _twins = Twins(limit=4)
@@ -75,7 +83,7 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
-    with released(feeds), _borrowed(model, rebuild, feeds[0]), _built_once(model):
+    with released(feeds), _borrowed(model, rebuild, feeds[0]), built_once(model):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -165,26 +173,9 @@ def _borrowed(
         _kernels.drop()
 
 
-@contextlib.contextmanager
-def _built_once(model: keras.Model) -> Iterator[None]:
-    """Keep Keras from building a model again that is spread over devices.
-
-    It would do so by the first batch: an epoch begun, of which the data draws the next one
-    instead, and an error where the devices cannot share the rows out evenly.
-    """
-    if getattr(model, "_distribute_strategy", None) is None or not _is_built(model):
-        yield
-        return
-    vars(model)["_maybe_symbolic_build"] = lambda **_: None
-    try:
-        yield
-    finally:
-        del vars(model)["_maybe_symbolic_build"]
-
-
 def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
     """Make all variables that the first training step would make."""
-    if _is_built(model):
+    if is_built(model):
         return
     if keras.backend.backend() == "torch" or model.run_eagerly:
         raise UnprovableError("it is not compiled")
@@ -194,33 +185,11 @@ def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
     )
     try:
         if has_graph(model) and len(symbols) > 1:
-            _build_beside_graph(model, *symbols)
+            build_beside_graph(model, *symbols)
         else:
-            model._symbolic_build(data_batch=symbols)
+            build_by_tracing(model, symbols)
     except Exception as error:
         raise UnprovableError(f"it could not be built before its first step ({error})") from error
-
-
-def _build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) -> None:
-    """Build metrics, loss and optimizer without a pass through the layers.
-
-    Keras would trace the whole model to learn its output's shape, which a graph tells:
-    for a deep model that takes as long as training it on hundreds of images.
-    """
-    (known,) = model.outputs
-    output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
-    spec = keras.src.backend.compute_output_spec
-    spec(model.compute_metrics, x, y, output, sample_weight=weights)
-    spec(model._compute_loss, x, y, output, sample_weight=weights, training=False)
-    model.optimizer.build(model.trainable_variables)
-    model._post_build()
-
-
-def _is_built(model: keras.Model) -> bool:
-    parts = (model._compile_loss, model._compile_metrics, model.optimizer)
-    return all(p is None or p.built for p in parts) and all(
-        layer.built for layer in model._flatten_layers()
-    )
 
 
 def _make_twin(
@@ -238,29 +207,11 @@ def _make_twin(
     except UnprovableError as reason:
         _twins.refuse(mine.key, str(reason))
         raise
-    _reduce_nothing(theirs.optimizers)
+    reduce_nothing(theirs.optimizers)
     model.make_train_function()
     model.make_test_function()
     model.make_predict_function()
     return Twin(model, theirs.variables, theirs.optimizers)
-
-
-def _reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
-    """Spare a twin's step the sum over replicas, of which there is one.
-
-    TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
-    without this each architecture would take a megabyte that is never given back.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return
-    from keras.src.backend.tensorflow.optimizer import filter_empty_gradients
-
-    def unreduced(grads_and_vars: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        filter_empty_gradients(grads_and_vars)  # for its warning, and its error
-        return list(grads_and_vars)
-
-    for optimizer in optimizers:
-        vars(optimizer)["_all_reduce_sum_gradients"] = unreduced
 
 
 def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> None:
@@ -296,17 +247,15 @@ class _Kernels:
         """Drop those of all models."""
         if keras.backend.backend() != "tensorflow":
             return
-        from tensorflow.python.eager import context
-
         self._n_variables = self._n_fits = 0
-        context.context().clear_kernel_cache()
+        drop_kernels()
 
 
 _kernels = _Kernels(variables=400, fits=10)
 
 
 def _global_seeds() -> tuple[Any, ...]:
-    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    generator = global_seed_generator()
     if generator is None:
         return ()
     return (id(generator), keras.ops.convert_to_numpy(generator.state).tobytes())

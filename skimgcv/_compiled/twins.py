@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import keras
 
 from skimgcv._compiled.equality import Fingerprint
 from skimgcv._compiled.values import UnprovableError
+from skimgcv._runtime.keras_internals import in_places_of, metric_names
 
 _STEPS = ("train_function", "test_function", "predict_function")
 
@@ -91,19 +92,13 @@ def in_place_of(twin: Twin, model: keras.Model, mine: Fingerprint) -> Iterator[N
 def _steps_of(twin: keras.Model, model: keras.Model) -> dict[str, Any]:
     # Set past Keras' tracking, which would keep the twin for as long as the model.
     steps = {name: vars(twin)[name] for name in _STEPS}
-    theirs, own = _metric_names(twin), _metric_names(model)
+    theirs, own = metric_names(twin), metric_names(model)
     if theirs != own:
         # A metric without a name gets a new one in each model: auc, auc_1, ...
         renamed = dict(zip(theirs, own, strict=True))
         for name in ("train_function", "test_function"):
             steps[name] = _renaming(steps[name], renamed)
     return steps
-
-
-def _metric_names(model: keras.Model) -> list[str]:
-    return [m.name for m in model.metrics if m is not model._compile_metrics] + [
-        m.name for m in (model._compile_metrics.metrics if model._compile_metrics else ())
-    ]
 
 
 def _renaming(step: Callable[[Any], Any], names: dict[str, str]) -> Callable[[Any], Any]:
@@ -120,30 +115,5 @@ def _exchanged(mine: Fingerprint, twin: Twin) -> Iterator[None]:
         # There a step gets its variables' values as arguments.
         yield
         return
-    own = [v._value for v in mine.variables]
-    places = [v._value for v in twin.variables]
-    _copy(own, places)
-    indices = [vars(o).get("_trainable_variables_indices") for o in mine.optimizers]
-    try:
-        for variable, place in zip(mine.variables, places, strict=True):
-            variable._value = place
-        for optimizer, other in zip(mine.optimizers, twin.optimizers, strict=True):
-            optimizer.__dict__["_trainable_variables_indices"] = vars(other)[
-                "_trainable_variables_indices"
-            ]
+    with in_places_of(mine.variables, mine.optimizers, twin.variables, twin.optimizers):
         yield
-    finally:
-        _copy(places, own)
-        for variable, value in zip(mine.variables, own, strict=True):
-            variable._value = value
-        for optimizer, index in zip(mine.optimizers, indices, strict=True):
-            optimizer.__dict__["_trainable_variables_indices"] = index
-
-
-def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
-    """Assign TensorFlow variables to others, one by one but without Keras' checks."""
-    from tensorflow import raw_ops
-
-    for source, target in zip(sources, targets, strict=True):
-        value = raw_ops.ReadVariableOp(resource=source.handle, dtype=source.dtype)
-        raw_ops.AssignVariableOp(resource=target.handle, value=value)

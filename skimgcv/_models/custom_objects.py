@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from skimgcv._runtime.keras_internals import compile_arguments, layers_in, learning_rate_of
+
 
 def custom_objects_of(model: keras.Model) -> dict[str, Any]:
     """Return the classes and functions of a model that are not Keras' own, by name."""
@@ -42,11 +44,11 @@ def _custom_objects(kinds: Iterable[Any]) -> dict[str, Any]:
 
 
 def _kinds_of_model(model: keras.Model) -> Iterator[Any]:
-    for layer in model._flatten_layers():
+    for layer in layers_in(model):
         yield type(layer)
         yield from _kinds(list(vars(layer).values()))
     if model.compiled:
-        yield from _kinds(model._compile_config.config)
+        yield from _kinds(compile_arguments(model))
         yield from _kinds(model.optimizer)
 
 
@@ -57,7 +59,7 @@ def _kinds(value: Any) -> Iterator[Any]:
             yield part
         elif hasattr(part, "get_config"):
             yield type(part)
-            yield type(getattr(part, "_learning_rate", None))
+            yield type(learning_rate_of(part))
             # A loss or metric that wraps a function.
             if isinstance(function := getattr(part, "fn", None), FunctionType):
                 yield function

@@ -1,4 +1,4 @@
-"""The one file that knows SciKeras: building, compiling and routing parameters."""
+"""Building, compiling and routing parameters, as SciKeras does it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import inspect
 from typing import Any
 
 import keras
-from keras.src.saving.serialization_lib import SafeModeScope
-from scikeras._utils import accepts_kwargs, has_param, route_params
-from scikeras.wrappers import BaseWrapper
 
 from skimgcv._models.custom_objects import custom_objects_of
 from skimgcv._models.targets import Targets, auto_loss, has_graph
+from skimgcv._runtime.keras_internals import SafeModeScope, compile_arguments, learning_rate_of
+from skimgcv._runtime.scikeras_internals import (
+    SciKerasHooks,
+    accepts_kwargs,
+    has_param,
+    route_params,
+)
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
 """What ``prefix__name`` may be routed to."""
@@ -24,7 +28,7 @@ _PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
 _BUILDER_EXTRAS = ("meta", "compile_kwargs", "params")
 
 
-class ModelFactory(BaseWrapper):
+class ModelFactory(SciKerasHooks):
     """SciKeras' wrapper, held for one fit of an estimator, never seen by scikit-learn.
 
     Parameters
@@ -38,12 +42,11 @@ class ModelFactory(BaseWrapper):
     """
 
     def __init__(self, estimator: Any, meta: dict[str, Any], *, one_hot: bool) -> None:
-        super().__init__()
-        self.__dict__.update(estimator.get_params(deep=False), **meta)
+        super().__init__(
+            {**estimator.get_params(deep=False), **meta},
+            to_builder={n for n in estimator._routed_names() if "__" not in n},
+        )
         self._estimator = estimator
-        self._user_params = {n for n in estimator._routed_names() if "__" not in n}
-        # SciKeras would switch on TensorFlow's global determinism; the caller seeds instead.
-        self._random_state = None
         self._one_hot = one_hot
         self._is_auto = isinstance(self.loss, str) and self.loss == "auto"
         if self._is_auto:
@@ -57,7 +60,7 @@ class ModelFactory(BaseWrapper):
 
     def build(self) -> tuple[keras.Model, Targets]:
         """Build and compile a fresh model; tell how it speaks of classes."""
-        model = self._build_keras_model()
+        model = self.built()
         if not isinstance(model, keras.Model):
             raise TypeError(
                 f"The builder must return a keras.Model; {_name(self.model)} returned "
@@ -68,13 +71,13 @@ class ModelFactory(BaseWrapper):
             model(keras.Input(self.image_shape_))
         n_classes: int = self.n_classes_
         if not model.compiled:
-            arguments = self._get_compile_kwargs()
+            arguments = self.compile_arguments()
             if self._is_auto:
                 arguments["loss"] = auto_loss(model, n_classes, one_hot=self._one_hot)
             model.compile(**arguments)
         elif self._is_auto and model.loss is self.loss:
             model.compile(
-                **_compile_arguments(model)
+                **compile_arguments(model)
                 | {"loss": auto_loss(model, n_classes, one_hot=self._one_hot)}
             )
         elif not self._takes_compile_kwargs():
@@ -82,8 +85,8 @@ class ModelFactory(BaseWrapper):
         self._check_compiled(model)
         return model, Targets.of(model, model.loss, n_classes)
 
-    def _check_model_param(self) -> Any:
-        """Return the function that builds: SciKeras' hook, widened."""
+    def builder(self) -> Any:
+        """Return the function that builds, of whatever the estimator's ``model`` is."""
         builder = self.model
         if isinstance(builder, keras.Model):
             return functools.partial(_fresh_copy, builder)
@@ -98,9 +101,9 @@ class ModelFactory(BaseWrapper):
         # SciKeras takes functions only; a class or a bound method builds as well.
         return functools.partial(builder)
 
-    def _get_compile_kwargs(self) -> dict[str, Any]:
-        """Route parameters to ``compile``: SciKeras' own, no state shared between fits."""
-        return {k: _unshared(v) for k, v in super()._get_compile_kwargs().items()}
+    def compile_arguments(self) -> dict[str, Any]:
+        """Return what is routed to ``compile``, no state shared between fits."""
+        return {k: _unshared(v) for k, v in super().compile_arguments().items()}
 
     def _check_builder_parameters(self, builder: Any) -> None:
         """Refuse what neither the estimator nor the builder knows."""
@@ -123,7 +126,8 @@ class ModelFactory(BaseWrapper):
 
     def _unknown(self, name: str, wanted: str, builder: Any) -> str:
         known = [p for p in inspect.signature(builder).parameters if p not in _BUILDER_EXTRAS]
-        own = type(self._estimator)._get_param_names()
+        routed = self._estimator._routed_names()
+        own = [n for n in self._estimator.get_params(deep=False) if n not in routed]
         near = difflib.get_close_matches(wanted, [*known, *own], n=1)
         return (
             f"Neither {self.__name__} nor the builder {_name(builder)} has a parameter {name!r}"
@@ -164,8 +168,7 @@ class ModelFactory(BaseWrapper):
             self.callbacks = None  # these watch the training
         for name in ("callbacks", f"{method}__callbacks"):
             setattr(self, name, _copy_callbacks(getattr(self, name, None)))
-        self._initialize_callbacks()
-        nested = self._fit_callbacks if method == "fit" else self._predict_callbacks
+        nested = self.made_callbacks(method)
         flat = [c for item in nested for c in (item if isinstance(item, list) else [item])]
         for callback in flat:
             if not isinstance(callback, keras.callbacks.Callback):
@@ -193,14 +196,8 @@ def _fresh_copy(model: keras.Model) -> keras.Model:
     with SafeModeScope(False), keras.saving.custom_object_scope(custom_objects_of(model)):
         fresh = keras.models.clone_model(model)
     if model.compiled:
-        fresh.compile(**{k: _unshared(v) for k, v in _compile_arguments(model).items()})
+        fresh.compile(**{k: _unshared(v) for k, v in compile_arguments(model).items()})
     return fresh
-
-
-def _compile_arguments(model: keras.Model) -> dict[str, Any]:
-    # What compile() was called with. The public getter serialises it, and so loses
-    # custom functions that are not registered.
-    return dict(model._compile_config.config)
 
 
 def _unshared(argument: Any) -> Any:
@@ -210,7 +207,7 @@ def _unshared(argument: Any) -> Any:
     if isinstance(argument, (list, tuple)):
         return [_unshared(v) for v in argument]
     if isinstance(argument, keras.optimizers.Optimizer):
-        schedule = type(getattr(argument, "_learning_rate", None))
+        schedule = type(learning_rate_of(argument))
         with keras.saving.custom_object_scope({schedule.__name__: schedule}):
             return type(argument).from_config(argument.get_config())
     if isinstance(argument, keras.metrics.Metric):

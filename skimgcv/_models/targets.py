@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import Functional
+
+from skimgcv._runtime.keras_internals import Functional, operation_of
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _name(loss: Any) -> str:
 def _last_activation(model: keras.Model) -> tuple[keras.Operation, Any]:
     layer = model
     while has_graph(layer):
-        layer = layer.outputs[0]._keras_history.operation
+        layer = operation_of(layer.outputs[0])
     if isinstance(layer, keras.layers.Softmax):
         return layer, keras.activations.softmax
     return layer, getattr(layer, "activation", None)

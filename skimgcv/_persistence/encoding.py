@@ -11,6 +11,7 @@ import numpy as np
 
 from skimgcv._persistence.keras_config import harmless_symbol
 from skimgcv._persistence.keras_state import read_layer, read_object, write_layer, write_object
+from skimgcv._runtime.keras_internals import get_name_from_symbol
 from skimgcv.augment import ImageAugmenter, as_augmenter
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._seeded import CallableAugmenter
@@ -145,7 +146,7 @@ class Encoder:
             return {"type": "Keras layer", **write_layer(value, self.arrays)}
         if hasattr(value, "get_config") and not isinstance(value, type):
             return {"type": "Keras object", "config": write_object(value)}
-        name = keras.src.api_export.get_name_from_symbol(value) if isinstance(value, type) else ""
+        name = get_name_from_symbol(value) if isinstance(value, type) else ""
         if name and harmless_symbol(name) is value:
             return {"type": "Keras class", "name": name}
         return None

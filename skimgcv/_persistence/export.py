@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -82,7 +83,8 @@ def _by_image_augmenter(images: Any, augmenter: ImageAugmenter) -> Any:
 
 
 def _preprocessed(images: Any, function: Any) -> Any:
-    if not function.__module__.startswith("keras.src.applications"):
+    applications = [m for m in vars(keras.applications).values() if isinstance(m, ModuleType)]
+    if not any(function is getattr(m, "preprocess_input", None) for m in applications):
         raise ValueError(
             f"preprocessing_function={function!r} is Python, which no Keras model holds; only "
             "keras.applications' preprocess_input can be taken along. Do the same by rescale, "

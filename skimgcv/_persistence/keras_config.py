@@ -12,55 +12,52 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras.src.api_export import get_symbol_from_name
 
+from skimgcv._runtime.keras_internals import get_symbol_from_name, place_in_keras
 from skimgcv.exceptions import SavedFileError
 
 # By where they are defined. Left out, among others: Lambda (code), TFSMLayer,
 # TorchModuleWrapper and JaxLayer (programs), StringLookup, IntegerLookup and TextVectorization
 # (they read files), and operations that take functions.
-_HARMLESS = tuple(
-    f"keras.src.{module}"
-    for module in (
-        "activations.",
-        "constraints.",
-        "dtype_policies.",
-        "initializers.",
-        "layers.activations.",
-        "layers.attention.",
-        "layers.convolutional.",
-        "layers.core.dense",
-        "layers.core.einsum_dense",
-        "layers.core.embedding",
-        "layers.core.identity",
-        "layers.core.input_layer",
-        "layers.core.masking",
-        "layers.merging.",
-        "layers.normalization.",
-        "layers.pooling.",
-        "layers.preprocessing.image_preprocessing.",
-        "layers.preprocessing.normalization",
-        "layers.preprocessing.pipeline",
-        "layers.preprocessing.rescaling",
-        "layers.regularization.",
-        "layers.reshaping.",
-        "layers.rnn.",
-        "losses.",
-        "metrics.",
-        "models.functional",
-        "models.model",
-        "models.sequential",
-        "ops.image",
-        "ops.linalg",
-        "ops.math",
-        "ops.nn",
-        "ops.numpy",
-        "optimizers.",
-        "random.seed_generator",
-        "regularizers.",
-    )
+_HARMLESS = (
+    "activations.",
+    "constraints.",
+    "dtype_policies.",
+    "initializers.",
+    "layers.activations.",
+    "layers.attention.",
+    "layers.convolutional.",
+    "layers.core.dense",
+    "layers.core.einsum_dense",
+    "layers.core.embedding",
+    "layers.core.identity",
+    "layers.core.input_layer",
+    "layers.core.masking",
+    "layers.merging.",
+    "layers.normalization.",
+    "layers.pooling.",
+    "layers.preprocessing.image_preprocessing.",
+    "layers.preprocessing.normalization",
+    "layers.preprocessing.pipeline",
+    "layers.preprocessing.rescaling",
+    "layers.regularization.",
+    "layers.reshaping.",
+    "layers.rnn.",
+    "losses.",
+    "metrics.",
+    "models.functional",
+    "models.model",
+    "models.sequential",
+    "ops.image",
+    "ops.linalg",
+    "ops.math",
+    "ops.nn",
+    "ops.numpy",
+    "optimizers.",
+    "random.seed_generator",
+    "regularizers.",
 )
-_FUNCTIONS = tuple(f"keras.src.{m}." for m in ("activations", "losses", "metrics", "initializers"))
+_FUNCTIONS = ("activations.", "losses.", "metrics.", "initializers.")
 _BUILT_IN_FUNCTIONS = ("activations", "losses", "metrics", "initializers", "regularizers")
 _SPECIAL = (
     "__keras_tensor__",
@@ -144,7 +141,7 @@ def _check_function(config: dict[str, Any], custom_objects: Mapping[str, Any]) -
         return {name}
     modules = [f"keras.{m}" for m in _BUILT_IN_FUNCTIONS] if module == "builtins" else [module]
     found = [get_symbol_from_name(f"{m}.{name}") for m in modules]
-    if not any(getattr(f, "__module__", "").startswith(_FUNCTIONS) for f in found):
+    if not any((place_in_keras(f) or "").startswith(_FUNCTIONS) for f in found):
         raise _refused(name, module)
     return set()
 
@@ -161,7 +158,7 @@ def _class_of(config: dict[str, Any]) -> Any:
 def _is_harmless(kind: Any) -> bool:
     return (
         isinstance(kind, type)
-        and kind.__module__.startswith(_HARMLESS)
+        and (place_in_keras(kind) or "").startswith(_HARMLESS)
         and (kind is keras.DTypePolicy or hasattr(kind, "from_config"))
     )
 

@@ -12,13 +12,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.backend.common.variables import initialize_all_variables
-from keras.src.saving.serialization_lib import ObjectSharingScope, SafeModeScope
-from keras.src.utils.dtype_utils import dtype_size
 
 from skimgcv._models.custom_objects import custom_objects_in, custom_objects_of
 from skimgcv._persistence.keras_config import check_config
+from skimgcv._runtime.keras_internals import (
+    ObjectSharingScope,
+    SafeModeScope,
+    bits_of,
+    layers_in,
+    seed_generators,
+    variables_wait,
+)
 from skimgcv._runtime.seeding import seeded
 from skimgcv.exceptions import SavedFileError
 
@@ -137,9 +141,7 @@ def _made(config: Any, most_bytes: int | None) -> keras.Layer:
     if most_bytes is None:
         with ObjectSharingScope():
             return keras.saving.deserialize_keras_object(config)
-    waiting = global_state.get_global_attribute("uninitialized_variables")
-    global_state.set_global_attribute("uninitialized_variables", [])
-    try:
+    with variables_wait() as let_have_memory:
         with keras.StatelessScope(initialize_variables=False), ObjectSharingScope():
             layer = keras.saving.deserialize_keras_object(config)
         asked = sum(map(_bytes, layer.variables))
@@ -147,14 +149,12 @@ def _made(config: Any, most_bytes: int | None) -> keras.Layer:
             raise SavedFileError(
                 f"its model asks for {asked} bytes of weights, and the file has {most_bytes}"
             )
-        initialize_all_variables()
-    finally:
-        global_state.set_global_attribute("uninitialized_variables", waiting)
+        let_have_memory()
     return layer
 
 
 def _bytes(variable: keras.Variable) -> int:
-    return math.prod(variable.shape) * dtype_size(variable.dtype) // 8
+    return math.prod(variable.shape) * bits_of(variable.dtype) // 8
 
 
 def _put_in(layer: keras.Layer, described: dict[str, Any], arrays: Arrays) -> None:
@@ -172,7 +172,7 @@ def _put_in(layer: keras.Layer, described: dict[str, Any], arrays: Arrays) -> No
 def _with_state(layer: keras.Layer) -> Iterator[tuple[keras.Layer, dict[str, Any]]]:
     """Yield the layers inside of a layer that have variables of their own, and these."""
     # A Sequential's input may be one of its layers or not, as it was built: it has none.
-    for part in layer._flatten_layers():
+    for part in layers_in(layer):
         state: dict[str, Any] = {}
         part.save_own_variables(state)
         if state:
@@ -181,6 +181,6 @@ def _with_state(layer: keras.Layer) -> Iterator[tuple[keras.Layer, dict[str, Any
 
 def _seeds(layer: keras.Layer) -> Iterator[keras.Variable]:
     """Yield the states of random layers, such as Dropout, which Keras' own files lack."""
-    for part in layer._flatten_layers():
-        for generator in part._seed_generators:
+    for part in layers_in(layer):
+        for generator in seed_generators(part):
             yield generator.state

@@ -6,9 +6,9 @@ import io
 from typing import Any
 
 import keras
-from keras.src.saving.saving_lib import load_model, save_model
 
 from skimgcv._models.custom_objects import custom_objects_in, custom_objects_of, flat
+from skimgcv._runtime.keras_internals import load_model, save_model
 from skimgcv._runtime.seeding import seeded
 
 

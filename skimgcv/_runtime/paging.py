@@ -37,11 +37,9 @@ class Pages:
 
 
 def _shared_map(array: Any) -> mmap.mmap | None:
+    mode = None
     while isinstance(array, np.ndarray):
-        # NumPy's own name for it: there is no public one.
-        pages = getattr(array, "_mmap", None)
-        if isinstance(array, np.memmap) and pages is not None:
-            # Changes to a copy-on-write map are nowhere but in its pages.
-            return None if array.mode == "c" else pages
+        mode = array.mode if isinstance(array, np.memmap) else mode
         array = array.base
-    return None
+    # Changes to a copy-on-write map are nowhere but in its pages.
+    return array if isinstance(array, mmap.mmap) and mode in ("r", "r+", "w+") else None

@@ -12,11 +12,9 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from keras.src.backend.common import global_state
 from sklearn.utils import check_random_state
 
-GLOBAL_SEED_GENERATOR = "global_seed_generator"
-"""Where Keras keeps the generator of its unseeded numbers."""
+from skimgcv._runtime.keras_internals import global_seed_generator, set_global_seed_generator
 
 # The generators are the process's: two threads must not seed them at once.
 _lock = threading.RLock()
@@ -49,18 +47,18 @@ def seeded(seed: int) -> Iterator[None]:
     words = np.random.SeedSequence(seed).generate_state(4)
     with _lock:
         python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-        keras = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        keras = global_seed_generator()
         try:
             random.seed(words.tobytes())
             np.random.seed(words)  # noqa: NPY002
             # Made again from `random` when the builder first needs it.
-            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+            set_global_seed_generator(None)
             with _random_to_ourselves(words.tobytes()):
                 yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
-            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, keras)
+            set_global_seed_generator(keras)
 
 
 @contextlib.contextmanager

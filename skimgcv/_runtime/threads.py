@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import joblib
 
+from skimgcv._runtime.other_internals import dask_workers
+
 
 def thread_count() -> int:
     """Return this process's share of the cores, at least 1.
@@ -43,7 +45,7 @@ def _dask_shares() -> list[int]:
     if dask is None:
         return []
     # Batches are made in threads of ours, where Dask's get_worker() finds none.
-    workers = [w for w in list(dask.Worker._instances) if w.status is dask.Status.running]
+    workers = [w for w in dask_workers() if w.status is dask.Status.running]
     return [w.state.nthreads // max(1, w.state.executing_count) for w in workers]
 
 

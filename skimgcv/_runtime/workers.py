@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
+
+from skimgcv._runtime.other_internals import dask_workers, is_loky_worker
 
 # Said before the first GPU is touched. A user's own setting, inherited, comes first.
 _ON_DEMAND = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
@@ -27,11 +28,7 @@ def share_gpus() -> None:
 
 
 def _is_worker() -> bool:
-    loky = sys.modules.get("joblib.externals.loky.backend.process")
-    if loky and isinstance(multiprocessing.current_process(), loky.LokyProcess):
-        return True
-    dask = sys.modules.get("distributed.worker")
-    if dask and dask.Worker._instances:
+    if is_loky_worker() or dask_workers():
         return True
     ray = sys.modules.get("ray")
     return bool(

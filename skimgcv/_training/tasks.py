@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from skimgcv._runtime.other_internals import begin_task, listens_to_callbacks
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9, or wherever this experimental interface went
@@ -38,7 +40,7 @@ def fit_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[Fit
     FitTask or None
         None where nobody listens: such fits have no part in the experiment.
     """
-    if not getattr(estimator, "_skl_callbacks", None):
+    if not listens_to_callbacks(estimator):
         yield None
         return
     try:
@@ -66,7 +68,7 @@ class FitTask(keras.callbacks.Callback):
         # Set by the fit: the estimator's attributes after epochs with this history.
         self.fitted_after: Callable[[dict[str, list[float]]], dict[str, Any]]
         epochs = getattr(estimator, "fit__epochs", estimator.epochs)
-        self._fit = estimator._init_callback_context(max_subtasks=int(epochs))
+        self._fit = begin_task(estimator, max_subtasks=int(epochs))
         self._fit.call_on_fit_task_begin(**self._fit_arguments)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

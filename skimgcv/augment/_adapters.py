@@ -7,6 +7,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
+from .._runtime.other_internals import validation_split_of
 from ._augmenter import ImageAugmenter
 from ._plain import Plain
 from ._protocol import Augmenter
@@ -93,7 +94,7 @@ def as_augmenter(augmenter: Any, name: str = "an augmenter") -> Augmenter:
 def from_keras_generator(generator: Any) -> ImageAugmenter:
     """Read the parameters of a Keras ImageDataGenerator into an ImageAugmenter."""
     parameters = {name: getattr(generator, name) for name in _KERAS_PARAMETERS}
-    return ImageAugmenter(**parameters, validation_split=generator._validation_split)
+    return ImageAugmenter(**parameters, validation_split=validation_split_of(generator))
 
 
 def _protocol_object(augmenter: Any) -> Augmenter | None:

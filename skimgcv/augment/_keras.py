@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from .._runtime.keras_internals import layers_in
 from .._runtime.seeding import seeded
 from ._dtypes import from_working
 from ._seeded import SeededAugmenter
@@ -79,7 +80,7 @@ class LayerAugmenter(SeededAugmenter):
     _MIXING = ("CutMix", "MixUp")
 
     def __init__(self, layer: Any) -> None:
-        for step in layer._flatten_layers():
+        for step in layers_in(layer):
             if type(step).__name__ in self._MIXING:
                 raise ValueError(
                     f"keras.layers.{type(step).__name__} mixes the labels of a batch, which "
