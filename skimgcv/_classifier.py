@@ -407,6 +407,28 @@ class AugmentedKerasClassifier(
         check_scalar(self.tta_rounds, "tta_rounds", (int, np.integer), min_val=0)
         return predict_images(self, X)
 
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, channels]) or (n, features)
+            As for ``predict_proba``.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float64
+            In the order of ``classes_``; minus infinity where the probability is 0.
+
+        Raises
+        ------
+        ValueError
+            As ``predict_proba``.
+        sklearn.exceptions.NotFittedError
+        """
+        with np.errstate(divide="ignore"):  # a probability of 0
+            return np.log(self.predict_proba(X))
+
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the likeliest class.
 

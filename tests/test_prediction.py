@@ -89,7 +89,17 @@ def test_predicting_draws_nothing_and_changes_nothing(fitted):
     assert vars(fitted) == attributes
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+@pytest.mark.filterwarnings("error")
+def test_log_probabilities_are_the_logarithms_and_zero_is_minus_infinity(fitted):
+    log_proba = fitted.predict_log_proba(X)
+    np.testing.assert_array_equal(log_proba, np.log(fitted.predict_proba(X)))
+    # So far apart that softmax in float32 gives 0 for all classes but one.
+    clf = classifier(linear).fit(X, Y)
+    clf.model_.set_weights([np.zeros((36, 3)), np.array([0, 0, 500])])
+    np.testing.assert_array_equal(clf.predict_log_proba(X), [[-np.inf, -np.inf, 0]] * len(X))
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
 def test_nothing_is_predicted_before_fit(method):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         getattr(classifier(linear), method)(X)
