@@ -31,6 +31,7 @@ from joblib._parallel_backends import (
 )
 
 from skimgcv._runtime.optional import require
+from skimgcv.exceptions import SkimgcvWarning
 
 __all__ = ["register_dask", "register_ray"]
 
@@ -236,6 +237,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
                     f"a fold asks for {needed} {resource}, and the Ray cluster has "
                     f"{has.get(resource, 0):g} in all: it will wait until a node with as many "
                     "joins. See ray_remote_args.",
+                    SkimgcvWarning,
                     stacklevel=2,
                 )
         # One at a time joblib would run in this process, not on the cluster.

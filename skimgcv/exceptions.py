@@ -1,9 +1,36 @@
-"""Warnings and errors that can be told apart, silenced or caught, by their type."""
+"""Errors and warnings that can be told apart, silenced or caught, by their type.
+
+::
+
+    Exception
+    └── SkimgcvError
+        ├── ImageReadError, also an OSError
+        └── SavedFileError, also a ValueError
+    UserWarning
+    └── SkimgcvWarning
+        ├── DoubleCorrectionWarning
+        ├── ImageCacheWarning
+        ├── NonFiniteLossWarning
+        ├── PixelScaleWarning
+        └── UnreadableImagesWarning
+
+Every warning of this package is a ``SkimgcvWarning``. An argument that cannot be used is a
+``ValueError`` or ``TypeError``, as in scikit-learn; an error of the user's own builder,
+augmenter, callback or loss is raised as it is.
+"""
 
 from __future__ import annotations
 
 
-class ImageReadError(OSError):
+class SkimgcvError(Exception):
+    """What all errors that only this package raises have in common."""
+
+
+class SkimgcvWarning(UserWarning):
+    """What all warnings of this package have in common."""
+
+
+class ImageReadError(SkimgcvError, OSError):
     """A file of an ``ImageFiles`` that gives no image.
 
     Attributes
@@ -24,25 +51,25 @@ class ImageReadError(OSError):
         return type(self), (self.path, self.row, self.reason)
 
 
-class UnreadableImagesWarning(UserWarning):
+class SavedFileError(SkimgcvError, ValueError):
+    """A file cannot be loaded: damaged, of another version, or asking for what it may not."""
+
+
+class UnreadableImagesWarning(SkimgcvWarning):
     """A fit leaves out files that give no image, as ``on_error="skip"`` asks."""
 
 
-class ImageCacheWarning(UserWarning):
+class ImageCacheWarning(SkimgcvWarning):
     """Decoded images cannot be kept in their folder, and will be decoded each time."""
 
 
-class PixelScaleWarning(UserWarning):
+class PixelScaleWarning(SkimgcvWarning):
     """Prediction gets values of another range than ``fit`` did, such as 0..1 after 0..255."""
 
 
-class DoubleCorrectionWarning(UserWarning):
+class DoubleCorrectionWarning(SkimgcvWarning):
     """Class weights and oversampling both correct the same imbalance."""
 
 
-class NonFiniteLossWarning(UserWarning):
+class NonFiniteLossWarning(SkimgcvWarning):
     """The loss became NaN or infinite: what was trained from then on is worth nothing."""
-
-
-class SavedFileError(ValueError):
-    """A file cannot be loaded: damaged, of another version, or asking for what it may not."""

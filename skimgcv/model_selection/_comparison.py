@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv.exceptions import SkimgcvWarning
+
 from ._resampled import check_finite, check_level, check_ratio, resampled
 
 
@@ -118,7 +120,7 @@ def compare_scores(
 
     Warns
     -----
-    UserWarning
+    skimgcv.exceptions.SkimgcvWarning
         If all folds differ by the same amount, which leaves no spread to judge it by.
 
     Notes
@@ -180,6 +182,7 @@ def compare_scores(
             f"all {len(differences)} folds differ by the same {float(summary.mean):.4g}, which "
             "leaves no spread to estimate the error from: the p-value and the interval are "
             "surer than they should be; use more folds, or more test images in each",
+            SkimgcvWarning,
             stacklevel=2,
         )
     better, worse = _probabilities(summary, rope)

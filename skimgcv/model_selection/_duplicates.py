@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skimgcv._runtime import optional
+from skimgcv.exceptions import SkimgcvWarning
 
 from ._fingerprints import invariants, orient, orientations, spectra
 from ._neighbours import near_pairs
@@ -73,7 +74,7 @@ def duplicate_groups(
 
     Warns
     -----
-    UserWarning
+    skimgcv.exceptions.SkimgcvWarning
         If images are smaller than 32 pixels; or if duplicates link more than a tenth of all
         images into one group, as frames of a film or tiles that overlap do.
 
@@ -134,6 +135,7 @@ def _threshold(min_similarity: float | None, image_size: tuple[int, ...]) -> flo
             f"images of {image_size[0]}x{image_size[1]} pixels say too little to tell crops and "
             "resized or re-encoded copies from different images: mostly exact, mirrored, turned "
             "and brighter copies are found; 64 pixels and more are what this is made for",
+            SkimgcvWarning,
             stacklevel=3,
         )
     if min_similarity is None:
@@ -218,6 +220,7 @@ def _warn_of_chains(labels: np.ndarray) -> None:
         warnings.warn(
             f"one group links {largest} of {len(labels)} images, each like the next: look at "
             "it with skimgcv.display.DuplicatesDisplay; a higher min_similarity parts more",
+            SkimgcvWarning,
             stacklevel=3,
         )
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..._files.folders import EXTENSIONS, list_images
 from ..._files.image_files import ImageFiles
 from ..._runtime.callers import user_stacklevel
+from ...exceptions import SkimgcvWarning
 from .._ranges import check_choice
 from .flow import ImageFlow
 
@@ -244,6 +245,7 @@ def _valid(names: list[Any], directory: str | os.PathLike[str], x_col: str) -> n
         warnings.warn(
             f"{(~valid).sum()} of {len(names)} names in the column {x_col!r} are no image files "
             f"of {os.fspath(directory) or 'the current folder'!r}; they are left out.",
+            SkimgcvWarning,
             stacklevel=user_stacklevel(),
         )
     return valid
