@@ -31,9 +31,16 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-# What users can see is all that these build on, and the error that names an extra.
+# What users can see is all that these build on; and how rows are cut, and the error that names
+# an extra.
 ON_PUBLIC_NAMES = {"model_selection", "display", "cluster"}
-PUBLIC = {"skimgcv", "skimgcv.augment", "skimgcv.exceptions", "skimgcv._runtime.optional"}
+PUBLIC = {
+    "skimgcv",
+    "skimgcv.augment",
+    "skimgcv.exceptions",
+    "skimgcv._runtime.chunks",
+    "skimgcv._runtime.optional",
+}
 
 # Who may import a package at all.
 DOORS = {

@@ -14,9 +14,8 @@ from skimgcv._data.forms import check_form
 from skimgcv._data.image_array import ImageArray
 from skimgcv._data.lazy_images import LazyImages
 from skimgcv._data.validation import row_shape, value_scale
+from skimgcv._runtime.chunks import chunks
 from skimgcv._runtime.paging import Pages
-
-_CHUNK_BYTES = 8 << 20
 
 
 class Rows:
@@ -144,10 +143,8 @@ class Rows:
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Read all rows, in pieces of a few megabytes."""
-        row_bytes = max(1, int(np.prod(self.shape[1:])) * self.dtype.itemsize)
-        step = max(1, _CHUNK_BYTES // row_bytes)
-        for start in range(0, len(self), step):
-            yield self[start : start + step]
+        row_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        return map(self.__getitem__, chunks(len(self), row_bytes))
 
 
 @dataclass(frozen=True)

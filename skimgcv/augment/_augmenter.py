@@ -31,7 +31,7 @@ from ._statistics import (
     Standardizer,
     channel_moments,
     check_whitening_fits,
-    chunks,
+    read_chunks,
     whitening_matrix,
 )
 from ._table import draw_table
@@ -350,11 +350,11 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     def _parts(self, images: Any, rounds: int, seed: int) -> Iterator[np.ndarray]:
         """Read the images in parts, channels last: as they are, or in transformed rounds."""
         if not rounds:
-            yield from map(self._format.to_last, chunks(images))
+            yield from map(self._format.to_last, read_chunks(images))
         for number in range(rounds):
             table = self.draw(stream(seed, "fit", number), len(images), images.shape[1:])
             start = 0
-            for part in map(self._format.to_last, chunks(images)):
+            for part in map(self._format.to_last, read_chunks(images)):
                 yield self._transform().apply(part, table[start : start + len(part)])
                 start += len(part)
 

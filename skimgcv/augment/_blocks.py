@@ -8,6 +8,7 @@ from collections.abc import Callable
 import cv2
 
 from .._runtime import threads
+from .._runtime.chunks import slices
 
 BLOCK_BYTES = 1 << 18
 """Of a block's images: with their float copies they fit a core's own cache."""
@@ -26,7 +27,7 @@ def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
     An exception of ``work`` surfaces as itself, the earliest block's first.
     """
     rows = max(1, BLOCK_BYTES // max(1, image_bytes))
-    blocks = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+    blocks = list(slices(n, rows))
     n_threads = min(
         threads.thread_count(), len(blocks), 1 + n * image_bytes // SMALLEST_SHARE_BYTES
     )

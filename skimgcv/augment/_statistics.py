@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from .._runtime.chunks import chunks
 from .._runtime.paging import Pages
 
 EPSILON = 1e-6
 """Added to a standard deviation before dividing, as in Keras."""
 
-_CHUNK_BYTES = 1 << 23
 _WHITENING_ROWS = 16
 _BLOCK_VALUES = 1 << 16
 """Summed at a time: half a megabyte of float64 stays in a core's own cache."""
@@ -140,13 +140,11 @@ def _whiten(rows: np.ndarray, matrix: np.ndarray) -> None:
         part[...] = (block @ matrix)[: len(part)]
 
 
-def chunks(images: Any, *, bytes_a_value: int = 8) -> Iterator[np.ndarray]:
-    """Read ``images`` in slices of a few megabytes, for memory maps and lazy sequences."""
-    values = int(np.prod(images.shape[1:]))
-    rows = max(1, _CHUNK_BYTES // max(1, values * bytes_a_value))
+def read_chunks(images: Any) -> Iterator[np.ndarray]:
+    """Read ``images`` in slices that take a few megabytes as float64."""
     pages = Pages(images)
-    for start in range(0, len(images), rows):
-        part = np.asarray(images[start : start + rows])
+    for rows in chunks(len(images), 8 * int(np.prod(images.shape[1:]))):
+        part = np.asarray(images[rows])
         yield part
         pages.have_read(part.nbytes)
 

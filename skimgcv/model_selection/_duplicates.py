@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skimgcv._runtime import optional
+from skimgcv._runtime.chunks import slices
 from skimgcv.exceptions import SkimgcvWarning
 
 from ._fingerprints import invariants, orient, orientations, spectra
@@ -164,7 +165,7 @@ def _similar_pairs(
     if len(thumbnails) < 2:
         return np.empty((0, 2), dtype=np.intp)
     with progress(total=len(thumbnails), desc="searching", unit="image") as bar:
-        low = np.concatenate([spectra(thumbnails[at]) for at in _slices(len(thumbnails), 1024)])
+        low = np.concatenate([spectra(thumbnails[at]) for at in slices(len(thumbnails), 1024)])
         pairs = near_pairs(
             invariants(low),
             n_neighbours=_NEIGHBOURS,
@@ -173,7 +174,7 @@ def _similar_pairs(
             bar=bar,
         )
     number, distance = np.empty(len(pairs), dtype=np.intp), np.empty(len(pairs))
-    for at in _slices(len(pairs), 8192):
+    for at in slices(len(pairs), 8192):
         number[at], distance[at] = orientations(low[pairs[at, 0]], low[pairs[at, 1]])
     near = distance < _NEAR
     pairs, number = pairs[near], number[near]
@@ -181,7 +182,7 @@ def _similar_pairs(
         rows[at]
         for one in range(8)
         for rows in [np.flatnonzero(number == one)]
-        for at in _slices(len(rows), _BATCH)
+        for at in slices(len(rows), _BATCH)
     ]
     alike = np.zeros(len(pairs), dtype=bool)
     compare = joblib.delayed(_compare)
@@ -198,10 +199,6 @@ def _similar_pairs(
 def _compare(thumbnails: np.ndarray, pairs: np.ndarray, number: int) -> np.ndarray:
     first = np.ascontiguousarray(orient(thumbnails[pairs[:, 0]], int(number)))
     return similarities(first, thumbnails[pairs[:, 1]])
-
-
-def _slices(n: int, step: int) -> list[slice]:
-    return [slice(start, min(n, start + step)) for start in range(0, n, step)]
 
 
 def _components(edges: np.ndarray, n: int) -> np.ndarray:

@@ -9,6 +9,8 @@ import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from skimgcv._runtime.chunks import slices
+
 # Of 20,000 blood cells laid over each other, as many copies are then among the nearest 16 as
 # by looking at all pairs.
 _CELLS_VISITED = 24
@@ -68,11 +70,11 @@ class _Cells:
         centres = points[np.linspace(0, n - 1, math.ceil(math.sqrt(n))).round().astype(np.intp)]
         visited = min(_CELLS_VISITED, len(centres))
         closest = np.empty((n, visited), dtype=np.intp)
-        for start in range(0, n, 4096):
-            squared = _squared(points[start : start + 4096], centres)
+        for rows in slices(n, 4096):
+            squared = _squared(points[rows], centres)
             chosen = np.argpartition(squared, visited - 1, axis=1)[:, :visited]
             order = np.take_along_axis(squared, chosen, axis=1).argsort(axis=1, kind="stable")
-            closest[start : start + 4096] = np.take_along_axis(chosen, order, axis=1)
+            closest[rows] = np.take_along_axis(chosen, order, axis=1)
         self.members = _rows_by_value(closest[:, :1], len(centres))
         self.visitors = _rows_by_value(closest, len(centres))
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._fingerprints import SIDE, thumbnail
+from skimgcv._runtime.chunks import chunks
 
-_CHUNK_BYTES = 8 << 20
+from ._fingerprints import SIDE, thumbnail
 
 
 class Pictures(NamedTuple):
@@ -32,7 +32,7 @@ def read_pictures(X: Any, progress: Any) -> Pictures:
     # Filled as far as there are rows for it; what is not touched takes no memory.
     thumbnails = np.empty((n, SIDE, SIDE), dtype=np.uint8)
     with progress(total=n, desc="reading", unit="image") as bar:
-        for start, images in chunks(X):
+        for start, images in read_chunks(X):
             for row, image in enumerate(images, start):
                 digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
                 first_copy[row] = seen.setdefault(digest, row)
@@ -43,19 +43,17 @@ def read_pictures(X: Any, progress: Any) -> Pictures:
     return Pictures(first_copy, np.array(rows, dtype=np.intp), thumbnails[: len(rows)])
 
 
-def chunks(X: Any) -> Iterator[tuple[int, np.ndarray]]:
+def read_chunks(X: Any) -> Iterator[tuple[int, np.ndarray]]:
     """Read all images, a few megabytes at a time, with the row of the first."""
-    n = int(X.shape[0])
-    image_bytes = max(1, int(np.prod(X.shape[1:])) * np.dtype(X.dtype).itemsize)
-    step = max(1, _CHUNK_BYTES // image_bytes)
-    for start in range(0, n, step):
-        images = np.asarray(X[np.arange(start, min(n, start + step))])
+    image_bytes = int(np.prod(X.shape[1:])) * np.dtype(X.dtype).itemsize
+    for rows in chunks(int(X.shape[0]), image_bytes):
+        images = np.asarray(X[np.arange(rows.start, rows.stop)])
         if images.dtype.kind == "f" and not np.isfinite(images).all():
-            bad = start + int(
+            bad = rows.start + int(
                 np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(1))[0]
             )
             raise ValueError(f"images must be finite; row {bad} has NaN or infinity")
-        yield start, images
+        yield rows.start, images
 
 
 def check_images(X: Any) -> Any:

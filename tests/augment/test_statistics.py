@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skimgcv.augment import ImageAugmenter, _statistics
+from skimgcv._runtime import chunks
+from skimgcv.augment import ImageAugmenter
 
 
 class Watched:
@@ -28,7 +29,7 @@ class Watched:
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(_statistics, "_CHUNK_BYTES", 20_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 20_000)
 
 
 FEATUREWISE = {"featurewise_center": True, "featurewise_std_normalization": True}
