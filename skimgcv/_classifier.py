@@ -91,11 +91,11 @@ class AugmentedKerasClassifier(
     callbacks : keras.callbacks.Callback, list or dict of them, optional
         Each fit uses its own copies: see ``callbacks_``.
     verbose : int, default=0
-        1 is a line for each fit, with its losses and the time left, where there is a
-        terminal or a notebook to see it (``pip install "skimgcv[progress]"``); 2 is
-        Keras' line for each epoch. A bar for the folds and searches that fits are part
-        of is scikit-learn's: see Notes. Predictions show nothing but by
-        ``predict__verbose=1``.
+        1 is a line for each fit, with its losses and its time, on standard error: drawn
+        on a terminal and in a notebook; written once, when the fit ends, with ``n_jobs``
+        and into a file. 2 is Keras' line for each epoch. A bar for the folds and searches
+        that fits are part of is scikit-learn's: see Notes. Predictions show nothing but
+        by ``predict__verbose=1``.
     random_state : int, RandomState instance or None, default=None
         An int gives the same weights, bit for bit, in any process on one kind of
         machine. No global generator is read or changed.

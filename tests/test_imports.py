@@ -57,7 +57,6 @@ OPTIONAL = {
     "polars",
     "PIL",
     "rich",
-    "tqdm",
     "jax",
     "distributed",
     "ray",

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+from tqdm.std import tqdm
 
 from skimgcv import ImageAugmenter, ImageFiles, load_images
+from skimgcv._runtime.chunks import slices
 
-_FILES_A_LINE = 256  # that are read between two words on how far it is
+_FILES_A_STEP = 256  # of the bar that shows how many are read
 
 
 class _Parser(argparse.ArgumentParser):
@@ -154,11 +156,11 @@ def _readable(
 ) -> tuple[ImageFiles, np.ndarray, list[str]]:
     """Read all images, and leave out those that give none."""
     bad = []
-    for start in range(0, len(X), _FILES_A_LINE):
-        bad += X[start : start + _FILES_A_LINE].errors()
-        read = min(start + _FILES_A_LINE, len(X))
-        print(f"read {read} of {len(X)} files", end="\r", file=sys.stderr, flush=True)
-    print(end="\033[K", file=sys.stderr, flush=True)
+    with tqdm(total=len(X), desc="reading", unit="file", leave=False) as bar:
+        for rows in slices(len(X), _FILES_A_STEP):
+            part = X[rows]
+            bad += part.errors()
+            bar.update(len(part))
     for error in bad:
         print(f"left out: {error.path}: {error.reason}", file=sys.stderr)
     good = np.setdiff1d(np.arange(len(X)), [error.row for error in bad])
@@ -197,7 +199,6 @@ def _builder(name: str) -> Callable[..., Any]:
 
 def _classifier(asked: argparse.Namespace, build: Callable[..., Any] | None) -> Any:
     from skimgcv import AugmentedKerasClassifier
-    from skimgcv._cli.report import Progress
     from skimgcv._cli.small_cnn import small_cnn
 
     transforms: dict[str, Any] = {
@@ -211,8 +212,8 @@ def _classifier(asked: argparse.Namespace, build: Callable[..., Any] | None) -> 
         build or small_cnn,
         augmenter=ImageAugmenter(rescale=1 / 255, **({} if asked.no_augment else transforms)),
         class_weight="balanced" if asked.balanced else None,
-        callbacks=Progress(),
         epochs=asked.epochs,
         batch_size=asked.batch_size,
+        verbose=1,
         random_state=asked.seed,
     )

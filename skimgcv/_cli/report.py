@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from sklearn.base import clone
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    accuracy_score,
-    balanced_accuracy_score,
-    log_loss,
-)
-from sklearn.model_selection import StratifiedKFold
+from sklearn.metrics import ConfusionMatrixDisplay
+from sklearn.model_selection import StratifiedKFold, cross_validate
 
 SCORES = ("accuracy", "balanced_accuracy", "log_loss")
-
-
-class Progress(keras.callbacks.Callback):
-    """Shows, on one line of standard error, which epoch a fit is in."""
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the line anew."""
-        loss = (logs or {}).get("loss", np.nan)
-        of = self.params["epochs"]
-        end = "\r" if epoch + 1 < of else "\r\033[K"
-        print(f"epoch {epoch + 1} of {of}, loss {loss:.3f}", end=end, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -83,31 +63,38 @@ def _deviation(values: np.ndarray) -> float:
 def cross_validate_folds(
     estimator: Any, X: Any, y: np.ndarray, n_folds: int, seed: int
 ) -> FoldResults:
-    """Fit and score fold by fold, with a line printed for each."""
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    classes = np.unique(y)
-    results = FoldResults([], np.zeros(len(y), int), np.zeros((len(y), len(classes))), [])
-    for number, (train, test) in enumerate(folds.split(X, y), 1):
-        start = time.perf_counter()
-        fitted = clone(estimator).fit(X[train], y[train])
-        probabilities = fitted.predict_proba(X[test])
-        predicted = fitted.classes_[probabilities.argmax(axis=1)]
-        scores = {
-            "fold": number,
-            "n_train": len(train),
-            "n_test": len(test),
-            "accuracy": accuracy_score(y[test], predicted),
-            "balanced_accuracy": balanced_accuracy_score(y[test], predicted),
-            "log_loss": log_loss(y[test], probabilities, labels=classes),
-            "seconds": time.perf_counter() - start,
-        }
-        results.scores.append(scores)
-        results.estimators.append(fitted)
-        results.probabilities[test] = probabilities
-        results.fold_of_row[test] = number
-        said = f"fold {number} of {n_folds}: accuracy {scores['accuracy']:.3f}"
-        print(f"{said}, {scores['seconds']:.1f} s", flush=True)
-    return results
+    """Fit and score fold by fold; scikit-learn prints a line for each."""
+    cv_results = cross_validate(
+        estimator,
+        X,
+        y,
+        cv=StratifiedKFold(n_folds, shuffle=True, random_state=seed),
+        scoring=["accuracy", "balanced_accuracy", "neg_log_loss"],
+        return_estimator=True,
+        return_indices=True,
+        error_score="raise",
+        verbose=3,
+    )
+    tested = cv_results["indices"]["test"]
+    fold_of_row = np.zeros(len(y), dtype=int)
+    probabilities = np.zeros((len(y), len(np.unique(y))))
+    for number, (fitted, rows) in enumerate(zip(cv_results["estimator"], tested, strict=True), 1):
+        fold_of_row[rows] = number
+        probabilities[rows] = fitted.predict_proba(X[rows])
+    scores = [_scores_of(cv_results, fold) for fold in range(n_folds)]
+    return FoldResults(scores, fold_of_row, probabilities, cv_results["estimator"])
+
+
+def _scores_of(cv_results: dict[str, Any], fold: int) -> dict[str, float]:
+    return {
+        "fold": fold + 1,
+        "n_train": len(cv_results["indices"]["train"][fold]),
+        "n_test": len(cv_results["indices"]["test"][fold]),
+        "accuracy": float(cv_results["test_accuracy"][fold]),
+        "balanced_accuracy": float(cv_results["test_balanced_accuracy"][fold]),
+        "log_loss": -float(cv_results["test_neg_log_loss"][fold]),
+        "seconds": float(cv_results["fit_time"][fold] + cv_results["score_time"][fold]),
+    }
 
 
 def write_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from skimgcv._files.headers import UnreadableError
 from skimgcv._files.memory_cache import DecodedInMemory, owner
 from skimgcv._files.reading import Store, check_file, in_threads, read_images
 from skimgcv._runtime.callers import user_stacklevel
+from skimgcv._runtime.chunks import slices
 from skimgcv.exceptions import ImageReadError, UnreadableImagesWarning
 
 _FILES_A_STEP = 256  # that are read between two words on how far it is
@@ -237,12 +239,11 @@ class ImageFiles(LazyImages):
             Where there are bad files, with their number and the first of them.
         """
         bad: list[ImageReadError] = []
-        for start in range(0, len(self), _FILES_A_STEP):
-            bad += self._select(slice(start, start + _FILES_A_STEP)).errors()
-            if progress:
-                _show_progress(min(start + _FILES_A_STEP, len(self)), len(self), len(bad))
-        if progress:
-            print(file=sys.stderr)
+        with _bar(len(self), shown=progress) as bar:
+            for rows in slices(len(self), _FILES_A_STEP):
+                bad += self._select(rows).errors()
+                bar.set_postfix(bad=len(bad), refresh=False)
+                bar.update(rows.stop - rows.start)
         if bad:
             _warn_unreadable(bad, len(self))
         return np.flatnonzero(~np.isin(self._rows, [error.row for error in bad]))
@@ -266,21 +267,26 @@ class ImageFiles(LazyImages):
             ``pandas.DataFrame`` takes it as it is.
         """
         reasons: dict[int, str] = {}
-        done: list[int] = []
+        one_at_a_time = threading.Lock()  # tqdm's own is for drawing, not for counting
 
         def check(place: int) -> None:
             error = check_file(self._paths[place], self._decoding)
-            if error is not None:
-                reasons[place] = str(error)
-            done.append(place)
-            if progress and len(done) * 100 // len(self) > (len(done) - 1) * 100 // len(self):
-                _show_progress(len(done), len(self), len(reasons))
+            with one_at_a_time:
+                if error is not None:
+                    reasons[place] = str(error)
+                    bar.set_postfix(bad=len(reasons), refresh=False)
+                bar.update()
 
-        in_threads(check, range(len(self)))
-        if progress:
-            print(file=sys.stderr)
+        with _bar(len(self), shown=progress) as bar:
+            in_threads(check, range(len(self)))
         bad = [(place, self._paths[place], reasons[place]) for place in sorted(reasons)]
         return np.array(bad, dtype=[("row", np.intp), ("path", object), ("reason", object)])
+
+
+def _bar(n_files: int, *, shown: bool) -> Any:
+    from tqdm.auto import tqdm  # not at import: in a notebook without ipywidgets it warns
+
+    return tqdm(total=n_files, desc="reading", unit="file", disable=not shown)
 
 
 def _warn_unreadable(bad: list[ImageReadError], n_files: int) -> None:
@@ -291,12 +297,6 @@ def _warn_unreadable(bad: list[ImageReadError], n_files: int) -> None:
         UnreadableImagesWarning,
         stacklevel=user_stacklevel(),
     )
-
-
-def _show_progress(done: int, of: int, bad: int) -> None:
-    filled = 30 * done // of
-    bar = "#" * filled + "-" * (30 - filled)
-    print(f"\r[{bar}] {done} of {of} files, {bad} bad", end="", file=sys.stderr, flush=True)
 
 
 def _absolute(paths: Any) -> np.ndarray:

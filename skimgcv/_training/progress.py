@@ -1,4 +1,4 @@
-"""``verbose=1``: a line on the terminal for each fit, drawn by tqdm."""
+"""``verbose=1``: a line for each fit, by tqdm: drawn where somebody looks on, else whole."""
 
 from __future__ import annotations
 
@@ -20,25 +20,23 @@ class FitBar(keras.callbacks.Callback):
 
     Parameters
     ----------
-    tqdm : type
-        tqdm's bar.
     first_epoch, epochs : int
         Those that are run are numbered ``first_epoch + 1`` to ``epochs``.
+    live : bool
+        Whether the line is drawn again and again, or written once, when the fit ends.
     """
 
     # Its hook for a batch looks at no metric, so that Keras need not wait for them.
     async_safe = True
 
-    def __init__(self, tqdm: Any, first_epoch: int, epochs: int) -> None:
+    def __init__(self, first_epoch: int, epochs: int, *, live: bool) -> None:
         super().__init__()
         self._first, self._epochs, self._epoch = first_epoch, epochs, first_epoch
-        # Bars side by side would draw over each other: a worker writes one whole line when
-        # its fit ends.
-        self._at_once = _in_worker()
-        self._bar = tqdm(
+        self._live = live
+        self._bar = _tqdm(live)(
             bar_format=_FORMAT,
-            file=io.StringIO() if self._at_once else sys.stderr,
-            dynamic_ncols=not self._at_once,
+            file=sys.stderr if live else io.StringIO(),
+            dynamic_ncols=live,
             ascii="utf" not in str(sys.stderr.encoding).lower(),
             total=1,
             desc=self._description(),
@@ -74,7 +72,7 @@ class FitBar(keras.callbacks.Callback):
     def close(self) -> None:
         """Leave the line as it is."""
         self._bar.close()
-        if self._at_once:
+        if not self._live:
             sys.stderr.write(f"{self._bar}\n")
 
     @property
@@ -104,7 +102,7 @@ def progress_bar(verbose: Any, *, first_epoch: int, epochs: int) -> Iterator[Pro
     Parameters
     ----------
     verbose : int, bool or "auto"
-        1 and "auto" are a bar where somebody looks on; 2 is Keras' line an epoch.
+        1 and "auto" are a line for the fit; 2 is Keras' line an epoch.
     first_epoch, epochs : int
         As for ``FitBar``.
 
@@ -115,15 +113,12 @@ def progress_bar(verbose: Any, *, first_epoch: int, epochs: int) -> Iterator[Pro
     if verbose not in (1, "auto"):
         yield Progress(int(verbose), [])
         return
-    if epochs <= first_epoch or not _looked_at():
+    if epochs <= first_epoch or _writer() == "rich":
         yield Progress(0, [])
         return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:  # the extra "progress"; Keras' own bar does, if less tidily
-        yield Progress(1, [])
-        return
-    bar = FitBar(tqdm, first_epoch, epochs)
+    # Workers' bars would draw over each other, and a file would keep each picture of a bar.
+    # What a notebook's workers write comes to it through a pipe, which looks like a file.
+    bar = FitBar(first_epoch, epochs, live=_looked_at() and not _in_worker())
     try:
         yield Progress(0, [bar])
     finally:
@@ -138,7 +133,23 @@ def _in_worker() -> bool:
 
 
 def _looked_at() -> bool:
-    """Whether what is written now goes to a terminal or a notebook, and ours to draw on."""
-    module = type(sys.stderr).__module__.partition(".")[0]
-    # While rich draws, as scikit-learn's ProgressBar does, all else becomes lines above it.
-    return module == "ipykernel" or (sys.stderr.isatty() and module != "rich")
+    """Whether what is written now goes to a terminal or a notebook."""
+    return _writer() == "ipykernel" or sys.stderr.isatty()
+
+
+def _writer() -> str:
+    """Return the package whose standard error it is.
+
+    While rich draws, as scikit-learn's ProgressBar does, it is rich's, which makes of all else
+    lines above its own.
+    """
+    return type(sys.stderr).__module__.partition(".")[0]
+
+
+def _tqdm(live: bool) -> Any:
+    # Not at import: in a notebook without ipywidgets tqdm.auto warns.
+    if live:
+        from tqdm.auto import tqdm
+    else:
+        from tqdm.std import tqdm  # the one of a notebook would show itself
+    return tqdm

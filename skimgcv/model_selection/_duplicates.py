@@ -11,7 +11,6 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skimgcv._runtime import optional
 from skimgcv._runtime.chunks import slices
 from skimgcv.exceptions import SkimgcvWarning
 
@@ -61,7 +60,7 @@ def duplicate_groups(
     n_jobs : int, optional
         Threads: 1 unless set, -1 for all cores. The labels do not depend on it.
     verbose : bool, default=False
-        Show progress bars, which needs ``tqdm``: ``pip install "skimgcv[progress]"``.
+        Show progress bars.
 
     Returns
     -------
@@ -223,24 +222,7 @@ def _warn_of_chains(labels: np.ndarray) -> None:
 
 
 def _progress(verbose: bool) -> Any:
-    if not verbose:
-        return _Quiet
-    tqdm = optional.require("tqdm", extra="progress", purpose="duplicate_groups(verbose=True)")
+    from tqdm.auto import tqdm
+
     # Dynamic: as wide as the terminal is now.
-    return functools.partial(tqdm.tqdm, dynamic_ncols=True)
-
-
-class _Quiet:
-    """A progress bar that nobody sees."""
-
-    def __init__(self, **_: Any) -> None:
-        pass
-
-    def __enter__(self) -> _Quiet:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, n: int) -> None:
-        pass
+    return functools.partial(tqdm, dynamic_ncols=True, disable=not verbose)

@@ -247,7 +247,9 @@ def test_each_bad_file_is_told_by_path_row_and_reason(tmp_path, capsys):
     assert bad["row"].tolist() == list(range(1, len(X)))
     assert bad["path"].tolist() == X.paths[1:]
     assert all(r in said for r, said in zip(reasons.values(), bad["reason"], strict=True))
-    assert f"{len(X)} of {len(X)} files, {len(reasons)} bad" in capsys.readouterr().err
+    drawn = capsys.readouterr().err
+    assert f"| {len(X)}/{len(X)} [" in drawn
+    assert f"bad={len(reasons)}]" in drawn
     X[:1].verify(progress=False)
     assert capsys.readouterr().err == ""
     assert pd.DataFrame(bad).shape == (len(reasons), 3)

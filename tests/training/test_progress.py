@@ -2,8 +2,11 @@
 
 import io
 import multiprocessing
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +16,6 @@ from builders import linear
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
 from skimgcv._training import progress
 from skimgcv._training.progress import FitBar, progress_bar
-
-tqdm = pytest.importorskip("tqdm.auto").tqdm
 
 
 class Terminal(io.StringIO):
@@ -144,10 +145,45 @@ def test_a_worker_thread_writes_one_whole_line(terminal):
     assert line.endswith("loss=1\n")
 
 
-def test_a_file_gets_nothing(capsys):
-    with progress_bar(1, first_epoch=0, epochs=2) as (verbose, callbacks):
-        assert (verbose, callbacks) == (0, [])
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize("in_worker", [False, True])
+def test_a_file_gets_one_whole_line(monkeypatch, in_worker):
+    class File(Terminal):
+        def isatty(self):
+            return False
+
+    file = look_on(monkeypatch, File())
+    if in_worker:
+        monkeypatch.setattr(multiprocessing, "parent_process", lambda: "the parent")
+    run(loss=1.0)
+    (line,) = file.writes
+    assert line.startswith("epoch 12/12 100%|████")
+    assert line.endswith("loss=1\n")
+
+
+@pytest.mark.slow
+def test_workers_of_a_notebook_write_a_line_a_fit():
+    # ipykernel reads the standard error of the whole process from a pipe, as here.
+    script = """
+import numpy as np
+from builders import linear
+from sklearn.model_selection import cross_val_score
+from skimgcv import AugmentedKerasClassifier
+X = np.random.default_rng(0).random((12, 4, 4, 1))
+clf = AugmentedKerasClassifier(linear, epochs=2, verbose=1)
+cross_val_score(clf, X, [0, 1] * 6, cv=3, n_jobs=2)
+"""
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("epoch 2/2 100%|")]
+    assert len(lines) == 3
+    assert all("loss=" in line for line in lines)
 
 
 def test_while_rich_draws_on_the_terminal_no_second_bar_does(monkeypatch):
@@ -177,12 +213,6 @@ def test_other_values_are_keras_own(terminal, verbose):
     with progress_bar(verbose, first_epoch=0, epochs=2) as told:
         assert told == (verbose, [])
     assert terminal.getvalue() == ""
-
-
-def test_without_tqdm_keras_draws(terminal, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with progress_bar(True, first_epoch=0, epochs=2) as told:
-        assert told == (1, [])
 
 
 def test_no_epoch_no_line(terminal):
