@@ -55,7 +55,7 @@ def fits_predicts_and_saves():
 
 def names_the_extra_that_is_missing():
     try:
-        FoldScoresDisplay({"score": [1.0, 2.0]}).plot()
+        FoldScoresDisplay.from_scores({"score": [1.0, 2.0]})
         said = "nothing: matplotlib is here, so the environment is not empty"
     except ImportError as err:
         said = str(err)

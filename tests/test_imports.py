@@ -38,6 +38,7 @@ PUBLIC = {
     "skimgcv",
     "skimgcv.augment",
     "skimgcv.exceptions",
+    "skimgcv.model_selection",
     "skimgcv._runtime.chunks",
     "skimgcv._runtime.optional",
 }

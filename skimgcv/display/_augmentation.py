@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,7 @@ class AugmentationDisplay:
         image_shape: tuple[int, ...] | None = None,
         random_state: int = 0,
         ax: Any = None,
+        im_kw: Mapping[str, Any] | None = None,
     ) -> AugmentationDisplay:
         """Draw what a classifier or an augmenter does to some images.
 
@@ -110,7 +112,8 @@ class AugmentationDisplay:
             Of a flat row; None takes the estimator's.
         random_state : int, default=0
             Of the draws.
-        ax : matplotlib Axes, optional
+        ax, im_kw
+            As for ``plot``.
 
         Returns
         -------
@@ -142,15 +145,19 @@ class AugmentationDisplay:
             draws,
             labels=_names(policy, chosen, shown),
             mapped_back=drawn.mapped_back,
-        ).plot(ax)
+        ).plot(ax, im_kw=im_kw)
 
-    def plot(self, ax: Any = None) -> AugmentationDisplay:
+    def plot(
+        self, ax: Any = None, *, im_kw: Mapping[str, Any] | None = None
+    ) -> AugmentationDisplay:
         """Draw the images in a grid.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             None makes a new figure.
+        im_kw : dict, optional
+            For ``Axes.imshow``, which draws an image.
 
         Returns
         -------
@@ -171,7 +178,7 @@ class AugmentationDisplay:
         for row in range(n):
             for column, image in enumerate([self.originals[row], *self.draws[row]]):
                 self.images_[row, column] = draw_image(
-                    ax, image, left=lefts[column], top=tops[row]
+                    ax, image, left=lefts[column], top=tops[row], im_kw=im_kw
                 )
         clear_frame(ax, width=lefts[-1] + width, height=tops[-1] + height)
         ax.set_yticks(tops + height / 2, self.labels)

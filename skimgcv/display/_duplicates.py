@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from skimgcv.display._plotting import (
     pixels,
     pyplot,
     read_images,
+    styled,
     value_range,
 )
 
@@ -85,6 +87,8 @@ class DuplicatesDisplay:
         max_images: int = 6,
         image_shape: tuple[int, ...] | None = None,
         ax: Any = None,
+        im_kw: Mapping[str, Any] | None = None,
+        text_kw: Mapping[str, Any] | None = None,
     ) -> DuplicatesDisplay:
         """Draw the groups that have two images or more.
 
@@ -100,7 +104,8 @@ class DuplicatesDisplay:
             How many images of each, from 2 to 12.
         image_shape : tuple of int, optional
             Of a flat row: (height, width[, channels]).
-        ax : matplotlib Axes, optional
+        ax, im_kw, text_kw
+            As for ``plot``.
 
         Returns
         -------
@@ -135,15 +140,24 @@ class DuplicatesDisplay:
             sizes=sizes[shown],
             n_groups=len(several),
             n_images=int(sizes[several].sum()),
-        ).plot(ax)
+        ).plot(ax, im_kw=im_kw, text_kw=text_kw)
 
-    def plot(self, ax: Any = None) -> DuplicatesDisplay:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        im_kw: Mapping[str, Any] | None = None,
+        text_kw: Mapping[str, Any] | None = None,
+    ) -> DuplicatesDisplay:
         """Draw the groups beside and below each other.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             None makes a new figure that is large enough.
+        im_kw, text_kw : dict, optional
+            For ``Axes.imshow``, which draws an image, and ``Axes.text``, which writes what
+            it is.
 
         Returns
         -------
@@ -160,15 +174,14 @@ class DuplicatesDisplay:
         self.images_, self.texts_ = [], []
         limits = value_range(np.concatenate(self.images)) if self.images else (0.0, 1.0)
         step = width + _GAP_INCHES * unit
+        style = styled("text", text_kw, va="bottom", fontsize=7)
         for group, images, (left, top) in zip(
             range(len(places)), self.images, places, strict=True
         ):
-            self.texts_.append(
-                ax.text(left, top - 0.04 * unit, self._caption(group), va="bottom", fontsize=7)
-            )
+            self.texts_.append(ax.text(left, top - 0.04 * unit, self._caption(group), **style))
             self.images_.append(
                 [
-                    draw_image(ax, image, left=left + number * step, top=top)
+                    draw_image(ax, image, left=left + number * step, top=top, im_kw=im_kw)
                     for number, image in enumerate(pixels(images, limits))
                 ]
             )

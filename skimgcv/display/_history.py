@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skimgcv.display._plotting import pyplot
+from skimgcv.display._plotting import pyplot, styled
 
 
 class FoldHistoryDisplay:
     """Training and validation curves of every fold, with their means.
 
-    Use ``from_cv_results`` or ``from_estimators``. Nothing is trained or predicted.
+    Use ``from_cv_results``, ``from_estimators`` or ``from_histories``. Nothing is trained or
+    predicted.
 
     Parameters
     ----------
-    histories : sequence of dict of str to sequence of float
-        A fold each: ``history_`` of its fitted classifier.
+    training : list of ndarray of shape (n_epochs,)
+        A curve a fold.
+    training_mean : ndarray
+        The mean over the folds, of those epochs that all folds ran: where some stop
+        early, a mean of the rest would jump.
+    validation : list of ndarray, optional
+        Curves of the hold-outs.
+    validation_mean : ndarray, optional
     metric : str, default="loss"
-        Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+        What the curves measure, for the axis.
 
     Attributes
     ----------
-    training, validation : list of ndarray of shape (n_epochs,), validation perhaps None
-        A curve a fold.
-    training_mean, validation_mean : ndarray, validation_mean perhaps None
-        The mean over the folds, of those epochs that all folds ran: where some stop
-        early, a mean of the rest would jump.
     lines_, validation_lines_ : list of matplotlib Line2D
         After ``plot``; empty where there is nothing to draw, as are the two below.
     mean_line_, validation_mean_line_ : matplotlib Line2D or None
@@ -39,33 +41,83 @@ class FoldHistoryDisplay:
     --------
     >>> from skimgcv.display import FoldHistoryDisplay
     >>> histories = [{"loss": [1.0, 0.5]}, {"loss": [2.0, 1.0, 0.6]}]
-    >>> FoldHistoryDisplay(histories).training_mean
+    >>> FoldHistoryDisplay.from_histories(histories).training_mean
     array([1.5 , 0.75])
     """
 
     def __init__(
-        self, histories: Sequence[Mapping[str, Sequence[float]]], *, metric: str = "loss"
+        self,
+        training: list[np.ndarray],
+        *,
+        training_mean: np.ndarray,
+        validation: list[np.ndarray] | None = None,
+        validation_mean: np.ndarray | None = None,
+        metric: str = "loss",
     ) -> None:
+        self.training = training
+        self.training_mean = training_mean
+        self.validation = validation
+        self.validation_mean = validation_mean
+        self.metric = metric
+
+    @classmethod
+    def from_histories(
+        cls,
+        histories: Sequence[Mapping[str, Sequence[float]]],
+        *,
+        metric: str = "loss",
+        ax: Any = None,
+        line_kw: Mapping[str, Any] | None = None,
+        mean_line_kw: Mapping[str, Any] | None = None,
+    ) -> FoldHistoryDisplay:
+        """Draw the curves of ``history_`` of several classifiers.
+
+        Parameters
+        ----------
+        histories : sequence of dict of str to sequence of float
+            A fold each.
+        metric : str, default="loss"
+            Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+        ax, line_kw, mean_line_kw
+            As for ``plot``.
+
+        Returns
+        -------
+        FoldHistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            Where there is no history, or one lacks the metric.
+        """
         if not histories:
             raise ValueError("histories needs at least one fold, got none")
-        self.histories = histories
-        self.metric = metric
         for fold, history in enumerate(histories):
             if metric not in history:
                 known = sorted(name for name in history if not name.startswith("val_"))
                 raise ValueError(
                     f"metric={metric!r} needs to be in every history, fold {fold} has {known}"
                 )
-        self.training = _curves(histories, metric)
-        self.training_mean = _mean(self.training)
-        self.validation = self.validation_mean = None
+        training, validation = _curves(histories, metric), None
         if all(f"val_{metric}" in history for history in histories):
-            self.validation = _curves(histories, f"val_{metric}")
-            self.validation_mean = _mean(self.validation)
+            validation = _curves(histories, f"val_{metric}")
+        return cls(
+            training,
+            training_mean=_mean(training),
+            validation=validation,
+            validation_mean=None if validation is None else _mean(validation),
+            metric=metric,
+        ).plot(ax, line_kw=line_kw, mean_line_kw=mean_line_kw)
 
     @classmethod
     def from_cv_results(
-        cls, cv_results: Mapping[str, Any], *, metric: str = "loss", ax: Any = None
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        metric: str = "loss",
+        ax: Any = None,
+        line_kw: Mapping[str, Any] | None = None,
+        mean_line_kw: Mapping[str, Any] | None = None,
     ) -> FoldHistoryDisplay:
         """Draw the curves of ``cross_validate(..., return_estimator=True)``.
 
@@ -74,7 +126,9 @@ class FoldHistoryDisplay:
         cv_results : dict
             With the fitted classifiers as ``"estimator"``.
         metric : str, default="loss"
-        ax : matplotlib Axes, optional
+            Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+        ax, line_kw, mean_line_kw
+            As for ``plot``.
 
         Returns
         -------
@@ -90,11 +144,23 @@ class FoldHistoryDisplay:
                 'cv_results needs "estimator", it has '
                 f"{sorted(cv_results)}; call cross_validate(..., return_estimator=True)"
             )
-        return cls.from_estimators(cv_results["estimator"], metric=metric, ax=ax)
+        return cls.from_estimators(
+            cv_results["estimator"],
+            metric=metric,
+            ax=ax,
+            line_kw=line_kw,
+            mean_line_kw=mean_line_kw,
+        )
 
     @classmethod
     def from_estimators(
-        cls, estimators: Iterable[Any], *, metric: str = "loss", ax: Any = None
+        cls,
+        estimators: Iterable[Any],
+        *,
+        metric: str = "loss",
+        ax: Any = None,
+        line_kw: Mapping[str, Any] | None = None,
+        mean_line_kw: Mapping[str, Any] | None = None,
     ) -> FoldHistoryDisplay:
         """Draw the curves of fitted classifiers, or of pipelines or searches around them.
 
@@ -102,7 +168,9 @@ class FoldHistoryDisplay:
         ----------
         estimators : iterable of fitted estimators
         metric : str, default="loss"
-        ax : matplotlib Axes, optional
+            Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+        ax, line_kw, mean_line_kw
+            As for ``plot``.
 
         Returns
         -------
@@ -113,15 +181,29 @@ class FoldHistoryDisplay:
         ValueError
             Where one has no ``history_``.
         """
-        return cls([_history_of(each) for each in estimators], metric=metric).plot(ax)
+        return cls.from_histories(
+            [_history_of(each) for each in estimators],
+            metric=metric,
+            ax=ax,
+            line_kw=line_kw,
+            mean_line_kw=mean_line_kw,
+        )
 
-    def plot(self, ax: Any = None) -> FoldHistoryDisplay:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        line_kw: Mapping[str, Any] | None = None,
+        mean_line_kw: Mapping[str, Any] | None = None,
+    ) -> FoldHistoryDisplay:
         """Draw thin lines for the folds and thick ones for their means.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             None makes a new figure.
+        line_kw, mean_line_kw : dict, optional
+            For ``Axes.plot``, which draws the curves of folds, and those of their means.
 
         Returns
         -------
@@ -130,14 +212,14 @@ class FoldHistoryDisplay:
         plt = pyplot("FoldHistoryDisplay.plot")
         if ax is None:
             ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")[1]
-        self.lines_, self.mean_line_ = _draw(
-            ax, self.training, self.training_mean, "C0", "training"
-        )
+        style = _Style("C0", "training", line_kw, mean_line_kw)
+        self.lines_, self.mean_line_ = _draw(ax, self.training, self.training_mean, style)
         self.validation_lines_: list[Any] = []
         self.validation_mean_line_ = None
         if self.validation is not None and self.validation_mean is not None:
+            style = _Style("C1", "validation", line_kw, mean_line_kw)
             self.validation_lines_, self.validation_mean_line_ = _draw(
-                ax, self.validation, self.validation_mean, "C1", "validation"
+                ax, self.validation, self.validation_mean, style
             )
         ax.set(xlabel="epoch", ylabel=self.metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -174,23 +256,35 @@ def _mean(curves: list[np.ndarray]) -> np.ndarray:
     return np.mean([curve[:shared] for curve in curves], axis=0)
 
 
+class _Style(NamedTuple):
+    """How a kind of curve is drawn."""
+
+    color: str
+    name: str
+    line_kw: Mapping[str, Any] | None
+    mean_line_kw: Mapping[str, Any] | None
+
+
 def _draw(
-    ax: Any, curves: list[np.ndarray], mean: np.ndarray, color: str, name: str
+    ax: Any, curves: list[np.ndarray], mean: np.ndarray, style: _Style
 ) -> tuple[list[Any], Any]:
     """Draw a kind of curve; the legend counts its folds."""
     alone = len(curves) == 1
     thin = {"lw": 1.8} if alone else {"lw": 0.8, "alpha": 0.5}
     # A single epoch is a point, which a line does not show.
-    marker = "." if max(len(curve) for curve in curves) == 1 else None
-    lines = [
-        ax.plot(_epochs(curve), curve, color=color, marker=marker, **thin)[0] for curve in curves
-    ]
+    common = {
+        "color": style.color,
+        "marker": "." if max(len(curve) for curve in curves) == 1 else None,
+    }
+    of_fold = styled("plot", style.line_kw, **common, **thin)
     if alone:
-        lines[0].set_label(name)
+        of_fold = {"label": style.name} | of_fold
+    lines = [ax.plot(_epochs(curve), curve, **of_fold)[0] for curve in curves]
+    if alone:
         return lines, None
-    label = f"{name}, mean of {len(curves)} folds"
-    (line,) = ax.plot(_epochs(mean), mean, color=color, lw=2.2, marker=marker, label=label)
-    return lines, line
+    label = f"{style.name}, mean of {len(curves)} folds"
+    of_mean = styled("plot", style.mean_line_kw, **common, lw=2.2, label=label)
+    return lines, ax.plot(_epochs(mean), mean, **of_mean)[0]
 
 
 def _epochs(curve: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from skimgcv.display._plotting import (
     pixels,
     pyplot,
     read_images,
+    styled,
     value_range,
 )
 
@@ -85,6 +87,8 @@ class MistakesDisplay:
         n_images: int = 12,
         image_shape: tuple[int, ...] | None = None,
         ax: Any = None,
+        im_kw: Mapping[str, Any] | None = None,
+        text_kw: Mapping[str, Any] | None = None,
     ) -> MistakesDisplay:
         """Draw the worst of ``cross_val_predict(..., method="predict_proba")``.
 
@@ -102,7 +106,8 @@ class MistakesDisplay:
             How many mistakes to show at most.
         image_shape : tuple of int, optional
             Of a flat row: (height, width[, channels]).
-        ax : matplotlib Axes, optional
+        ax, im_kw, text_kw
+            As for ``plot``.
 
         Returns
         -------
@@ -136,15 +141,24 @@ class MistakesDisplay:
             confidence=confidence[rows],
             n_mistakes=len(wrong),
             n_predictions=len(y),
-        ).plot(ax)
+        ).plot(ax, im_kw=im_kw, text_kw=text_kw)
 
-    def plot(self, ax: Any = None) -> MistakesDisplay:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        im_kw: Mapping[str, Any] | None = None,
+        text_kw: Mapping[str, Any] | None = None,
+    ) -> MistakesDisplay:
         """Draw the images in a grid, the most confident mistake first.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             None makes a new figure, large enough for the labels.
+        im_kw, text_kw : dict, optional
+            For ``Axes.imshow``, which draws an image, and ``Axes.text``, which writes what
+            it is.
 
         Returns
         -------
@@ -167,14 +181,13 @@ class MistakesDisplay:
             ax = plt.subplots(figsize=size, layout="compressed")[1]
         self.images_, self.texts_ = [], []
         limits = value_range(self.images)
+        style = styled("text", text_kw, ha="center", va="top", fontsize=8)
         for place, image in enumerate(pixels(self.images, limits)):
             row, column = divmod(place, columns)
             left, top = column * cell[0], row * cell[1]
-            self.images_.append(draw_image(ax, image, left=left, top=top))
+            self.images_.append(draw_image(ax, image, left=left, top=top, im_kw=im_kw))
             middle, below = left + width / 2, top + height + 0.04 * unit
-            self.texts_.append(
-                ax.text(middle, below, captions[place], ha="center", va="top", fontsize=8)
-            )
+            self.texts_.append(ax.text(middle, below, captions[place], **style))
         clear_frame(ax, width=whole[0], height=whole[1])
         ax.set_title(_title(n, self.n_mistakes, self.n_predictions), fontsize=10)
         self.ax_, self.figure_ = ax, ax.figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,37 @@ def pyplot(purpose: str) -> Any:
     import matplotlib.pyplot as plt
 
     return plt
+
+
+def styled(method: str, given: Mapping[str, Any] | None, **defaults: Any) -> dict[str, Any]:
+    """Return keyword arguments for a method of Axes: ours, where the user gives no other.
+
+    Matplotlib has several names for one thing, such as "lw" and "linewidth", and refuses to
+    get two of them.
+
+    Parameters
+    ----------
+    method : {"errorbar", "imshow", "plot", "scatter", "text"}
+    given : dict, optional
+        The user's.
+    **defaults : dict
+        Ours.
+    """
+    from matplotlib import cbook, collections, image, lines, text
+
+    draws = {
+        "errorbar": lines.Line2D,
+        "imshow": image.AxesImage,
+        "plot": lines.Line2D,
+        "scatter": collections.PathCollection,
+        "text": text.Text,
+    }[method]
+    chosen = cbook.normalize_kwargs(dict(given or {}), draws)
+    ours = cbook.normalize_kwargs(defaults, draws)
+    for name, says in (("c", {"color"}), ("fmt", {"color", "linestyle", "marker"})):
+        if name in chosen:
+            ours = {key: value for key, value in ours.items() if key not in says}
+    return ours | chosen
 
 
 def read_images(X: Any, rows: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -82,8 +114,23 @@ def pixels(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return np.clip(scaled, 0, 1)
 
 
-def draw_image(ax: Any, image: np.ndarray, *, left: float = 0, top: float = 0) -> Any:
+def draw_image(
+    ax: Any,
+    image: np.ndarray,
+    *,
+    left: float = 0,
+    top: float = 0,
+    im_kw: Mapping[str, Any] | None = None,
+) -> Any:
     """Draw one image of ``pixels`` with its corner at a place, a unit a pixel.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    image : ndarray of shape (height, width) or (height, width, 3)
+    left, top : float
+    im_kw : dict, optional
+        For ``Axes.imshow``.
 
     Returns
     -------
@@ -91,7 +138,8 @@ def draw_image(ax: Any, image: np.ndarray, *, left: float = 0, top: float = 0) -
     """
     height, width = image.shape[:2]
     place = (left, left + width, top + height, top)
-    return ax.imshow(image, cmap="gray", vmin=0, vmax=1, extent=place)
+    style = styled("imshow", im_kw, cmap="gray", vmin=0, vmax=1)
+    return ax.imshow(image, extent=place, **style)
 
 
 def clear_frame(ax: Any, *, width: float, height: float) -> None:

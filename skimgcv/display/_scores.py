@@ -7,35 +7,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
-from skimgcv.display._plotting import pyplot
+from skimgcv.display._plotting import pyplot, styled
+from skimgcv.model_selection import corrected_interval
 
 
 class FoldScoresDisplay:
     """Scores of every fold, with mean and confidence interval.
 
-    Use ``from_cv_results``. Training sets of different folds overlap, so the plain
-    standard error of their scores is too small. The interval is a Student one with the
-    variance corrected for that: ``(1 / k + test_over_train) * variance`` where the plain
-    one has ``1 / k``, for k folds in all.
+    Use ``from_cv_results`` or ``from_scores``. The interval is that of
+    :func:`~skimgcv.model_selection.corrected_interval`: training rows of different folds
+    overlap, so that the plain standard error of their scores is too small.
 
     Parameters
     ----------
-    scores : dict of str to array-like of shape (n_folds,)
+    scores : dict of str to ndarray of shape (n_folds,)
         By what they are called in the figure.
-    test_over_train : float, optional
-        Test rows over training rows of a fold; None takes k folds for plain k-fold,
-        1 / (k - 1). Pass it for repeated k-fold (1 / 4 where k is 5, however often) and
-        for shuffled splits.
-    confidence : float, default=0.95
-        Level of the interval.
-
-    Attributes
-    ----------
     means : dict of str to float
     intervals : dict of str to (float, float)
         Not a number for a single fold.
+    confidence_level : float, default=0.95
+        Of the intervals.
+    score_name : str, optional
+        What all of them measure, for the axis.
+
+    Attributes
+    ----------
     points_ : dict of str to matplotlib PathCollection
         After ``plot``.
     bars_ : dict of str to matplotlib ErrorbarContainer
@@ -43,57 +40,101 @@ class FoldScoresDisplay:
 
     Notes
     -----
-    The correction is a rule of thumb that holds well in simulations, not a theorem. To
-    tell two policies apart, compare their scores on the same folds, not two intervals.
-
-    References
-    ----------
-    Nadeau and Bengio (2003), "Inference for the generalization error", Machine Learning
-    52, section 5.
+    To tell two policies apart, compare their scores on the same folds, not two intervals:
+    :func:`~skimgcv.model_selection.compare_scores`.
 
     Examples
     --------
     >>> from skimgcv.display import FoldScoresDisplay
-    >>> display = FoldScoresDisplay({"accuracy": [0.8, 0.9, 0.85, 0.9, 0.8]})
+    >>> display = FoldScoresDisplay.from_scores({"accuracy": [0.8, 0.9, 0.85, 0.9, 0.8]})
     >>> [round(limit, 3) for limit in display.intervals["accuracy"]]
     [0.757, 0.943]
     """
 
     def __init__(
         self,
+        scores: Mapping[str, np.ndarray],
+        *,
+        means: Mapping[str, float],
+        intervals: Mapping[str, tuple[float, float]],
+        confidence_level: float = 0.95,
+        score_name: str | None = None,
+    ) -> None:
+        self.scores = scores
+        self.means = means
+        self.intervals = intervals
+        self.confidence_level = confidence_level
+        self.score_name = score_name
+
+    @classmethod
+    def from_scores(
+        cls,
         scores: Mapping[str, ArrayLike],
         *,
-        test_over_train: float | None = None,
-        confidence: float = 0.95,
-    ) -> None:
+        test_train_ratio: float | None = None,
+        confidence_level: float = 0.95,
+        score_name: str | None = None,
+        ax: Any = None,
+        scatter_kw: Mapping[str, Any] | None = None,
+        errorbar_kw: Mapping[str, Any] | None = None,
+    ) -> FoldScoresDisplay:
+        """Draw scores, such as those of ``cross_val_score``, by name.
+
+        Parameters
+        ----------
+        scores : dict of str to array-like of shape (n_folds,)
+            By what they are called in the figure.
+        test_train_ratio : float, optional
+            Test rows over training rows of a fold; None takes k folds for plain k-fold,
+            1 / (k - 1). Pass it for repeated k-fold (1 / 4 where k is 5, however often)
+            and for shuffled splits.
+        confidence_level : float, default=0.95
+        score_name : str, optional
+            What all of them measure, for the axis.
+        ax, scatter_kw, errorbar_kw
+            As for ``plot``.
+
+        Returns
+        -------
+        FoldScoresDisplay
+
+        Raises
+        ------
+        ValueError
+            Where there are no scores, or a level or ratio makes no sense.
+        """
         if not scores:
             raise ValueError("scores needs at least one name with its scores, got none")
-        if not 0 < confidence < 1:
-            raise ValueError(f"confidence needs to be between 0 and 1, got {confidence}")
-        self.scores = {name: _checked(name, values) for name, values in scores.items()}
-        self.test_over_train = test_over_train
-        self.confidence = confidence
-        self.means = {name: float(values.mean()) for name, values in self.scores.items()}
-        self.intervals = {name: self._interval(values) for name, values in self.scores.items()}
-
-    def _interval(self, scores: np.ndarray) -> tuple[float, float]:
-        n_folds = len(scores)
-        if n_folds == 1:
-            return float("nan"), float("nan")
-        ratio = 1 / (n_folds - 1) if self.test_over_train is None else self.test_over_train
-        error = np.sqrt((1 / n_folds + ratio) * scores.var(ddof=1))
-        half = float(stats.t.ppf((1 + self.confidence) / 2, n_folds - 1) * error)
-        return float(scores.mean()) - half, float(scores.mean()) + half
+        of_folds = {name: _checked(name, values) for name, values in scores.items()}
+        intervals = {
+            name: corrected_interval(
+                values,
+                test_train_ratio=_plain_ratio(values)
+                if test_train_ratio is None
+                else test_train_ratio,
+                confidence_level=confidence_level,
+            )
+            for name, values in of_folds.items()
+        }
+        return cls(
+            of_folds,
+            means={name: float(values.mean()) for name, values in of_folds.items()},
+            intervals=intervals,
+            confidence_level=confidence_level,
+            score_name=score_name,
+        ).plot(ax, scatter_kw=scatter_kw, errorbar_kw=errorbar_kw)
 
     @classmethod
     def from_cv_results(
         cls,
         cv_results: Mapping[str, Any],
         *,
-        metric: str | None = None,
-        test_over_train: float | None = None,
-        confidence: float = 0.95,
+        scoring: str | None = None,
+        test_train_ratio: float | None = None,
+        confidence_level: float = 0.95,
         ax: Any = None,
+        scatter_kw: Mapping[str, Any] | None = None,
+        errorbar_kw: Mapping[str, Any] | None = None,
     ) -> FoldScoresDisplay:
         """Draw the scores of ``cross_validate``, of one run or of several by name.
 
@@ -101,13 +142,15 @@ class FoldScoresDisplay:
         ----------
         cv_results : dict
             What ``cross_validate`` gave, or a dict from names to such.
-        metric : str, optional
-            None draws all: ``"accuracy"`` for ``"test_accuracy"``.
-        test_over_train : float, optional
-            Test rows over training rows; None reads it from ``"indices"``, there with
-            ``return_indices=True``, and takes the folds for plain k-fold without.
-        confidence : float, default=0.95
-        ax : matplotlib Axes, optional
+        scoring : str, optional
+            Which score to read: ``"accuracy"`` for ``"test_accuracy"``. None draws all.
+        test_train_ratio : float, optional
+            Test rows over training rows, the mean of the folds' ratios; None reads it from
+            ``"indices"``, there with ``return_indices=True``, and takes the folds for plain
+            k-fold without.
+        confidence_level : float, default=0.95
+        ax, scatter_kw, errorbar_kw
+            As for ``plot``.
 
         Returns
         -------
@@ -121,28 +164,39 @@ class FoldScoresDisplay:
         """
         several = all(isinstance(result, Mapping) for result in cv_results.values())
         runs = cv_results if several and cv_results else {"": cv_results}
-        names = {run: _metrics(result, metric) for run, result in runs.items()}
+        names = {run: _score_names(result, scoring) for run, result in runs.items()}
         one = len({name for each in names.values() for name in each}) == 1
         scores = {
             (run if run and one else f"{run}, {name}" if run else name): runs[run][f"test_{name}"]
             for run, each in names.items()
             for name in each
         }
-        if test_over_train is None:
-            test_over_train = _ratio(runs)
-        display = cls(scores, test_over_train=test_over_train, confidence=confidence).plot(ax)
-        if "" not in runs and one:
-            metric = next(iter(names.values()))[0]
-            display.ax_.set_xlabel(f"{metric}: {display.ax_.get_xlabel()}")
-        return display
+        return cls.from_scores(
+            scores,
+            test_train_ratio=_ratio(runs) if test_train_ratio is None else test_train_ratio,
+            confidence_level=confidence_level,
+            score_name=next(iter(names.values()))[0] if one and "" not in runs else None,
+            ax=ax,
+            scatter_kw=scatter_kw,
+            errorbar_kw=errorbar_kw,
+        )
 
-    def plot(self, ax: Any = None) -> FoldScoresDisplay:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        scatter_kw: Mapping[str, Any] | None = None,
+        errorbar_kw: Mapping[str, Any] | None = None,
+    ) -> FoldScoresDisplay:
         """Draw a row a name: a point a fold, the mean and its interval below them.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             None makes a new figure.
+        scatter_kw, errorbar_kw : dict, optional
+            For ``Axes.scatter``, which draws the folds, and ``Axes.errorbar``, which draws
+            the mean.
 
         Returns
         -------
@@ -157,48 +211,67 @@ class FoldScoresDisplay:
         self.points_, self.bars_ = {}, {}
         for row, (name, scores) in enumerate(self.scores.items()):
             color, above = f"C{row % 10}", np.full(len(scores), row - 0.14)
-            self.points_[name] = ax.scatter(scores, above, color=color, alpha=0.6, s=22, lw=0)
-            mean, (low, _) = self.means[name], self.intervals[name]
+            points = styled("scatter", scatter_kw, color=color, alpha=0.6, s=22, lw=0)
+            self.points_[name] = ax.scatter(scores, above, **points)
+            mean, (low, high) = self.means[name], self.intervals[name]
+            bar = styled("errorbar", errorbar_kw, color=color, marker="D", ms=5, ls="none")
             self.bars_[name] = ax.errorbar(
-                mean, row + 0.14, xerr=mean - low, fmt="D", ms=5, capsize=4, color=color
+                mean, row + 0.14, xerr=[[mean - low], [high - mean]], **({"capsize": 4} | bar)
             )
         ax.set(yticks=range(len(self.scores)), yticklabels=list(self.scores))
         ax.set_ylim(len(self.scores) - 0.5, -0.5)
-        one_fold = all(len(scores) == 1 for scores in self.scores.values())
-        below = "one fold" if one_fold else f"each fold; mean and {self.confidence:.0%} interval"
-        ax.set_xlabel(below)
+        ax.set_xlabel(self._label())
         ax.grid(axis="x", alpha=0.3)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _label(self) -> str:
+        one_fold = all(len(scores) == 1 for scores in self.scores.values())
+        interval = f"mean and {self.confidence_level:.0%} interval"
+        drawn = "one fold" if one_fold else f"each fold; {interval}"
+        return f"{self.score_name}: {drawn}" if self.score_name else drawn
 
 
 def _checked(name: str, scores: ArrayLike) -> np.ndarray:
     values = np.asarray(scores, dtype=float)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"scores of {name!r} need shape (n_folds,), got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"scores of {name!r} need to be finite, got {values}; a fold that failed has none: "
+            "see what cross-validation warned of"
+        )
     return values
 
 
-def _metrics(result: Mapping[str, Any], metric: str | None) -> list[str]:
+def _plain_ratio(scores: np.ndarray) -> float:
+    """Return test rows over training rows of plain k-fold."""
+    return 1 / max(1, len(scores) - 1)
+
+
+def _score_names(result: Mapping[str, Any], scoring: str | None) -> list[str]:
     names = [name.removeprefix("test_") for name in result if name.startswith("test_")]
-    chosen = names if metric is None else [name for name in names if name == metric]
+    chosen = names if scoring is None else [name for name in names if name == scoring]
     if not chosen:
         raise ValueError(
-            f"cv_results needs test scores of {metric or 'some metric'}, it has {sorted(result)}"
+            f"cv_results needs test scores of {scoring or 'some scorer'}, it has {sorted(result)}"
         )
     return chosen
 
 
 def _ratio(runs: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Return test rows over training rows, where the rows were kept."""
+    """Return test rows over training rows, the mean of the folds, where the rows were kept."""
     ratios = {
-        sum(map(len, result["indices"]["test"])) / sum(map(len, result["indices"]["train"]))
-        for result in runs.values()
-        if "indices" in result
+        float(np.mean([len(test) / len(train) for train, test in zip(*rows, strict=True)]))
+        for rows in (
+            (result["indices"]["train"], result["indices"]["test"])
+            for result in runs.values()
+            if "indices" in result
+        )
     }
     if len(ratios) > 1:
         raise ValueError(
             "cv_results have folds of different proportions, test over training rows "
-            f"{sorted(ratios)}; draw them apart, or pass test_over_train"
+            f"{sorted(ratios)}; draw them apart, or pass test_train_ratio"
         )
     return ratios.pop() if ratios else None

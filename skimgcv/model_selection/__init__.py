@@ -3,6 +3,7 @@
 from ._candidates import compare_candidates
 from ._comparison import ScoreComparison, compare_scores
 from ._duplicates import duplicate_groups
+from ._resampled import corrected_interval
 from ._splits import SplitReport, check_splits
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "check_splits",
     "compare_candidates",
     "compare_scores",
+    "corrected_interval",
     "duplicate_groups",
 ]

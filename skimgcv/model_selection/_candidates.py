@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ._resampled import check_finite, check_level, check_ratio, resampled
+from ._folds import fold_sizes_of
+from ._resampled import check_finite, check_level, mean_ratio, resampled
 
 
 def compare_candidates(
-    cv_results: Mapping[str, Any],
+    search: Any,
     *,
-    n_train: Any,
-    n_test: Any,
+    y: Any = None,
+    groups: Any = None,
+    n_train: Any = None,
+    n_test: Any = None,
     scoring: str = "score",
     confidence_level: float = 0.95,
 ) -> dict[str, Any]:
@@ -26,10 +29,14 @@ def compare_candidates(
 
     Parameters
     ----------
-    cv_results : dict
-        ``cv_results_`` of a fitted ``GridSearchCV`` or ``RandomizedSearchCV``.
-    n_train, n_test : int or array-like of shape (n_folds,)
-        How many rows a fold trains on, and is tested on.
+    search : fitted search, or dict
+        A ``GridSearchCV``, ``RandomizedSearchCV`` or the like, or its ``cv_results_``.
+    y, groups : array-like of shape (n,), optional
+        As the search's ``fit`` got them, so that its ``cv`` gives the same folds again. They
+        say how many rows a fold trains on, and is tested on.
+    n_train, n_test : int or array-like of shape (n_folds,), optional
+        How many these are, where they are not to be taken from the search. Where folds differ,
+        as those of groups do, the mean of their ratios counts.
     scoring : str, default="score"
         Which score to read: ``"accuracy"`` for ``"split0_test_accuracy"``.
     confidence_level : float, default=0.95
@@ -47,7 +54,9 @@ def compare_candidates(
     Raises
     ------
     ValueError
-        If there are less than two folds, or scores that are missing or not finite.
+        If there are less than two folds, or scores that are missing or not finite; if the
+        sizes of the folds are unknown, or ``cv`` gives other ones in each call; for a halving
+        search, which scores its candidates on different rows.
 
     Notes
     -----
@@ -79,10 +88,27 @@ def compare_candidates(
     [{'rotation': 20}, {'rotation': 0}]
     >>> table["p_value_adjusted"].round(3).tolist()
     [1.0, 0.015]
+
+    Of a search by groups the sizes of folds are read, since they are not all the same:
+
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import RidgeClassifier
+    >>> from sklearn.model_selection import GridSearchCV, GroupKFold
+    >>> X, y = load_iris(return_X_y=True)
+    >>> patients = np.arange(150) // 7
+    >>> search = GridSearchCV(RidgeClassifier(), {"alpha": [1, 100]}, cv=GroupKFold(4))
+    >>> table = compare_candidates(
+    ...     search.fit(X, y, groups=patients), y=y, groups=patients)
+    >>> table["params"][0]
+    {'alpha': 1}
     """
+    cv_results = _results_of(search)
     scores = _split_scores(cv_results, scoring)
     check_level(confidence_level)
-    ratio = check_ratio(n_train, n_test)
+    if n_train is None and n_test is None:
+        n_train, n_test = _fold_sizes(search, y, groups, n_folds=scores.shape[1])
+    ratio = mean_ratio(n_train, n_test, n_folds=scores.shape[1])
     means = scores.mean(axis=1)
     order = np.argsort(-means, kind="stable")
     ranked = scores[order]
@@ -99,6 +125,39 @@ def compare_candidates(
         "p_value": against_best.p_value,
         "p_value_adjusted": _adjusted(ranked, ratio),
     }
+
+
+def _results_of(search: Any) -> Mapping[str, Any]:
+    results = search if isinstance(search, Mapping) else getattr(search, "cv_results_", None)
+    if results is None:
+        raise ValueError(
+            "search must be a fitted search, or its cv_results_; this "
+            f"{type(search).__name__} has no cv_results_"
+        )
+    if "n_resources" in results:
+        raise ValueError(
+            "a halving search scores its candidates on different rows: they are not to be "
+            "compared; search the last of them again by GridSearchCV"
+        )
+    return results
+
+
+def _fold_sizes(search: Any, y: Any, groups: Any, n_folds: int) -> tuple[Any, Any]:
+    """Sizes of the folds, where y and perhaps groups are there to split again."""
+    if y is None and groups is None:
+        return None, None
+    if y is None or isinstance(search, Mapping):
+        raise ValueError(
+            "the sizes of folds need the fitted search itself, not its cv_results_, and y; or "
+            "pass n_train and n_test"
+        )
+    n_train, n_test = fold_sizes_of(search, y, groups)
+    if len(n_train) != n_folds:
+        raise ValueError(
+            f"search.cv gives {len(n_train)} folds of this y, and cv_results_ has {n_folds}; pass "
+            "y and groups as fit got them, or n_train and n_test"
+        )
+    return n_train, n_test
 
 
 def _split_scores(cv_results: Mapping[str, Any], scoring: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from skimgcv.exceptions import SkimgcvWarning
 
-from ._resampled import check_finite, check_level, check_ratio, resampled
+from ._resampled import check_finite, check_level, mean_ratio, resampled
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +96,8 @@ def compare_scores(
         Scores on the same folds in the same order, greater is better; or what
         ``cross_validate`` returned, for each of the two.
     n_train, n_test : int or array-like of shape (n_folds,), optional
-        How many rows a fold trains on, and is tested on. Not needed where a and b come from
+        How many rows a fold trains on, and is tested on; where folds differ, the mean of
+        their ratios counts. Not needed where a and b come from
         ``cross_validate(..., return_indices=True)``; it is then also checked that their folds
         are the same.
     scoring : str, default="score"
@@ -174,7 +175,7 @@ def compare_scores(
     check_level(confidence_level)
     if not rope >= 0:
         raise ValueError(f"rope must be 0 or above, in units of the score; got {rope!r}")
-    ratio = check_ratio(n_train, n_test)
+    ratio = mean_ratio(n_train, n_test, len(scores_a))
     differences = scores_a - scores_b
     summary = resampled(differences, ratio)
     if summary.standard_error == 0 and summary.mean != 0:

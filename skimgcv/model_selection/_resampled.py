@@ -1,15 +1,16 @@
-"""The corrected resampled t-test, for one row of differences or for many at once."""
+"""The mean over folds that share training rows, and how sure it is: of one row or of many."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
 class Resampled(NamedTuple):
-    """Mean and standard error of differences between scores on the same folds."""
+    """Mean and standard error over folds: of scores, or of differences between them."""
 
     mean: np.ndarray
     standard_error: np.ndarray
@@ -36,6 +37,65 @@ class Resampled(NamedTuple):
         return self.mean - reach, self.mean + reach
 
 
+def corrected_interval(
+    scores: ArrayLike, *, test_train_ratio: float, confidence_level: float = 0.95
+) -> tuple[float, float]:
+    """Return where the expected score lies, from the scores of folds.
+
+    Training rows of different folds overlap, so that their scores vary together, and the plain
+    standard error is too small. This is a Student interval with Nadeau and Bengio's variance,
+    as in :func:`compare_scores`: ``1/J + n_test/n_train`` times that of a fold's score, for J
+    folds in all, instead of ``1/J`` times.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_folds,)
+    test_train_ratio : float
+        Test rows over training rows of a fold: ``1 / (k - 1)`` for k-fold, also repeated.
+    confidence_level : float, default=0.95
+
+    Returns
+    -------
+    tuple of float
+        Low and high; not a number for a single fold.
+
+    Raises
+    ------
+    ValueError
+        Where the scores are no finite row of numbers, or the level or the ratio makes no sense.
+
+    Notes
+    -----
+    The correction is a rule of thumb that holds well in simulations, not a theorem. To tell
+    two ways apart, compare their scores on the same folds, not two intervals.
+
+    References
+    ----------
+    C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52
+    (2003), 239-281, section 5.
+
+    Examples
+    --------
+    >>> from skimgcv.model_selection import corrected_interval
+    >>> low, high = corrected_interval([0.8, 0.9, 0.85, 0.9, 0.8], test_train_ratio=1 / 4)
+    >>> round(low, 3), round(high, 3)
+    (0.757, 0.943)
+    """
+    values = np.asarray(scores, dtype=float)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"scores must be one a fold, of shape (n_folds,); got {values.shape}")
+    check_finite(values, "the cross-validation")
+    check_level(confidence_level)
+    if not 0 < test_train_ratio < np.inf:
+        raise ValueError(
+            f"test_train_ratio must be above 0, as in 1 / 4 for 5 folds; got {test_train_ratio!r}"
+        )
+    if len(values) == 1:
+        return float("nan"), float("nan")
+    low, high = resampled(values, test_train_ratio).interval(confidence_level)
+    return float(low), float(high)
+
+
 def resampled(differences: np.ndarray, test_train_ratio: float) -> Resampled:
     """Summarise the last axis, whose folds share training rows.
 
@@ -51,18 +111,24 @@ def resampled(differences: np.ndarray, test_train_ratio: float) -> Resampled:
     return Resampled(mean, spread * np.sqrt(1 / n_folds + test_train_ratio), n_folds - 1)
 
 
-def check_ratio(n_train: Any, n_test: Any) -> float:
-    """Test rows to training rows, of one fold or of all folds together."""
+def mean_ratio(n_train: Any, n_test: Any, n_folds: int) -> float:
+    """Test rows over training rows: the mean of the folds' ratios."""
     if n_train is None or n_test is None:
         raise ValueError(
             "the correction needs n_train and n_test, the rows that a fold trains on and is "
-            "tested on (k-fold of n rows: n_train=n - n // k, n_test=n // k); or pass what "
-            "cross_validate(..., return_indices=True) returned as both a and b"
+            "tested on (k-fold of n rows: n_train=n - n // k, n_test=n // k); or pass what knows "
+            "its folds: for a and b what cross_validate(..., return_indices=True) returned, for "
+            "candidates the fitted search, with y and groups as it got them"
         )
     train, test = np.asarray(n_train, dtype=float), np.asarray(n_test, dtype=float)
     if not (train.size and test.size and (train > 0).all() and (test > 0).all()):
         raise ValueError(f"n_train and n_test must be above 0; got {n_train!r} and {n_test!r}")
-    return float(test.mean() / train.mean())
+    if not {train.shape, test.shape} <= {(), (n_folds,)}:
+        raise ValueError(
+            f"n_train and n_test must be a number each, or one for each of the {n_folds} folds; "
+            f"got shapes {train.shape} and {test.shape}"
+        )
+    return float(np.mean(test / train))
 
 
 def check_level(confidence_level: float) -> None:
@@ -77,5 +143,5 @@ def check_finite(scores: np.ndarray, name: str) -> None:
         failed = np.argwhere(~np.isfinite(scores))[0].tolist()
         raise ValueError(
             f"{name} has scores that are not finite, the first at {failed}: a fold that failed "
-            "cannot be compared; see what cross-validation warned of"
+            "has no score to count; see what cross-validation warned of"
         )

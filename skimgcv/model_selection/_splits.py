@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
-from sklearn.model_selection import check_cv
 from sklearn.utils.validation import _num_samples
 
 from skimgcv import ImageArray, ImageFiles
 
 from ._duplicates import duplicate_groups
+from ._folds import folds_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,12 +168,7 @@ stratified splitter
         if _num_samples(X) != len(y):
             raise ValueError(f"X has {_num_samples(X)} rows and y has {len(y)}")
         duplicates = duplicate_groups(X, n_jobs=n_jobs)
-    splitter = check_cv(cv, y, classifier=True)
-    for_splitter = groups if _takes_groups(splitter) else None
-    splits = [
-        (_rows(train), _rows(test))
-        for train, test in splitter.split(np.empty(len(y)), y, for_splitter)
-    ]
+    splits = folds_of(cv, y, groups)
     rows = np.arange(len(y))
     classes = np.unique(y)
 
@@ -205,19 +200,6 @@ def _labels(given: Any, n: int, name: str) -> np.ndarray:
     if labels.shape != (n,):
         raise ValueError(f"{name} must be one label a row, ({n},); got shape {labels.shape}")
     return labels
-
-
-def _takes_groups(splitter: Any) -> bool:
-    """Whether it splits by groups; scikit-learn's others warn of groups that they ignore."""
-    if not hasattr(splitter, "get_metadata_routing"):
-        return True
-    return splitter.get_metadata_routing().split.requests.get("groups") is True
-
-
-def _rows(selected: Any) -> np.ndarray:
-    """Row numbers, also of a mask."""
-    selected = np.asarray(selected)
-    return np.flatnonzero(selected) if selected.dtype == bool else selected
 
 
 def _skewed_folds(y: np.ndarray, tests: list[np.ndarray]) -> np.ndarray:

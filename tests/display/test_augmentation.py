@@ -166,6 +166,13 @@ def test_a_function_is_an_augmenter():
     )
 
 
+def test_images_are_drawn_as_matplotlib_is_told():
+    display = AugmentationDisplay.from_estimator(
+        ImageAugmenter(), images_like(channels=1), n_draws=1, im_kw={"cmap": "viridis"}
+    )
+    assert {image.get_cmap().name for image in display.images_.ravel()} == {"viridis"}
+
+
 def test_errors_say_what_is_needed():
     X = images_like()
     with pytest.raises(ValueError, match='"training" or "validation"'):

@@ -45,6 +45,14 @@ def test_says_when_there_are_more_groups_or_none(axes):
     assert none.ax_.get_title() == "no group of two images or more"
 
 
+def test_images_and_texts_are_drawn_as_matplotlib_is_told():
+    display = DuplicatesDisplay.from_groups(
+        np.zeros((3, 4, 4)), [0, 1, 1], im_kw={"cmap": "viridis"}, text_kw={"fontsize": 5}
+    )
+    assert {image.get_cmap().name for image in display.images_[0]} == {"viridis"}
+    assert [text.get_fontsize() for text in display.texts_] == [5]
+
+
 @pytest.mark.parametrize(
     ("groups", "options", "message"),
     [

@@ -1,4 +1,4 @@
-"""Without matplotlib: numbers are there, drawing says what to install."""
+"""Without matplotlib, drawing says what to install."""
 
 import sys
 
@@ -18,8 +18,8 @@ IMAGES = np.zeros((2, 4, 4))
 DRAW = {
     "AugmentationDisplay": lambda: AugmentationDisplay.from_estimator(ImageAugmenter(), IMAGES),
     "DuplicatesDisplay": lambda: DuplicatesDisplay.from_groups(IMAGES, [0, 0]),
-    "FoldHistoryDisplay": lambda: FoldHistoryDisplay([{"loss": [1.0]}]).plot(),
-    "FoldScoresDisplay": lambda: FoldScoresDisplay({"score": [1.0, 2.0]}).plot(),
+    "FoldHistoryDisplay": lambda: FoldHistoryDisplay.from_histories([{"loss": [1.0]}]),
+    "FoldScoresDisplay": lambda: FoldScoresDisplay.from_scores({"score": [1.0, 2.0]}),
     "MistakesDisplay": lambda: MistakesDisplay.from_predictions(IMAGES, [0, 1], np.eye(2)).plot(),
 }
 

@@ -65,6 +65,21 @@ def test_one_class_alone_is_never_wrong():
     )
 
 
+def test_images_and_texts_are_drawn_as_matplotlib_is_told():
+    display = MistakesDisplay.from_predictions(
+        np.zeros((5, 6, 6)),
+        LABELS,
+        PROBA,
+        im_kw={"cmap": "viridis", "interpolation": "nearest"},
+        text_kw={"size": 5, "color": "red"},
+    )
+    assert {image.get_cmap().name for image in display.images_} == {"viridis"}
+    assert {text.get_fontsize() for text in display.texts_} == {5}
+    assert {text.get_horizontalalignment() for text in display.texts_} == {"center"}
+    with pytest.raises(TypeError, match="extent"):  # where an image goes is not for the user
+        display.plot(im_kw={"extent": (0, 1, 0, 1)})
+
+
 def test_errors_say_what_is_needed():
     images = np.zeros((5, 6, 6))
     with pytest.raises(ValueError, match=r"\(5, 2\), it has \(5,\)"):

@@ -1,19 +1,29 @@
 """Scores are compared as others compare them, and chance finds differences as rarely as said."""
 
+import copy
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.datasets import make_moons
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
+    GroupShuffleSplit,
+    HalvingGridSearchCV,
     KFold,
+    LeaveOneGroupOut,
     RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    check_cv,
     cross_validate,
 )
 from sklearn.svm import SVC
 
-from skimgcv.model_selection import compare_candidates, compare_scores
+from skimgcv.model_selection import compare_candidates, compare_scores, corrected_interval
 
 A, B = [0.91, 0.93, 0.90, 0.94, 0.92], [0.88, 0.91, 0.88, 0.90, 0.91]
 
@@ -159,6 +169,141 @@ def test_cross_validate_says_how_large_its_folds_were():
     assert found == by_hand
     with pytest.raises(ValueError, match=r"pass scoring, one of \['accuracy', 'roc_auc'\]"):
         compare_scores(*results)
+
+
+def test_the_interval_of_one_way_is_a_students_with_the_variance_of_the_paper():
+    scale = np.sqrt((1 / 5 + 1 / 4) * stats.tvar(A))
+    low, high = corrected_interval(A, test_train_ratio=1 / 4, confidence_level=0.9)
+    assert (low, high) == pytest.approx(stats.t.interval(0.9, 4, loc=np.mean(A), scale=scale))
+    # One function for both: the same numbers, where the other way scores 0.
+    zero = compare_scores(A, np.zeros(5), n_train=4, n_test=1, confidence_level=0.9)
+    assert (low, high) == zero.interval
+    assert np.isnan(corrected_interval([0.5], test_train_ratio=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scores": [], "test_train_ratio": 1}, r"shape \(n_folds,\)"),
+        ({"scores": [A], "test_train_ratio": 1}, r"shape \(n_folds,\)"),
+        ({"scores": [*A, np.inf], "test_train_ratio": 1}, r"not finite, the first at \[5\]"),
+        ({"scores": A, "test_train_ratio": 0}, "above 0, as in 1 / 4"),
+        ({"scores": A, "test_train_ratio": np.nan}, "above 0, as in 1 / 4"),
+        ({"scores": A, "test_train_ratio": 1, "confidence_level": 1}, "between 0 and 1"),
+    ],
+)
+def test_an_interval_of_nothing_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        corrected_interval(**arguments)
+
+
+def test_folds_of_many_sizes_count_by_the_mean_of_their_ratios():
+    n_train, n_test = np.array([90, 80, 70, 60, 50]), np.array([10, 20, 30, 40, 50])
+    d = np.subtract(A, B)
+    error = np.sqrt((1 / 5 + np.mean(n_test / n_train)) * stats.tvar(d))
+    found = compare_scores(A, B, n_train=n_train, n_test=n_test)
+    assert found.standard_error == pytest.approx(error)
+    assert found.test_train_ratio == pytest.approx(np.mean(n_test / n_train))
+
+
+def grouped(cv, groups=None, n=60):
+    """A search over the folds of ``cv``; with its labels and groups."""
+    X, y = make_moons(n, noise=0.3, random_state=0)
+    search = GridSearchCV(RidgeClassifier(), {"alpha": [1e-3, 1, 1e3]}, cv=cv)
+    return search.fit(X, y, groups=groups), y
+
+
+UNEVEN = np.repeat(np.arange(9), [20, 10, 8, 6, 5, 4, 3, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("cv", "groups"),
+    [
+        (GroupKFold(4), UNEVEN),
+        (LeaveOneGroupOut(), UNEVEN),
+        (GroupShuffleSplit(4, random_state=0), UNEVEN),
+        (StratifiedGroupKFold(3, shuffle=True, random_state=1), UNEVEN),
+        (KFold(7), None),
+        (5, None),
+        (None, None),
+        (RepeatedStratifiedKFold(n_splits=3, n_repeats=2), None),
+        (ShuffleSplit(4, test_size=0.3), None),
+        (ShuffleSplit(4, random_state=np.random.RandomState(0)), None),
+    ],
+)
+@pytest.mark.usefixtures("own_random")  # scikit-learn's search draws from the global generator
+def test_candidates_take_the_sizes_of_folds_from_the_search(cv, groups):
+    search, y = grouped(cv, groups)
+    splitter = check_cv(copy.deepcopy(cv), y, classifier=True)
+    sizes = [(len(a), len(b)) for a, b in splitter.split(np.zeros((60, 2)), y, groups)]
+    n_train, n_test = np.transpose(sizes)
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    of_generator = getattr(cv, "random_state", None)
+    drawn = of_generator.get_state()[1].tolist() if hasattr(of_generator, "get_state") else None
+    table = compare_candidates(search, y=y, groups=groups)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    assert drawn is None or of_generator.get_state()[1].tolist() == drawn
+    by_hand = compare_candidates(search.cv_results_, n_train=n_train, n_test=n_test)
+    scores = np.array([search.cv_results_[f"split{i}_test_score"] for i in range(len(sizes))]).T[
+        table["candidate"]
+    ]
+    error = np.sqrt(
+        (1 / len(sizes) + np.mean(n_test / n_train)) * stats.tvar(scores[1] - scores[0])
+    )
+    assert table["standard_error"][1] == pytest.approx(error)
+    for name in table:
+        assert list(table[name]) == list(by_hand[name])
+
+
+def test_folds_given_as_rows_or_masks_have_their_sizes():
+    masks = [np.arange(60) % 3 == fold for fold in range(3)]
+    rows = [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
+    search, y = grouped(rows)
+    table = compare_candidates(search, y=y)
+    by_hand = compare_candidates(search, n_train=40, n_test=20)
+    assert table["p_value"].tolist() == by_hand["p_value"].tolist()
+
+
+@pytest.mark.usefixtures("own_random")
+@pytest.mark.parametrize(
+    ("cv", "groups", "options", "message"),
+    [
+        (3, None, {}, "the fitted search, with y and groups"),
+        (3, None, {"y": [0, 1] * 30, "n_test": 2}, "needs n_train and n_test"),
+        (GroupKFold(3), UNEVEN, {"groups": UNEVEN}, "need the fitted search itself"),
+        (LeaveOneGroupOut(), UNEVEN, {"y": [0, 1] * 30, "groups": UNEVEN // 2}, "gives 5 folds"),
+        (
+            GroupShuffleSplit(4),
+            UNEVEN,
+            {"y": [0, 1] * 30, "groups": UNEVEN},
+            "random_state set to an integer",
+        ),
+        (iter(list(KFold(3).split(UNEVEN))), None, {"y": [0, 1] * 30}, "an iterator"),
+        (3, None, {"n_train": [40, 40], "n_test": 20}, r"each of the 3 folds; got shapes \(2,\)"),
+    ],
+)
+def test_sizes_that_are_not_sure_are_refused(cv, groups, options, message):
+    search, _ = grouped(cv, groups)
+    with pytest.raises(ValueError, match=message):
+        compare_candidates(search, **options)
+
+
+def test_results_alone_do_not_know_their_folds():
+    search, y = grouped(3)
+    with pytest.raises(ValueError, match="not its cv_results_"):
+        compare_candidates(search.cv_results_, y=y)
+    with pytest.raises(ValueError, match="GridSearchCV has no cv_results_"):
+        compare_candidates(GridSearchCV(RidgeClassifier(), {}), y=y)
+
+
+def test_a_halving_search_is_refused():
+    # Each round has other rows: its scores are not on the same folds.
+    X, y = make_moons(60, noise=0.3, random_state=0)
+    search = HalvingGridSearchCV(RidgeClassifier(), {"alpha": [1, 10, 100]}, random_state=0)
+    search.fit(X, y)
+    for given in (search, search.cv_results_):
+        with pytest.raises(ValueError, match="halving search"):
+            compare_candidates(given, n_train=4, n_test=1)
 
 
 def test_folds_must_be_the_same():
