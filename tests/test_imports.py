@@ -142,6 +142,42 @@ def test_no_import_goes_round_in_a_circle():
     graphlib.TopologicalSorter({module: ours(module) for module in MODULES}).prepare()
 
 
+def reached(module):
+    """All modules that an import of one brings in, now or when its functions are called."""
+    found, waiting = set(), {module}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        parents = {name.rpartition(".")[0]} - {""}
+        waiting |= ((ours(name) if name in MODULES else set()) | parents) - found
+    return found
+
+
+def test_evaluation_never_imports_training():
+    # What a score is made of must not be able to augment for training, weigh or resample.
+    reach = reached("skimgcv._prediction")
+    assert {"skimgcv._compiled.run", "skimgcv.augment._protocol"} <= reach  # it does look deep
+    assert not {name for name in reach if name.startswith("skimgcv._training")}
+
+
+def test_training_is_entered_by_fit_alone():
+    into = {
+        module
+        for module in MODULES
+        if layer_of(module) != "_training"
+        and any(name.startswith("skimgcv._training") for name in ours(module))
+    }
+    assert into == {"skimgcv._classifier"}
+
+
+@pytest.mark.parametrize("room", [m for m, p in MODULES.items() if p.name == "__init__.py"])
+def test_a_room_has_a_face(room):
+    tree = ast.parse(MODULES[room].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"say in a sentence or two what is in {room}"
+    if any(part.startswith("_") for part in room.split(".")):
+        assert len(tree.body) == 1, f"importing {room} is to bring in nothing else"
+
+
 def test_tools_on_top_use_public_names_only():
     for module in MODULES:
         if layer_of(module) in ON_PUBLIC_NAMES:

@@ -1,1 +1,1 @@
-"""The command line and its report."""
+"""The command line, ``python -m skimgcv``: its options, its report, and the model by default."""

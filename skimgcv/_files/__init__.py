@@ -1,1 +1,4 @@
-"""Images on disk: listed, decoded and cached."""
+"""Image files on disk: listed with their labels, decoded in threads, and cached.
+
+``image_files`` has the X that is read when asked for; caches are in memory or in a folder.
+"""

@@ -1,1 +1,5 @@
-"""What every room may use: seeds, random streams, threads, workers, optional packages."""
+"""What every room may use and that knows nothing of images or models.
+
+Seeds and random streams, which are frozen; threads, worker processes, memory maps, and packages
+that may be missing.
+"""

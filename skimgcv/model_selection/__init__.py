@@ -1,4 +1,8 @@
-"""Can a cross-validation be trusted: what its scores and its folds say."""
+"""Can a cross-validation be trusted: what its scores and its folds say.
+
+Folds are looked at for copies, groups and classes; scores are compared with the error that they
+have, since folds share training rows.
+"""
 
 from ._candidates import compare_candidates
 from ._comparison import ScoreComparison, compare_scores

@@ -1,1 +1,1 @@
-"""What users of ``ImageDataGenerator`` know: its methods and its flows."""
+"""What users of Keras' ``ImageDataGenerator`` know: its methods, and the flows that they make."""
