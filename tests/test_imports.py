@@ -63,10 +63,13 @@ OPTIONAL = {
     "ray",
 }
 KERAS = {"keras", "tensorflow"}
-# What becomes a Keras data set, or adapts a Keras object, imports Keras when it does.
-KERAS_IN_AUGMENT = {"skimgcv.augment._keras", "skimgcv.augment.keras_api.flow"}
-# Imported themselves only where they are used: by `flow`, and for somebody's Keras object.
-KERAS_DOORS = {"skimgcv.augment.keras_api.flow", "skimgcv.augment._keras"}
+# What becomes a Keras data set, adapts a Keras object or is put into a model imports Keras. They
+# are imported themselves only where they are used: by `flow`, `to_layers`, and as an adapter.
+KERAS_DOORS = {
+    "skimgcv.augment._keras",
+    "skimgcv.augment._layers",
+    "skimgcv.augment.keras_api.flow",
+}
 
 
 def module_name(path):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
 
 from skimgcv._batches.epochs import Draw, Epoch
 from skimgcv._data.rows import LabelledRows, Rows, RowSubset
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._plain import Plain
-from skimgcv.augment._protocol import Augmenter
+from skimgcv.augment._protocol import Augmenter, mixing
 
 
 def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmenter:
@@ -34,7 +33,7 @@ def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) 
         could not know which to use.
     """
     adapted = fitted_augmenter(own, train, name)
-    if getattr(adapted, "mixes", False):
+    if mixing(adapted):
         raise ValueError(f"{name} mixes images; only the estimator's own augmenter can do that.")
     check_standardizes_alike(adapted, augmenter, train.images[train.rows[:8]], name)
     return adapted
@@ -52,7 +51,8 @@ def check_standardizes_alike(
     """
     try:
         standardized = random_half.standardize(some)
-    except NotFittedError:
+    # Scikit-learn's NotFittedError is one; so is what somebody's own `fit` would have set.
+    except AttributeError:
         standardized = np.empty(0)
     unchanged = some.astype(np.float32)
     alike = (unchanged, augmenter.standardize(some))

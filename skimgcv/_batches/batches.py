@@ -9,7 +9,7 @@ import numpy as np
 
 from skimgcv._batches.epochs import Draw, Epoch, EpochPlan
 from skimgcv._data.rows import Rows
-from skimgcv.augment._protocol import Augmenter
+from skimgcv.augment._protocol import Augmenter, MixingAugmenter, mixing
 
 
 class Batches(keras.utils.PyDataset):
@@ -72,8 +72,8 @@ class Batches(keras.utils.PyDataset):
 
     def _read(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
         draws = self._epoch.draws
-        if self._targets is not None and draws and getattr(draws[0].augmenter, "mixes", False):
-            return self._mix(at, draws[0])
+        if self._targets is not None and draws and (mixer := mixing(draws[0].augmenter)):
+            return self._mix(at, draws[0], mixer)
         return (self._prepare(at), *self._labels(at))
 
     def _labels(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -102,13 +102,11 @@ class Batches(keras.utils.PyDataset):
         # At prediction no label is known: one deterministic half must serve all.
         return self._augmenter.standardize(draw.augmenter.apply(images, table))
 
-    def _mix(self, at: np.ndarray, draw: Draw) -> tuple[np.ndarray, ...]:
+    def _mix(self, at: np.ndarray, draw: Draw, mixer: MixingAugmenter) -> tuple[np.ndarray, ...]:
         """Mix each image and its target with its partner's, by share and weight."""
         table = draw.table[draw.place[at]]
         partners = table["partner"]
-        images, share = draw.augmenter.mix(  # type: ignore[attr-defined]
-            self._prepare(at), self._prepare(partners), table
-        )
+        images, share = mixer.mix(self._prepare(at), self._prepare(partners), table)
         targets, *weights = self._labels(at)
         partner_targets, *partner_weights = self._labels(partners)
         own, other = share, 1 - share

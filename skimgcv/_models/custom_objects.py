@@ -47,7 +47,8 @@ def _kinds_of_model(model: keras.Model) -> Iterator[Any]:
     for layer in layers_in(model):
         yield type(layer)
         yield from _kinds(list(vars(layer).values()))
-    if model.compiled:
+    # A single layer, as an augmenter may be one, knows of no compiling.
+    if getattr(model, "compiled", False):
         yield from _kinds(compile_arguments(model))
         yield from _kinds(model.optimizer)
 

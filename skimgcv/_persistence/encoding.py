@@ -12,12 +12,16 @@ import numpy as np
 from skimgcv._persistence.keras_config import harmless_symbol
 from skimgcv._persistence.keras_state import read_layer, read_object, write_layer, write_object
 from skimgcv._runtime.keras_internals import get_name_from_symbol
-from skimgcv.augment import ImageAugmenter, as_augmenter
-from skimgcv.augment._plain import Plain
-from skimgcv.augment._seeded import CallableAugmenter
+from skimgcv.augment._adapters import own_augmenters
+from skimgcv.augment._protocol import SavableAugmenter
 from skimgcv.exceptions import SavedFileError
 
 _PLAIN = (type(None), bool, int, str)
+_TYPES = (
+    *("float", "tuple", "dict", "dtype", "numpy type", "objects", "array", "scalar"),
+    *("augmenter", "Keras layer", "Keras object", "Keras class", "reference"),
+)
+"""What a file may call a value, beside our own augmenters: frozen names."""
 
 
 class NotInFile:
@@ -44,11 +48,11 @@ def missing(reference: NotInFile) -> str:
 
 
 def find_missing(value: Any) -> NotInFile | None:
-    """Return a reference that nothing was given for, in a value or in a list or dict of them."""
+    """Return a reference that nothing was given for, in a value or in what it holds."""
     if isinstance(value, NotInFile):
         return value
-    if isinstance(value, CallableAugmenter):
-        return find_missing(value.function)
+    if isinstance(value, SavableAugmenter):
+        value = getattr(value, "__dict__", {})
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
@@ -115,28 +119,22 @@ class Encoder:
         return {"type": kind, "number": len(self.arrays) - 1}
 
     def _augmenter(self, value: Any, name: str) -> Any:
-        if type(value) is ImageAugmenter:
-            parameters = value.get_params(deep=False)
-            fitted = {n: v for n, v in vars(value).items() if n.endswith("_")}
-            return {
-                "type": "ImageAugmenter",
-                "parameters": self._named(parameters),
-                "fitted": self._named(fitted),
+        if isinstance(value, type) or not isinstance(value, SavableAugmenter):
+            return None
+        config = value.to_config()
+        kind = type(value).__name__
+        if own_augmenters().get(kind) is type(value):
+            parts = {
+                key: self._named(part) if isinstance(part, dict) else self.encode(part, name)
+                for key, part in config.items()
             }
-        if type(value) is Plain:
-            return {"type": "Plain"}
-        if type(value) is CallableAugmenter:
-            function = self.encode(value.function, name)
-            return {"type": "CallableAugmenter", "function": function}
-        if type(value).__name__ == "LayerAugmenter":
-            return {"type": "LayerAugmenter", "layer": self._keras(value._whole)}
-        if type(value).__name__ == "GeneratorAugmenter" and value.learns:
-            raise ValueError(
-                f"a file cannot hold what a {type(value._generator).__name__} learned, a subclass "
-                "of ImageDataGenerator; use ImageAugmenter, which takes the same parameters, or "
-                "pickle the classifier for readers who trust you"
-            )
-        return None
+            return {"type": kind, **parts}
+        items = [[key, part] for key, part in self._named(config).items()]
+        return {
+            "type": "augmenter",
+            "class": _reference(type(value)),
+            "config": {"type": "dict", "items": items},
+        }
 
     def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self.encode(value, name) for name, value in values.items()}
@@ -193,10 +191,12 @@ class Decoder:
             return [self.decode(item) for item in data]
         if not isinstance(data, dict):
             return data
-        read = getattr(self, "_read_" + str(data.get("type")).replace(" ", "_").lower(), None)
-        if read is None:
+        name = str(data.get("type"))
+        if own := own_augmenters().get(name):
+            return self._read_own_augmenter(own, data)
+        if name not in _TYPES:
             raise SavedFileError(f"its values have an unknown type {data.get('type')!r}")
-        return read(data)
+        return getattr(self, "_read_" + name.replace(" ", "_").lower())(data)
 
     def _read_float(self, data: Any) -> float:
         return float(data["value"])
@@ -224,25 +224,31 @@ class Decoder:
     def _read_scalar(self, data: Any) -> np.generic:
         return self._arrays[data["number"]][()]
 
-    def _read_imageaugmenter(self, data: Any) -> ImageAugmenter:
-        augmenter = ImageAugmenter(**self._named(data["parameters"]))
-        fitted = self._named(data["fitted"])
-        if not set(fitted) <= {"mean_", "std_", "zca_whitening_matrix_"}:
-            raise SavedFileError(f"an ImageAugmenter has no attributes {sorted(fitted)}")
-        augmenter.__dict__.update(fitted)
-        return augmenter
+    def _read_own_augmenter(self, kind: type[SavableAugmenter], data: Mapping[str, Any]) -> Any:
+        parts = {
+            key: self._named(part)
+            if isinstance(part, dict) and "type" not in part
+            else self.decode(part)
+            for key, part in data.items()
+            if key != "type"
+        }
+        return _made(kind, parts)
 
     def _named(self, data: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self.decode(value) for name, value in data.items()}
 
-    def _read_plain(self, _: Any) -> Plain:
-        return Plain()
-
-    def _read_callableaugmenter(self, data: Any) -> CallableAugmenter:
-        return CallableAugmenter(self.decode(data["function"]))
-
-    def _read_layeraugmenter(self, data: Any) -> Any:
-        return as_augmenter(self.decode(data["layer"]))
+    def _read_augmenter(self, data: Any) -> Any:
+        """Make somebody's own augmenter: by a class that the caller gave, and by no other."""
+        kind = self._read_reference(data["class"])
+        if isinstance(kind, NotInFile):
+            return kind
+        # A Keras layer's class, say, has a from_config too, and is checked elsewhere.
+        if not isinstance(kind, type) or not issubclass(kind, SavableAugmenter):
+            raise SavedFileError(
+                f"custom_objects[{data['class']['name']!r}] needs to be the class of an augmenter "
+                f"with to_config and from_config; it is {kind!r}"
+            )
+        return _made(kind, self.decode(data["config"]))
 
     def _read_keras_layer(self, data: Any) -> keras.Layer:
         return read_layer(data, self._arrays, self._custom_objects)
@@ -261,3 +267,13 @@ class Decoder:
         if name in self._custom_objects:
             return self._custom_objects[name]
         return NotInFile(name, str(data["kind"]))
+
+
+def _made(kind: type[SavableAugmenter], config: Mapping[str, Any]) -> Any:
+    """Make an augmenter, or return the reference for want of which that cannot be done."""
+    try:
+        return kind.from_config(config)
+    except Exception:
+        if (reference := find_missing(dict(config))) is not None:
+            return reference
+        raise

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
 from typing import Any
 
 import keras
-import numpy as np
 
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.pickling import packed, unpacked
 from skimgcv._runtime.seeding import seeded
-from skimgcv.augment import ImageAugmenter, as_augmenter
-from skimgcv.augment._plain import Plain
-from skimgcv.augment._seeded import CallableAugmenter
-from skimgcv.augment._statistics import EPSILON, Standardizer
+from skimgcv.augment._protocol import Augmenter, ExportableAugmenter
 
 
 def deployable_model(estimator: Any) -> keras.Model:
@@ -49,68 +44,15 @@ def _assembled(estimator: Any) -> keras.Model:
     return whole
 
 
-def _standardized(images: Any, augmenter: Any) -> Any:
-    if isinstance(augmenter, (Plain, CallableAugmenter)):
-        return images
-    if type(augmenter) is ImageAugmenter:
-        return _by_image_augmenter(images, augmenter)
-    kind = type(augmenter).__name__
-    if kind == "LayerAugmenter":
-        copied: Any = as_augmenter(augmenter._whole)
-        for step in copied.fixed_steps:
-            images = step(images, training=False)
-        return images
-    if kind == "AlbumentationsAugmenter" and not augmenter.fixed_names:
-        return images
-    named = f" ({', '.join(augmenter.fixed_names)})" if kind == "AlbumentationsAugmenter" else ""
-    raise ValueError(
-        f"what a {kind} does at prediction{named} is not made of Keras' operations; rescale and "
-        "standardise by ImageAugmenter or by Keras' layers instead."
-    )
-
-
-def _by_image_augmenter(images: Any, augmenter: ImageAugmenter) -> Any:
-    steps = augmenter.standardizer
-    first = augmenter.data_format == "channels_first"
-    if augmenter.preprocessing_function is not None:
-        images = _preprocessed(images, augmenter.preprocessing_function)
-    if first:
-        images = keras.layers.Permute((2, 3, 1))(images)
-    images = _scaled(images, steps)
-    if np.dtype(steps.dtype) == np.float16:
-        images = keras.ops.cast(keras.ops.cast(images, "float16"), "float32")
-    return keras.layers.Permute((3, 1, 2))(images) if first else images
-
-
-def _preprocessed(images: Any, function: Any) -> Any:
-    applications = [m for m in vars(keras.applications).values() if isinstance(m, ModuleType)]
-    if not any(function is getattr(m, "preprocess_input", None) for m in applications):
+def _standardized(images: Any, augmenter: Augmenter) -> Any:
+    if not isinstance(augmenter, ExportableAugmenter):
         raise ValueError(
-            f"preprocessing_function={function!r} is Python, which no Keras model holds; only "
-            "keras.applications' preprocess_input can be taken along. Do the same by rescale, "
-            "by Keras layers as augmenter, or by layers in the model."
+            f"what a {type(augmenter).__name__} does at prediction is not made of Keras' "
+            "operations; rescale and standardise by ImageAugmenter or by Keras' layers instead, "
+            "or give it a method to_layers (see skimgcv.augment.ExportableAugmenter)."
         )
-    return function(images)
-
-
-def _scaled(images: Any, steps: Standardizer) -> Any:
-    ops, gain = keras.ops, steps.rescale or 1.0
-    if gain != 1 and (steps.samplewise_center or steps.samplewise_std or steps.mean is None):
-        images, gain = keras.layers.Rescaling(gain)(images), 1.0
-    if steps.samplewise_center or steps.samplewise_std:
-        images = images - ops.mean(images, axis=(1, 2, 3), keepdims=True)
-    if steps.samplewise_std:
-        images = images / (ops.std(images, axis=(1, 2, 3), keepdims=True) + EPSILON)
-    if steps.mean is not None:
-        deviation = np.ones_like(steps.mean) if steps.std is None else steps.std + EPSILON
-        scale, offset = gain / deviation, -steps.mean / deviation
-        images = keras.layers.Rescaling(scale.tolist(), offset.tolist())(images)
-    if steps.whitening is not None:
-        shape = images.shape[1:]
-        whiten = keras.layers.Dense(len(steps.whitening), use_bias=False, trainable=False)
-        flat = whiten(keras.layers.Flatten()(images))
-        whiten.set_weights([steps.whitening])
-        images = keras.layers.Reshape(shape)(flat)
+    for step in augmenter.to_layers():
+        images = step(images)
     return images
 
 

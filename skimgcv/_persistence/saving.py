@@ -13,9 +13,9 @@ import numpy as np
 
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.archive import read_archive, write_archive
-from skimgcv._persistence.encoding import Decoder, Encoder, NotInFile, find_missing, missing
+from skimgcv._persistence.encoding import Decoder, Encoder, find_missing, missing
 from skimgcv.augment import as_augmenter
-from skimgcv.augment._protocol import Augmenter
+from skimgcv.augment._protocol import Augmenter, SteppedAugmenter
 from skimgcv.exceptions import SavedFileError
 
 KIND = "skimgcv classifier"
@@ -111,10 +111,9 @@ def _check_fitted(values: Mapping[str, Any]) -> None:
 
 
 def _as_fitted_augmenter(value: Any) -> Augmenter:
-    if isinstance(value, NotInFile):
-        raise SavedFileError(missing(value))
-    function = getattr(value, "preprocessing_function", None)
-    if (reference := find_missing(function)) is not None:
+    # What runs in training only may be missing.
+    unneeded = isinstance(value, SteppedAugmenter) and not value.fixed_steps
+    if not unneeded and (reference := find_missing(value)) is not None:
         raise SavedFileError(missing(reference))
     # A transform of Albumentations', say, that the caller gave.
     return value if isinstance(value, Augmenter) else as_augmenter(value)

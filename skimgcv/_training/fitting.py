@@ -28,7 +28,7 @@ from skimgcv._training.progress import progress_bar
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
 from skimgcv._training.training_data import TrainingData
-from skimgcv.augment._protocol import Augmenter
+from skimgcv.augment._protocol import Augmenter, mixing
 from skimgcv.exceptions import NonFiniteLossWarning
 
 
@@ -67,7 +67,7 @@ def run_fit(
         Told of each epoch.
     """
     augmenter = _augmenter(estimator, data, call)
-    factory = ModelFactory(estimator, _meta(data), one_hot=_mixes(augmenter))
+    factory = ModelFactory(estimator, _meta(data), one_hot=mixing(augmenter) is not None)
     model, targets = _model(estimator, factory, augmenter, call)
     callbacks = factory.callbacks_of("fit")
     checkpoint = _checkpoint(estimator, data, callbacks, call)
@@ -112,10 +112,6 @@ def _augmenter(estimator: Any, data: TrainingData, call: FitCall) -> Augmenter:
     return fitted_augmenter(estimator.augmenter, data.train, "augmenter")
 
 
-def _mixes(augmenter: Augmenter) -> bool:
-    return bool(getattr(augmenter, "mixes", False))
-
-
 def _model(
     estimator: Any, factory: ModelFactory, augmenter: Augmenter, call: FitCall
 ) -> tuple[keras.Model, Targets]:
@@ -123,7 +119,7 @@ def _model(
         model, targets = estimator.model_, estimator._targets
     else:
         model, targets = _build(factory, call.seed)
-    if _mixes(augmenter):
+    if mixing(augmenter):
         _check_mixable(targets, estimator.class_augmenters)
     return model, targets
 

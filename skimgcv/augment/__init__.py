@@ -6,6 +6,20 @@ in training and at prediction. Everything that can augment is adapted to one pro
 
 from ._adapters import as_augmenter
 from ._augmenter import ImageAugmenter
-from ._protocol import Augmenter
+from ._protocol import (
+    Augmenter,
+    ExportableAugmenter,
+    MixingAugmenter,
+    SavableAugmenter,
+    SteppedAugmenter,
+)
 
-__all__ = ["Augmenter", "ImageAugmenter", "as_augmenter"]
+__all__ = [
+    "Augmenter",
+    "ExportableAugmenter",
+    "ImageAugmenter",
+    "MixingAugmenter",
+    "SavableAugmenter",
+    "SteppedAugmenter",
+    "as_augmenter",
+]

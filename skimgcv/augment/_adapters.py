@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone
@@ -10,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from .._runtime.other_internals import validation_split_of
 from ._augmenter import ImageAugmenter
 from ._plain import Plain
-from ._protocol import Augmenter
+from ._protocol import Augmenter, SavableAugmenter
 from ._seeded import CallableAugmenter
 
 _KERAS_PARAMETERS = (
@@ -95,6 +96,22 @@ def from_keras_generator(generator: Any) -> ImageAugmenter:
     """Read the parameters of a Keras ImageDataGenerator into an ImageAugmenter."""
     parameters = {name: getattr(generator, name) for name in _KERAS_PARAMETERS}
     return ImageAugmenter(**parameters, validation_split=validation_split_of(generator))
+
+
+@functools.cache
+def own_augmenters() -> dict[str, type[SavableAugmenter]]:
+    """Return this package's augmenters by the names that saved files have for them: frozen."""
+    from ._albumentations import AlbumentationsAugmenter
+    from ._keras import GeneratorAugmenter, LayerAugmenter
+
+    return {
+        "AlbumentationsAugmenter": AlbumentationsAugmenter,
+        "CallableAugmenter": CallableAugmenter,
+        "GeneratorAugmenter": GeneratorAugmenter,
+        "ImageAugmenter": ImageAugmenter,
+        "LayerAugmenter": LayerAugmenter,
+        "Plain": Plain,
+    }
 
 
 def _protocol_object(augmenter: Any) -> Augmenter | None:

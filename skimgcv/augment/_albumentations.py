@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,23 @@ class AlbumentationsAugmenter(SeededAugmenter):
         self._whole = whole if type(whole) is compose else compose([whole])
         steps = self._whole.transforms if self._whole.p == 1 else []
         fixed = [step for step in steps if self._is_fixed(step)]
-        self.fixed_names = [type(step).__name__ for step in fixed]
+        self.fixed_steps = [type(step).__name__ for step in fixed]
         self._fixed = compose(fixed) if fixed else None
         self._random = self._whole
         if fixed:
             self._random = compose([step for step in steps if not self._is_fixed(step)])
+        self.random_steps = [
+            type(step).__name__ for step in self._random.transforms if not self._is_fixed(step)
+        ]
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the transform."""
+        return {"transform": self._whole}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> AlbumentationsAugmenter:
+        """Return an augmenter of the transform."""
+        return cls(config["transform"])
 
     @classmethod
     def _is_fixed(cls, step: Any) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -47,6 +47,7 @@ _FLAGS = (
     "horizontal_flip",
     "vertical_flip",
 )
+_STATISTICS = ("mean_", "std_", "zca_whitening_matrix_")
 
 
 class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
@@ -461,6 +462,36 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         """
         mixed, own_share = mix(self._format.to_last(images), self._format.to_last(partners), table)
         return self._format.from_last(mixed), own_share
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the parameters, and the statistics that were learned."""
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        return {"parameters": self.get_params(deep=False), "fitted": fitted}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return an augmenter with these parameters and statistics."""
+        augmenter, fitted = cls(**config["parameters"]), config["fitted"]
+        if not set(fitted) <= set(_STATISTICS):
+            raise ValueError(f"an ImageAugmenter has no attributes {sorted(fitted)}")
+        augmenter.__dict__.update(fitted)
+        return augmenter
+
+    def to_layers(self) -> list[Callable[[Any], Any]]:
+        """Return what :meth:`standardize` does, in Keras' operations.
+
+        Raises
+        ------
+        ValueError
+            Where ``preprocessing_function`` is Python of one's own.
+        """
+        from ._layers import standardizing_layers
+
+        return standardizing_layers(
+            self.standardizer,
+            self.preprocessing_function,
+            channels_first=self._format.channels_first,
+        )
 
     def _check(self, image_shape: tuple[int, int, int]) -> None:
         for name in _FLAGS:

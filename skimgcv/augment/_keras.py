@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -32,6 +33,8 @@ class GeneratorAugmenter(SeededAugmenter):
         self._generator = copy.deepcopy(generator)
         for name in ("mean", "std", "zca_whitening_matrix"):
             setattr(self._generator, name, None)
+        self.fixed_steps = ["standardize"]
+        self.random_steps = ["apply_transform"]
 
     @property
     def learns(self) -> bool:
@@ -48,6 +51,27 @@ class GeneratorAugmenter(SeededAugmenter):
         if self.learns:
             self._generator.fit(np.asarray(images))
         return self
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the generator.
+
+        Raises
+        ------
+        ValueError
+            Where it learned statistics: nobody knows of which attributes they are made.
+        """
+        if self.learns:
+            raise ValueError(
+                f"a file cannot hold what a {type(self._generator).__name__} learned, a subclass "
+                "of ImageDataGenerator; use ImageAugmenter, which takes the same parameters, or "
+                "pickle the classifier for readers who trust you"
+            )
+        return {"generator": self._generator}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> GeneratorAugmenter:
+        """Return an augmenter of the generator."""
+        return cls(config["generator"])
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
         """Draw and apply a transform, as the generator's own ``flow`` does."""
@@ -97,7 +121,9 @@ class LayerAugmenter(SeededAugmenter):
             self._whole = _made(*state["layer"])
         steps = getattr(self._whole, "layers", [self._whole])
         self._random = [step for step in steps if _seed_states(step)]
-        self.fixed_steps = [step for step in steps if not _seed_states(step)]
+        self._fixed = [step for step in steps if not _seed_states(step)]
+        self.fixed_steps = [type(step).__name__ for step in self._fixed]
+        self.random_steps = [type(step).__name__ for step in self._random]
         self._random_first = self._random == steps[: len(self._random)]
         # The layers' seeds are variables: two threads must not set them at once.
         self._lock = threading.Lock()
@@ -107,6 +133,19 @@ class LayerAugmenter(SeededAugmenter):
         self._run_random = _image_by_image(
             self._call_random, lambda: [s for step in self._random for s in _seed_states(step)]
         )
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the layer."""
+        return {"layer": self._whole}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> LayerAugmenter:
+        """Return an augmenter of the layer."""
+        return cls(config["layer"])
+
+    def to_layers(self) -> list[Callable[[Any], Any]]:
+        """Return the layers that run at prediction; copies."""
+        return [partial(step, training=False) for step in LayerAugmenter(self._whole)._fixed]
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Run the random layers with each image's seeds, in the images' own dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,3 +30,16 @@ class Plain:
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
         """Convert to float32."""
         return self.standardize(images)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return nothing: one is like the other."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Plain:
+        """Return one."""
+        return cls()
+
+    def to_layers(self) -> list[Callable[[Any], Any]]:
+        """Return nothing: Keras converts to float32 itself."""
+        return []

@@ -1,7 +1,8 @@
-"""What an augmenter is: the one interface between image transforms and the estimator."""
+"""What an augmenter is: the interfaces between image transforms and all that uses them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,10 +19,9 @@ class Augmenter(Protocol):
     ``standardize``, with whatever statistics ``fit`` learned. Both halves are
     pure: they never write to their input, and read no global state.
 
-    An augmenter that mixes images has besides these ``mixes = True``, a column
-    "partner" in its tables (a position of the epoch) and ``mix(images, partners,
-    table) -> (mixed, own_share)``, of prepared images; the labels are mixed by
-    whoever calls it.
+    An augmenter may have more than these five methods: see
+    :class:`MixingAugmenter`, :class:`SavableAugmenter`,
+    :class:`ExportableAugmenter` and :class:`SteppedAugmenter`.
     """
 
     def fit(self, images: Any) -> Any:
@@ -45,3 +45,89 @@ class Augmenter(Protocol):
 
         Without a table the random half is left out: that is evaluation.
         """
+
+
+@runtime_checkable
+class MixingAugmenter(Augmenter, Protocol):
+    """An augmenter that can mix images with others of the epoch, as MixUp does.
+
+    While ``mixes`` is true its tables have a column "partner": the position in the
+    epoch of each image's partner. The labels are mixed by whoever calls ``mix``.
+    """
+
+    @property
+    def mixes(self) -> bool:
+        """Whether prepared images are to be mixed with their partners."""
+
+    def mix(
+        self, images: Images, partners: Images, table: np.ndarray
+    ) -> tuple[Images, np.ndarray]:
+        """Mix prepared images with their prepared partners, by the images' rows.
+
+        Returns the mixed images, and the weight of each image's own label,
+        float32 of shape (n,); the rest is its partner's.
+        """
+
+
+@runtime_checkable
+class SavableAugmenter(Augmenter, Protocol):
+    """An augmenter that ``AugmentedKerasClassifier.save`` can write into a file.
+
+    A file holds its configuration, and refers to its class by name:
+    ``load(path, custom_objects={"MyAugmenter": MyAugmenter})`` gives the class.
+    """
+
+    def to_config(self) -> Mapping[str, Any]:
+        """Return all that an equal augmenter is made of, with what ``fit`` learned, if it did.
+
+        By name: numbers, text, arrays, and lists, tuples and dicts of them; Keras
+        layers; and functions, which a file refers to by name.
+        """
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Return an equal augmenter. A file may come from anybody: check what it says."""
+
+
+@runtime_checkable
+class ExportableAugmenter(Augmenter, Protocol):
+    """An augmenter whose deterministic half ``to_keras()`` can put into a Keras model."""
+
+    def to_layers(self) -> Sequence[Callable[[Any], Any]]:
+        """Return what ``standardize`` does, step by step, in Keras' operations.
+
+        Each step is a Keras layer, or a function, from a batch of Keras tensors to
+        one of the same shape; there are none where nothing is to be done.
+
+        Raises
+        ------
+        ValueError
+            Where Keras has no operations for it; naming what it is.
+        """
+
+
+@runtime_checkable
+class SteppedAugmenter(Augmenter, Protocol):
+    """An augmenter of several steps that shows which of them belong to which half."""
+
+    @property
+    def fixed_steps(self) -> list[str]:
+        """Names of the deterministic half's steps: they run at prediction too."""
+
+    @property
+    def random_steps(self) -> list[str]:
+        """Names of the random half's steps: they run in training only."""
+
+
+class FlowingAugmenter(MixingAugmenter, Protocol):
+    """What Keras' flows read of an augmenter: :class:`ImageAugmenter`, that is."""
+
+    data_format: str | None
+    validation_split: float
+
+
+def mixing(augmenter: Augmenter) -> MixingAugmenter | None:
+    """Return the augmenter if it is one that mixes images now, and else None."""
+    if isinstance(augmenter, MixingAugmenter) and augmenter.mixes:
+        return augmenter
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,15 @@ class SeededAugmenter:
 
     A subclass says what happens to one image; its deterministic half is a change to
     float32, unless it says more.
+
+    Attributes
+    ----------
+    fixed_steps, random_steps : list of str
+        Names of what belongs to the deterministic half, and to the random one.
     """
 
-    mixes = False
+    fixed_steps: list[str]
+    random_steps: list[str]
 
     def fit(self, images: Any) -> Any:
         """Return self: there is nothing to learn."""
@@ -51,6 +57,21 @@ class SeededAugmenter:
     def augment(self, image: np.ndarray, seed: int) -> Any:
         """Transform one image (height, width, channels), without writing to it."""
         raise NotImplementedError
+
+    def to_layers(self) -> list[Callable[[Any], Any]]:
+        """Return the deterministic half in Keras' operations: nothing, where it has no steps.
+
+        Raises
+        ------
+        ValueError
+            Where it has steps: they are of another package.
+        """
+        if self.fixed_steps:
+            raise ValueError(
+                f"what {', '.join(self.fixed_steps)} does at prediction is not made of Keras' "
+                "operations; rescale and standardise by ImageAugmenter or Keras' layers instead."
+            )
+        return []
 
     def _checked(self, result: np.ndarray, image: np.ndarray) -> np.ndarray:
         """Refuse what cannot be an image of the same kind, before it trains a model."""
@@ -94,6 +115,17 @@ class CallableAugmenter(SeededAugmenter):
 
     def __init__(self, function: Callable[[np.ndarray, np.random.Generator], Any]) -> None:
         self.function = function
+        self.fixed_steps = []
+        self.random_steps = [getattr(function, "__name__", type(function).__name__)]
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the function."""
+        return {"function": self.function}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> CallableAugmenter:
+        """Return an augmenter of the function."""
+        return cls(config["function"])
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
         """Call the function with a generator of this seed."""

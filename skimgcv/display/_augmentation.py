@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.exceptions import NotFittedError
 
-from skimgcv.augment import Augmenter, as_augmenter
+from skimgcv.augment import Augmenter, MixingAugmenter, as_augmenter
 from skimgcv.display._plotting import (
     clear_frame,
     draw_image,
@@ -247,7 +246,8 @@ def _ready(augmenter: Any, images: np.ndarray) -> Augmenter:
     if isinstance(augmenter, Augmenter):
         try:
             augmenter.standardize(images[:1])
-        except NotFittedError:
+        # Scikit-learn's NotFittedError is one; so is what a `fit` would have set.
+        except AttributeError:
             pass
         else:
             return augmenter
@@ -288,9 +288,9 @@ def _draw(policy: _Policy, images: np.ndarray, n_draws: int, rng: np.random.Gene
             prepared[mine] = half.prepare(repeated, table)
         else:
             prepared[mine] = policy.augmenter.standardize(applied[mine])
-        if getattr(half, "mixes", False):
+        if isinstance(half, MixingAugmenter) and half.mixes:
             own = prepared[mine]
-            prepared[mine], _ = half.mix(own, own[table["partner"]], table)  # type: ignore[attr-defined]
+            prepared[mine], _ = half.mix(own, own[table["partner"]], table)
     raw = np.concatenate([images, applied])
     parts = (prepared, raw, policy.augmenter.standardize(raw))
     return _map_back(*(_channels_last(policy, part) for part in parts))

@@ -86,6 +86,7 @@ CASES = {
         {"augmenter": keras.Sequential([keras.layers.RandomFlip(), keras.layers.Rescaling(0.5)])},
         {},
     ),
+    "a Keras layer as augmenter": ({"augmenter": keras.layers.Rescaling(0.5)}, {}),
     "a custom layer": ({"model": with_custom_layer}, {"Doubled": Doubled}),
     "a layer with statistics": ({"model": with_normalization}, {}),
     "a graph with operations": ({"model": branched}, {}),

@@ -18,7 +18,7 @@ from .._ranges import check_choice
 from .flow import ImageFlow
 
 if TYPE_CHECKING:
-    from .._augmenter import ImageAugmenter
+    from .._protocol import FlowingAugmenter
 
 _OF_FOLDERS = ("categorical", "binary", "sparse", "input", None)
 _OF_TABLES = ("categorical", "binary", "sparse", "input", "raw", "multi_output", None)
@@ -43,7 +43,7 @@ class FileFlow(ImageFlow):
         self,
         files: ImageFiles,
         y: Any,
-        augmenter: ImageAugmenter,
+        augmenter: FlowingAugmenter,
         *,
         names: Sequence[str],
         labels: Any,
@@ -70,7 +70,7 @@ class FileFlow(ImageFlow):
 
 
 def flow_from_directory(
-    augmenter: ImageAugmenter,
+    augmenter: FlowingAugmenter,
     directory: str | os.PathLike[str],
     target_size: tuple[int, int],
     *,
@@ -112,7 +112,7 @@ def flow_from_directory(
 
 
 def flow_from_dataframe(
-    augmenter: ImageAugmenter,
+    augmenter: FlowingAugmenter,
     dataframe: Any,
     directory: str | os.PathLike[str] | None,
     target_size: tuple[int, int],
@@ -163,7 +163,7 @@ def flow_from_dataframe(
     )
 
 
-def _check_augmenter(augmenter: ImageAugmenter) -> None:
+def _check_augmenter(augmenter: FlowingAugmenter) -> None:
     if augmenter.data_format == "channels_first":
         raise ValueError(
             'files are read channels last; the augmenter has data_format="channels_first"'

@@ -15,7 +15,7 @@ from ..._runtime.random_streams import fresh_seed, stream
 from .._ranges import check_choice
 
 if TYPE_CHECKING:
-    from .._augmenter import ImageAugmenter
+    from .._protocol import FlowingAugmenter
 
 
 class ImageFlow(keras.utils.PyDataset):
@@ -45,7 +45,7 @@ save_format, ignore_class_split, subset
         self,
         x: Any,
         y: Any,
-        augmenter: ImageAugmenter,
+        augmenter: FlowingAugmenter,
         *,
         batch_size: int = 32,
         shuffle: bool = True,

@@ -14,7 +14,7 @@ from .._parameters import columns
 from .._table import neutral_table
 
 if TYPE_CHECKING:
-    from .._augmenter import ImageAugmenter
+    from .._protocol import FlowingAugmenter
     from .file_flow import FileFlow
     from .flow import ImageFlow
 
@@ -156,7 +156,7 @@ class GeneratorMethods:
         return ImageFlow(
             x,
             y,
-            cast("ImageAugmenter", self),
+            cast("FlowingAugmenter", self),
             batch_size=batch_size,
             shuffle=shuffle,
             sample_weight=sample_weight,
@@ -221,7 +221,7 @@ class GeneratorMethods:
         from .file_flow import flow_from_directory
 
         return flow_from_directory(
-            cast("ImageAugmenter", self),
+            cast("FlowingAugmenter", self),
             directory,
             target_size,
             classes=classes,
@@ -306,7 +306,7 @@ class GeneratorMethods:
         from .file_flow import flow_from_dataframe
 
         return flow_from_dataframe(
-            cast("ImageAugmenter", self),
+            cast("FlowingAugmenter", self),
             dataframe,
             directory,
             target_size,
