@@ -136,7 +136,7 @@ def test_groups_cannot_be_changed_from_outside(X):
 @pytest.mark.parametrize(
     ("groups", "said"),
     [
-        ([1, 2], r"one entry for each file, 48; it has \(2,\)"),
+        ([1, 2], r"one entry for each image, 48; it has \(2,\)"),
         ([None, *range(N - 1)], "row 0 has None.*a group of its own"),
         (np.r_[np.nan, np.arange(N - 1)], "row 0 has.*nan"),
     ],
