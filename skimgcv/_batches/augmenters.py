@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._batches.epochs import Draw, Epoch
-from skimgcv._data.rows import LabelledRows, Rows, RowSubset
+from skimgcv._data.rows import LabelledRows, RowSubset
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter, mixing
@@ -62,11 +61,3 @@ def check_standardizes_alike(
             "would get other values than in training: set rescale, preprocessing_function and "
             "the like on `augmenter` alone, or alike on both."
         )
-
-
-def transformed(
-    images: Rows, rows: np.ndarray, augmenter: Augmenter, rng: np.random.Generator
-) -> Epoch:
-    """Return an epoch of rows in their order, each with a transform of its own."""
-    table = augmenter.draw(rng, len(rows), images.shape[1:])
-    return Epoch(rows, (Draw(augmenter, table, np.arange(len(rows))),))

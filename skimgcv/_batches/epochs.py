@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from skimgcv._data.rows import Rows
 from skimgcv._runtime.random_streams import stream
-from skimgcv.augment._protocol import Augmenter
+from skimgcv._runtime.row_streams import RowStreams
+from skimgcv.augment._plain import Plain
+from skimgcv.augment._protocol import Augmenter, draw_each, is_by_rows, mixing
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,16 @@ class Epoch:
 class EpochPlan:
     """Draws training epochs: each depends on the seed and its number, and on nothing else.
 
-    Attributes
+    An image's transform depends on these two, on the image itself, and on which repeat of
+    it this is in the epoch. So it is the same in each fold, in any order and company.
+
+    Parameters
     ----------
+    images : Rows
     rows : ndarray of int
         The rows that train.
     y : ndarray of int
         Class numbers, with one for every row of X.
-    image_shape : tuple of int
     augmenter : Augmenter
     class_augmenters : mapping of int to Augmenter
         By class number: these transform the rows of that class instead.
@@ -67,9 +74,9 @@ class EpochPlan:
     seed : int
     """
 
+    images: Rows
     rows: np.ndarray
     y: np.ndarray
-    image_shape: tuple[int, ...]
     augmenter: Augmenter
     class_augmenters: Mapping[int, Augmenter]
     sample: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None
@@ -86,14 +93,64 @@ class EpochPlan:
         return Epoch(rows, self._draws(rows, number))
 
     def _draws(self, rows: np.ndarray, number: int) -> tuple[Draw, ...]:
+        if isinstance(self.augmenter, Plain) and not self.class_augmenters:
+            return ()
+        mixer = mixing(self.augmenter)
+        if mixer is not None and not is_by_rows(mixer):
+            # Its table names partners by their places, which one image alone does not have.
+            rng = stream(self.seed, "augment", number)
+            table = mixer.draw(rng, len(rows), self.images.shape[1:])
+            return (Draw(mixer, table, np.arange(len(rows))),)
         labels = self.y[rows]
-        special = np.isin(labels, list(self.class_augmenters))
-        draws = [self._draw(self.augmenter, ~special, number)]
+        is_special = np.isin(labels, list(self.class_augmenters))
+        repeats = _repeats(self._contents[rows])
+        draws = [self._draw(self.augmenter, ~is_special, rows, repeats, number)]
         for label, augmenter in self.class_augmenters.items():
-            draws.append(self._draw(augmenter, labels == label, number, label))
+            draws.append(self._draw(augmenter, labels == label, rows, repeats, number))
         return tuple(draws)
 
-    def _draw(self, augmenter: Augmenter, is_own_row: np.ndarray, *key: int) -> Draw:
-        rng = stream(self.seed, "augment", *key)
-        table = augmenter.draw(rng, int(is_own_row.sum()), self.image_shape)
+    @functools.cached_property
+    def _contents(self) -> np.ndarray:
+        """For each row that trains a number that equal images share."""
+        contents = np.zeros(len(self.images), np.intp)
+        contents[self.rows] = equal_contents(self.images.digests(self.rows))
+        return contents
+
+    def _draw(
+        self,
+        augmenter: Augmenter,
+        is_own_row: np.ndarray,
+        rows: np.ndarray,
+        repeats: np.ndarray,
+        number: int,
+    ) -> Draw:
+        digests = self.images.digests(rows[is_own_row])
+        streams = RowStreams(self.seed, "augment", number, digests, repeats[is_own_row])
+        table = draw_each(augmenter, streams, self.images.shape[1:])
         return Draw(augmenter, table, np.where(is_own_row, np.cumsum(is_own_row) - 1, -1))
+
+
+def transformed(images: Rows, rows: np.ndarray, augmenter: Augmenter, seed: int) -> Epoch:
+    """Return an epoch of held-out rows in their order, each with a transform of its own."""
+    digests = images.digests(rows)
+    streams = RowStreams(seed, "validation", 0, digests, _repeats(equal_contents(digests)))
+    table = draw_each(augmenter, streams, images.shape[1:])
+    return Epoch(rows, (Draw(augmenter, table, np.arange(len(rows))),))
+
+
+def equal_contents(digests: np.ndarray) -> np.ndarray:
+    """Return a number for each digest, the same for equal ones."""
+    order = np.lexsort(digests.T)
+    is_new = np.r_[False, (digests[order[1:]] != digests[order[:-1]]).any(axis=1)]
+    numbers = np.empty(len(digests), np.intp)
+    numbers[order] = np.cumsum(is_new[: len(digests)])
+    return numbers
+
+
+def _repeats(contents: np.ndarray) -> np.ndarray:
+    """Count for each place how often its content has come before."""
+    order = np.argsort(contents, kind="stable")
+    _, starts, counts = np.unique(contents[order], return_index=True, return_counts=True)
+    repeats = np.empty(len(contents), np.intp)
+    repeats[order] = np.arange(len(contents)) - np.repeat(starts, counts)
+    return repeats

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from skimgcv._data.digests import digests
 from skimgcv._data.forms import check_form
 from skimgcv._data.image_array import ImageArray
 from skimgcv._data.lazy_images import LazyImages
@@ -42,6 +43,7 @@ class Rows:
         self.shape = (int(X.shape[0]), *row_shape)
         self.dtype = _plain_dtype(np.dtype(X.dtype))
         self.scale = scale
+        self._digests: np.ndarray | None = None
 
     @classmethod
     def of(cls, X: Any, *, image_shape: tuple[int, ...] | None, name: str) -> Rows:
@@ -141,10 +143,33 @@ class Rows:
         places: np.ndarray = self._X.readable()
         return places
 
+    def digests(self, rows: np.ndarray) -> np.ndarray:
+        """Return what these images are known by; each is read for it once.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        ndarray of uint64, shape (len(rows), 2)
+        """
+        if self._digests is None:
+            self._digests = np.zeros((len(self), 2), np.uint64)
+            self._has_digest = np.zeros(len(self), bool)
+        lacking = np.unique(rows[~self._has_digest[rows]])
+        for part in chunks(len(lacking), self._row_bytes):
+            self._digests[lacking[part]] = digests(self[lacking[part]])
+        self._has_digest[lacking] = True
+        return self._digests[rows]
+
     def chunks(self) -> Iterator[np.ndarray]:
         """Read all rows, in pieces of a few megabytes."""
-        row_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        return map(self.__getitem__, chunks(len(self), row_bytes))
+        return map(self.__getitem__, chunks(len(self), self._row_bytes))
+
+    @property
+    def _row_bytes(self) -> int:
+        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)

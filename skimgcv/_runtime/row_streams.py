@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from skimgcv._runtime.random_streams import sequence
@@ -9,6 +11,10 @@ from skimgcv._runtime.random_streams import sequence
 
 class RowStreams:
     """The streams of some images in an epoch.
+
+    ``of`` is the stream of one. ``random`` and ``integers`` draw for several: they stand in
+    for a generator's, in an augmenter's ``draw`` that takes a number or a row of numbers an
+    image and nothing else.
 
     Parameters
     ----------
@@ -38,6 +44,7 @@ class RowStreams:
         # The first word counts what is drawn.
         self._counters[:, 1] = repeats
         self._counters[:, 2:] = digests
+        self._begun = 0
 
     def __len__(self) -> int:
         return len(self._counters)
@@ -49,20 +56,29 @@ class RowStreams:
         return self._generator
 
     def random(self, size: tuple[int, int]) -> np.ndarray:
-        """Return what ``of(i).random(k)`` gives, for all images.
+        """Return what ``of(i).random(k)`` gives, for the next images in turn.
 
         Parameters
         ----------
-        size : (n, k)
+        size : (n_images, k)
 
         Returns
         -------
-        ndarray of float64, shape (n, k)
+        ndarray of float64, shape (n_images, k)
             In [0, 1).
         """
-        if size[0] != len(self):
-            raise ValueError(f"there are {len(self)} streams, not {size[0]}")
         numbers = np.empty(size)
-        for row, out in enumerate(numbers):
+        for row, out in zip(self._next(len(numbers)), numbers, strict=True):
             self.of(row).random(out=out)
         return numbers
+
+    def integers(self, high: int, *, size: int, dtype: Any) -> np.ndarray:
+        """Return what ``of(i).integers(high)`` gives, for the next images in turn."""
+        numbers = [self.of(row).integers(high, dtype=dtype) for row in self._next(size)]
+        return np.array(numbers, dtype)
+
+    def _next(self, n_images: int) -> range:
+        if self._begun + n_images > len(self):
+            raise ValueError(f"there are {len(self)} streams; {n_images} more were asked for")
+        self._begun += n_images
+        return range(self._begun - n_images, self._begun)

@@ -12,15 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from skimgcv._batches.augmenters import fitted_augmenter, random_half, transformed
+from skimgcv._batches.augmenters import fitted_augmenter, random_half
 from skimgcv._batches.batches import Batches, TrainingBatches
-from skimgcv._batches.epochs import Epoch, EpochPlan
+from skimgcv._batches.epochs import Epoch, EpochPlan, transformed
 from skimgcv._compiled.run import fit_model
 from skimgcv._models.factory import ModelFactory
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.encoding import find_missing
 from skimgcv._runtime.callers import user_stacklevel
-from skimgcv._runtime.random_streams import stream
 from skimgcv._runtime.seeding import seeded
 from skimgcv._training.checkpoint import FitState
 from skimgcv._training.error_notes import FitLocation, errors_noted
@@ -333,9 +332,9 @@ def _plan(estimator: Any, data: TrainingData, augmenter: Augmenter, seed: int) -
     train = data.train
     counts = resolve_sampling(estimator.sampling_strategy, train.y[train.rows], data.classes)
     return EpochPlan(
+        images=train.images,
         rows=train.rows,
         y=train.y,
-        image_shape=train.images.shape[1:],
         augmenter=augmenter,
         class_augmenters=_class_augmenters(estimator, data, augmenter),
         sample=None if counts is None else partial(sample_rows, counts),
@@ -377,7 +376,7 @@ def _validation_batches(
         own = random_half(
             estimator.validation_augmenter, augmenter, data.train, "validation_augmenter"
         )
-        epoch = transformed(held.images, held.rows, own, stream(call.seed, "validation"))
+        epoch = transformed(held.images, held.rows, own, call.seed)
     return Batches(
         held.images,
         epoch,

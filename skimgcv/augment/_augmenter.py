@@ -19,6 +19,7 @@ from ._geometry import Warp
 from ._mixing import mix
 from ._parameters import columns, slots
 from ._policies import RAND_AUGMENT, STRENGTHS
+from ._protocol import by_rows
 from ._ranges import (
     check_choice,
     check_flag,
@@ -364,6 +365,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         """Whether prepared images are to be mixed with their partners, by :meth:`mix`."""
         return bool(self.mixup_alpha or self.cutmix_alpha)
 
+    @by_rows
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
         """Take all the randomness of the images of an epoch.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ._protocol import by_rows
+
 
 class Plain:
     """Gives rows of any shape as they are, in float32."""
@@ -15,6 +17,7 @@ class Plain:
         """Learn nothing."""
         return self
 
+    @by_rows
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
         """Draw nothing, n times."""
         return np.empty(n, dtype=[])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
+
+from .._runtime.row_streams import RowStreams
+
+_Draw = TypeVar("_Draw", bound=Callable[..., np.ndarray])
 
 Images = np.ndarray
 """(n, height, width, channels), uint8 0..255 or another integer type or float."""
@@ -124,6 +128,41 @@ class FlowingAugmenter(MixingAugmenter, Protocol):
 
     data_format: str | None
     validation_split: float
+
+
+def by_rows(draw: _Draw) -> _Draw:
+    """Mark a ``draw`` whose generator is asked for the images' numbers in turn, and no more."""
+    draw.by_rows = True  # type: ignore[attr-defined]
+    return draw
+
+
+def is_by_rows(augmenter: Augmenter) -> bool:
+    """Whether ``draw`` takes the numbers of several images from their own streams at once."""
+    return bool(getattr(type(augmenter).draw, "by_rows", False))
+
+
+def draw_each(
+    augmenter: Augmenter, streams: RowStreams, image_shape: tuple[int, ...]
+) -> np.ndarray:
+    """Draw for each image from a stream of its own: what ``draw`` gives for it alone.
+
+    Parameters
+    ----------
+    augmenter : Augmenter
+    streams : RowStreams
+    image_shape : tuple of int
+
+    Returns
+    -------
+    ndarray of shape (len(streams),)
+    """
+    n = len(streams)
+    if is_by_rows(augmenter):
+        return augmenter.draw(cast("np.random.Generator", streams), n, image_shape)
+    tables = [augmenter.draw(streams.of(row), 1, image_shape) for row in range(n)]
+    if not tables:
+        return augmenter.draw(np.random.default_rng(0), 0, image_shape)
+    return np.concatenate(tables)
 
 
 def mixing(augmenter: Augmenter) -> MixingAugmenter | None:

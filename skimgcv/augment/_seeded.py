@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._dtypes import from_working
+from ._protocol import by_rows
 
 SEED = np.dtype([("seed", np.uint64)])
 
@@ -31,6 +32,7 @@ class SeededAugmenter:
         """Return self: there is nothing to learn."""
         return self
 
+    @by_rows
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
         """Draw a 64-bit seed an image: structured, with the one column "seed"."""
         table = np.empty(n, SEED)

@@ -28,10 +28,11 @@ def plain(rows=range(N), **parameters):
 
 def training(augmenter=None, *, y=None, class_augmenters=None, **parameters):
     augmenter = augmenter or RecordingAugmenter()
+    images = parameters.pop("images", Rows(numbered(N), SHAPE))
     plan = EpochPlan(
+        images=images,
         rows=np.arange(N),
         y=np.zeros(N, int) if y is None else y,
-        image_shape=SHAPE,
         augmenter=augmenter,
         class_augmenters=class_augmenters or {},
         sample=None,
@@ -39,7 +40,6 @@ def training(augmenter=None, *, y=None, class_augmenters=None, **parameters):
         seed=0,
     )
     defaults = {"batch_size": 4, "targets": TARGETS, "weights": WEIGHTS}
-    images = parameters.pop("images", Rows(numbered(N), SHAPE))
     return TrainingBatches(images, plan, augmenter, **{**defaults, **parameters})
 
 

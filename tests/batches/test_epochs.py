@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
-from samples import RecordingAugmenter
+from samples import RecordingAugmenter, numbered
 from scipy import stats
 
 from skimgcv._batches.epochs import EpochPlan
+from skimgcv._data.rows import Rows
 from skimgcv._training.sampling import sample_rows
+from skimgcv.augment import ImageAugmenter, as_augmenter
 
 Y = np.array([0] * 20 + [1] * 8 + [2] * 4)
 ROWS = np.arange(2, 31)  # some rows are held out
+IMAGES = Rows(numbered(len(Y)), (4, 4, 1))
 
 
 def plan(**changes):
@@ -17,7 +20,7 @@ def plan(**changes):
         **{
             "rows": ROWS,
             "y": Y,
-            "image_shape": (4, 4, 1),
+            "images": IMAGES,
             "augmenter": RecordingAugmenter(),
             "class_augmenters": {},
             "sample": None,
@@ -64,13 +67,61 @@ def test_another_seed_or_number_is_another_epoch(changes):
     assert set(numbers(a)).isdisjoint(numbers(b))
 
 
-def test_transforms_belong_to_positions_whatever_the_order_of_rows_is():
-    shuffled, plain = plan().epoch(0), plan(shuffle=False).epoch(0)
-    np.testing.assert_array_equal(numbers(shuffled), numbers(plain))
+def by_image(epoch, images=IMAGES):
+    """The numbers that were drawn for each image, by its first pixel."""
+    drawn = {}
+    for row, number in zip(epoch.rows, numbers(epoch), strict=True):
+        drawn.setdefault(float(images[[row]].flat[0]), []).append(number)
+    return {image: sorted(values) for image, values in drawn.items()}
+
+
+@pytest.mark.parametrize(
+    "augmenter",
+    [
+        RecordingAugmenter(),
+        ImageAugmenter(rotation_range=90),
+        as_augmenter(lambda image, rng: image),
+    ],
+    ids=["somebody's", "ours", "a function"],
+)
+def test_an_images_transforms_are_its_own(augmenter):
+    """Whatever fold, order or company it comes in."""
+
+    def tables(**changes):
+        epoch = plan(augmenter=augmenter, **changes).epoch(3)
+        (draw,) = epoch.draws
+        return dict(zip(epoch.rows.tolist(), draw.table[draw.place].tolist(), strict=True))
+
+    whole = tables()
+    assert len(set(whole.values())) == len(ROWS)
+    assert tables(shuffle=False) == whole
+    some = tables(rows=ROWS[[20, 3, 7]])
+    assert some == {row: whole[row] for row in some}
+    assert tables(rows=ROWS[[3]]) == {ROWS[3]: whole[ROWS[3]]}
+
+
+def test_transforms_follow_the_image_to_another_row():
+    order = np.random.default_rng(0).permutation(len(Y))
+    moved = Rows(numbered(len(Y))[order], (4, 4, 1))
+    rows = np.flatnonzero(np.isin(order, ROWS))
+    epoch = plan(images=moved, rows=rows).epoch(0)
+    assert by_image(epoch, moved) == by_image(plan().epoch(0))
+
+
+def test_copies_of_an_image_are_repeats_of_it():
+    """Rows that were drawn more often outside of the estimator are transformed anew, too."""
+    counts = {2: 18}
+    sampled = plan(sample=lambda y, rng: sample_rows(counts, y, rng)).epoch(0)
+    copied = Rows(numbered(len(Y))[sampled.rows], (4, 4, 1))
+    labels = Y[sampled.rows]
+    outside = plan(images=copied, rows=np.arange(len(labels)), y=labels).epoch(0)
+    assert by_image(outside, copied) == by_image(sampled)
+    assert len(set(numbers(outside))) == len(labels)
 
 
 def test_order_and_transforms_are_drawn_from_streams_of_their_own():
-    epoch = plan(rows=np.arange(2000), y=np.zeros(2000, int)).epoch(0)
+    images = Rows(numbered(2000), (4, 4, 1))
+    epoch = plan(images=images, rows=np.arange(2000), y=np.zeros(2000, int)).epoch(0)
     # Independent, so a correlation of 2,000 pairs is below 0.1 all but once in 100,000 seeds.
     assert abs(stats.spearmanr(epoch.rows, numbers(epoch))[0]) < 0.1
 

@@ -59,5 +59,17 @@ def test_numbers_are_uniform():
 
 
 def test_as_many_are_drawn_as_there_are():
-    with pytest.raises(ValueError, match="there are 50 streams, not 3"):
-        streams().random((3, 1))
+    with pytest.raises(ValueError, match="there are 50 streams; 51 more were asked for"):
+        streams().random((N + 1, 1))
+
+
+def test_images_are_drawn_for_in_turn():
+    each, whole = streams(), streams().random((N, 3))
+    drawn = np.concatenate([each.random((20, 3)), each.random((30, 3))])
+    np.testing.assert_array_equal(drawn, whole)
+
+
+def test_integers_are_each_streams_first():
+    drawn = streams().integers(2**64, size=N, dtype=np.uint64)
+    each = streams()
+    assert drawn.tolist() == [int(each.of(i).integers(2**64, dtype=np.uint64)) for i in range(N)]
