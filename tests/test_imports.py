@@ -26,7 +26,7 @@ LAYERS = [
     {"_prediction"},
     {"_classifier", "_parameters"},
     {"__init__"},
-    {"model_selection", "display", "cluster"},
+    {"model_selection", "display", "cluster", "models"},
     {"_cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -66,7 +66,7 @@ def test_all_is_all():
     }
     modules = {n for n in public if inspect.ismodule(getattr(skimgcv, n))}
     assert set(skimgcv.__all__) == public - modules
-    public_modules = {"augment", "cluster", "display", "exceptions", "model_selection"}
+    public_modules = {"augment", "cluster", "display", "exceptions", "model_selection", "models"}
     assert {m for m in modules if not m.startswith("_")} <= public_modules
 
 
