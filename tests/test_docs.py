@@ -3,19 +3,18 @@
 import ast
 import doctest
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-import skimgcv.augment
-import skimgcv.cluster
-import skimgcv.display
 import skimgcv.exceptions
-import skimgcv.model_selection
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.rst"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+PACKAGES = ("augment", "cluster", "display", "model_selection", "models")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,7 @@ def test_every_public_name_has_its_page():
         elif match := re.fullmatch(r"   ([A-Za-z_]+)", line):
             listed.add(f"{module}.{match[1]}")
     names = {f"skimgcv.{name}" for name in skimgcv.__all__}
-    packages = (skimgcv.augment, skimgcv.cluster, skimgcv.display, skimgcv.model_selection)
+    packages = [import_module(f"skimgcv.{name}") for name in PACKAGES]
     for package in packages:
         names |= {f"{package.__name__}.{name}" for name in package.__all__}
     errors = {
