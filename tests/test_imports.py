@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from functools import cache
@@ -132,6 +133,13 @@ def packages(module, **options):
 
 def test_every_module_has_a_layer():
     assert {layer_of(module) for module in MODULES} <= set(LEVEL), "add the new one to LAYERS"
+
+
+def test_the_page_on_architecture_has_the_same_layers():
+    page = (PACKAGE.parent / "docs" / "architecture.rst").read_text(encoding="utf-8")
+    cells = re.findall(r"^   \* - (``.*``)$", page, re.MULTILINE)
+    rooms = [re.findall(r"``(\w+?)(?:/|\.py)``", cell) for cell in cells]
+    assert [set(names) for names in rooms] == LAYERS[::-1]
 
 
 @pytest.mark.parametrize("module", MODULES)
