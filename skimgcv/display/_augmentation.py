@@ -280,17 +280,17 @@ def _draw(policy: _Policy, images: np.ndarray, n_draws: int, rng: np.random.Gene
     which = np.repeat(policy.which, n_draws)
     prepared = policy.augmenter.prepare(applied)
     for place, half in enumerate(policy.random_halves):
-        mine = which == place
-        repeated = applied[mine]
+        of_half = which == place
+        repeated = applied[of_half]
         table = half.draw(rng, len(repeated), images.shape[1:])
-        applied[mine] = half.apply(repeated, table)
+        applied[of_half] = half.apply(repeated, table)
         if half is policy.augmenter:
-            prepared[mine] = half.prepare(repeated, table)
+            prepared[of_half] = half.prepare(repeated, table)
         else:
-            prepared[mine] = policy.augmenter.standardize(applied[mine])
+            prepared[of_half] = policy.augmenter.standardize(applied[of_half])
         if isinstance(half, MixingAugmenter) and half.mixes:
-            own = prepared[mine]
-            prepared[mine], _ = half.mix(own, own[table["partner"]], table)
+            plain = prepared[of_half]
+            prepared[of_half], _ = half.mix(plain, plain[table["partner"]], table)
     raw = np.concatenate([images, applied])
     parts = (prepared, raw, policy.augmenter.standardize(raw))
     return _map_back(*(_channels_last(policy, part) for part in parts))
