@@ -285,14 +285,31 @@ class AugmentedKerasClassifier(
         validation_data : (X, y) or (X, y, sample_weight), optional
             Used for ``val_...`` instead of ``validation_split``.
         checkpoint_dir : path-like, optional
-            A folder in which each epoch's state is kept. The same fit, when it is called
-            again after it was interrupted, goes on from there and ends with the same
-            bits; a fit that had ended is read back. The same are fits of equal
-            parameters, code, rows and versions; ``random_state`` must be an int. So
-            ``cross_validate(..., params={"checkpoint_dir": folder})``, or a search's
-            ``fit(X, y, checkpoint_dir=folder)``, is called again to go on. Of callbacks
-            numbers, texts and arrays among their attributes are kept. Nothing deletes
-            these files. (``joblib.Memory(folder).cache(cross_val_score)`` keeps a whole
+            A folder in which each epoch's state is kept. Call the same fit again to resume
+            it: it goes on from its last epoch and ends with the same bits, and a fit that
+            had ended is read back. So ``cross_validate(..., params={"checkpoint_dir":
+            folder})``, or a search's ``fit(X, y, checkpoint_dir=folder)``, is called again to
+            go on. Two fits are the same if nothing of this differs:
+
+            - the model that the builder makes: its layers and how they are connected, its
+              initial weights, optimizer, loss and metrics, and all of their settings;
+            - callbacks, augmenters and ``sampling_strategy``, with their parameters;
+            - the code of your own layers, losses, metrics, callbacks, augmenters and
+              functions, of the functions that they call, and the globals that they read;
+            - the rows that train and those that are held out, in their order, with their
+              labels and weights: arrays by their values, files by path, size, time of
+              change and how they are decoded;
+            - ``random_state``, which must be an int, ``batch_size`` and ``epochs``;
+            - Keras' global settings, and the versions of the packages that are used.
+
+            Nothing else counts: not ``verbose``, nor what concerns prediction alone, nor
+            the process, ``n_jobs``, the builder's code where it makes an equal model, or
+            the file and line where a function is written. What cannot be compared in
+            another process, such as an open file, a random generator, or a function that
+            reads the clock or the environment, is an error before training.
+
+            Of callbacks numbers, texts and arrays among their attributes are kept. Nothing
+            deletes these files. (``joblib.Memory(folder).cache(cross_val_score)`` keeps a whole
             call once it has ended, but knows a builder by its name alone: clear it when
             code changes.)
 

@@ -9,8 +9,14 @@ from typing import Any
 
 import keras
 
-from skimgcv._compiled.code import is_trusted, names_in
-from skimgcv._runtime.keras_internals import bookkeeping_of, is_tracker, is_wrapper_of_layers
+from skimgcv._compiled.code import names_in
+from skimgcv._compiled.libraries import is_trusted
+from skimgcv._runtime.keras_internals import (
+    bookkeeping_of,
+    is_noted_by_tensorflow,
+    is_tracker,
+    is_wrapper_of_layers,
+)
 
 _OF_CLASSES = {
     "__module__",
@@ -30,15 +36,29 @@ _OF_CLASSES = {
     "__dataclass_fields__",
     "__dataclass_params__",
 }
+_OF_CALLBACKS = {"model", "_model", "params"}
+# What a transform of Albumentations notes of its last call, or is given anew in each of ours.
+_OF_TRANSFORMS = {
+    "params",
+    "seed",
+    "random_generator",
+    "py_random",
+    "_images_was_list",
+    "_masks_was_list",
+}
 _BUILDERS = {"__init__", "build", "get_config", "from_config", "compute_output_shape"}
+
+
+# Keras makes up the names of those that are given none: dense, dense_1, dense_2.
+_NAMED = (keras.Operation, keras.Loss, keras.Metric)
 
 
 def attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
     """Yield an instance's attributes by name, sorted, without Keras' bookkeeping."""
-    skipped = bookkeeping_of(it)
+    skipped = _skipped(it)
     by_keras = is_keras(type(it))
     for name, value in sorted(_state(it)):
-        if name in skipped or name.startswith("_self_") or is_tracker(value):
+        if name in skipped or is_noted_by_tensorflow(name) or is_tracker(value):
             continue
         if isinstance(value, types.FunctionType) and is_wrapper_of_layers(name, value):
             continue
@@ -46,7 +66,7 @@ def attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
             # It gave the values that the variables had at first, and nothing else.
             value = type(value)
         yield name, value
-    if not by_keras and isinstance(it, keras.Operation) and not _only_builds(it, "name"):
+    if not by_keras and isinstance(it, _NAMED) and not _only_builds(it, "name"):
         yield "name", it.name
 
 
@@ -60,6 +80,19 @@ def members_of(kind: type) -> Iterator[tuple[str, Any]]:
 def is_keras(kind: type) -> bool:
     """Whether a class is one of Keras' own."""
     return kind.__module__.partition(".")[0] == "keras"
+
+
+def is_transform(kind: type) -> bool:
+    """Whether a class is, or extends, one of Albumentations'."""
+    return any(base.__module__.partition(".")[0] == "albumentations" for base in kind.__mro__)
+
+
+def _skipped(it: Any) -> set[str]:
+    if isinstance(it, keras.callbacks.Callback):
+        return _OF_CALLBACKS
+    if is_transform(type(it)):
+        return _OF_TRANSFORMS
+    return bookkeeping_of(it)
 
 
 def _state(it: Any) -> Iterator[tuple[str, Any]]:

@@ -9,52 +9,52 @@ import functools
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-# Their classes and functions stay what they are; they are compared by identity.
-_LIBRARIES = {
-    "absl",
-    "jax",
-    "jaxlib",
-    "keras",
-    "ml_dtypes",
-    "numpy",
-    "optree",
-    "scikeras",
-    "scipy",
-    "skimgcv",
-    "sklearn",
-    "tensorflow",
-    "torch",
-}
+from skimgcv._compiled.libraries import is_library, package_of
+
 # Modules that give the same result each time; the rest of the standard library
 # (random, time, os, ...) may give another one in the next fit.
 _PURE = {
     "__future__",
     "abc",
+    "base64",
+    "bisect",
     "builtins",
     "collections",
+    "collections_abc",
+    "colorsys",
     "contextlib",
     "copy",
     "dataclasses",
     "enum",
     "fractions",
     "functools",
+    "hashlib",
+    "heapq",
     "inspect",
     "itertools",
+    "json",
+    "logging",
     "math",
     "numbers",
     "operator",
+    "pprint",
     "re",
+    "statistics",
     "string",
+    "struct",
+    "textwrap",
     "types",
     "typing",
     "typing_extensions",
     "warnings",
+    "zlib",
 }
 _IMPURE_BUILTINS = {"__import__", "compile", "eval", "exec", "globals", "input", "open"}
 # NumPy draws while it is traced; TensorFlow's stateful operations keep a state of their own.
+_DRAWING = {"numpy", "scipy", "tensorflow"}
 _DRAWS = re.compile("random|rng|shuffle|dropout|generator", re.IGNORECASE)
 
 
@@ -67,54 +67,108 @@ class Reads(NamedTuple):
         Names and what they stand for now; more names than are really read, never fewer.
     unprovable : str or None
         Something whose value cannot be known, if it uses that.
+    writes : str or None
+        A name outside of it that it gives other values to, if it does.
     """
 
     values: list[tuple[str, Any]]
     unprovable: str | None
+    writes: str | None
 
 
 class _Names(NamedTuple):
-    names: tuple[str, ...]
-    imports: tuple[str, ...]
-    strings: frozenset[str]
+    """Names in a piece of code, inner functions included; dicts keep their order.
+
+    Attributes
+    ----------
+    all : dict
+        Attributes and imports as well.
+    outer : dict
+        Those that are looked up among the globals.
+    paths : dict of str to set of tuple of str
+        What follows a global name, or one of an enclosing function: ``np.linalg.norm`` gives
+        ``{"np": {("linalg", "norm")}}``, and ``f(np)`` an empty tuple.
+    imports : dict
+    strings : dict
+    written : dict
+        Globals, and names of enclosing functions, that are given values.
+    """
+
+    all: dict[str, None]
+    outer: dict[str, None]
+    paths: dict[str, set[tuple[str, ...]]]
+    imports: dict[str, None]
+    strings: dict[str, None]
+    written: dict[str, None]
 
 
-def is_trusted(module: str | None) -> bool:
-    """Whether a module belongs to a library that does not change while we run."""
-    root = (module or "").partition(".")[0]
-    return root in _LIBRARIES or root in sys.stdlib_module_names
+IsLibrary = Callable[[str | None], bool]
 
 
 def names_in(code: types.CodeType) -> frozenset[str]:
     """Return every name and text constant in a piece of code, inner functions included."""
     found = _names(code)
-    return found.strings.union(found.names)
+    return frozenset(found.strings).union(found.all)
 
 
-def reads(function: types.FunctionType) -> Reads:
-    """Find what the global names in a function stand for."""
+def reads(function: types.FunctionType, is_library: IsLibrary = is_library) -> Reads:
+    """Find what the global names in a function stand for.
+
+    Parameters
+    ----------
+    function : function
+    is_library : callable
+        Whether a module, by its name, is one whose content stays what it is.
+    """
     found = _names(function.__code__)
+    names = (*found.all, *found.strings)
     values: list[tuple[str, Any]] = []
+    if impure := _IMPURE_BUILTINS.intersection(found.outer).difference(function.__globals__):
+        return Reads([], f"{min(impure)}()", None)
+    reason = None
     for name, value in _resolved(function, found):
         if value is _MISSING:
-            return Reads([], f"the module {name}, which is not loaded")
-        if not isinstance(value, types.ModuleType):
+            reason = f"the module {name}, which is not loaded"
+        elif isinstance(value, types.ModuleType):
+            paths = found.paths.get(name, {()})
+            reason = _read_module(value, name, paths, names, values, is_library)
+        else:
             values.append((name, value))
-            continue
-        if reason := _read_module(value, name, found.names, values):
-            return Reads([], reason)
-    if impure := _IMPURE_BUILTINS.intersection(found.names):
-        return Reads([], f"{min(impure)}()")
-    return Reads(values, None)
+            reason = _changing(value)
+        if reason:
+            return Reads([], reason, None)
+    return Reads(values, None, _written(function, found))
+
+
+def _written(function: types.FunctionType, found: _Names) -> str | None:
+    outside = {*function.__globals__, *function.__code__.co_freevars}
+    return next((name for name in found.written if name in outside), None)
+
+
+def _changing(value: Any) -> str | None:
+    """Name a function of a library that gives another result each time, if it is one."""
+    if not isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
+        return None
+    module = value.__module__ or ""
+    root = module.partition(".")[0]
+    name = f"{module}.{value.__qualname__}"
+    # Modules in C have an underscore before the name that they are known by.
+    if root in sys.stdlib_module_names and not {root, root.lstrip("_")} & _PURE:
+        return name
+    return name if root in _DRAWING and _DRAWS.search(name) else None
 
 
 _MISSING = object()
 
 
-def is_pure(module: types.ModuleType) -> bool:
+def is_pure(module: types.ModuleType, is_library: IsLibrary = is_library) -> bool:
     """Whether what a module gives never changes."""
-    root = module.__name__.partition(".")[0]
-    return root in _LIBRARIES or root in _PURE
+    name = module.__name__
+    if is_library(name):
+        return True
+    # A user's file may be called as one of Python's is.
+    file = getattr(module, "__file__", None)
+    return name.partition(".")[0] in _PURE and package_of(name, file) == "python"
 
 
 def _resolved(function: types.FunctionType, found: _Names) -> Iterator[tuple[str, Any]]:
@@ -122,7 +176,7 @@ def _resolved(function: types.FunctionType, found: _Names) -> Iterator[tuple[str
         with contextlib.suppress(ValueError):  # a name that is not bound yet
             if isinstance(cell.cell_contents, types.ModuleType):
                 yield name, cell.cell_contents
-    for name in found.names:
+    for name in found.outer:
         if name in function.__globals__:
             yield name, function.__globals__[name]
         elif name in vars(builtins):
@@ -134,45 +188,103 @@ def _resolved(function: types.FunctionType, found: _Names) -> Iterator[tuple[str
 def _read_module(
     module: types.ModuleType,
     called: str,
+    paths: set[tuple[str, ...]],
     names: tuple[str, ...],
     values: list[tuple[str, Any]],
+    is_library: IsLibrary,
 ) -> str | None:
-    """Add what is read from a module; return what makes that unknowable."""
+    """Add what is read from a module; return what makes that unknowable.
+
+    Parameters
+    ----------
+    paths : set of tuple of str
+        What is asked of it; an empty one stands for any of ``names``.
+    names : tuple of str
+        All names and texts in the function, by which a module may be asked.
+    """
     root = module.__name__.partition(".")[0]
-    if is_pure(module):
+    if is_pure(module, is_library):
         values.append((called, module))
-        draws = [n for n in names if _DRAWS.search(n)]
-        if draws and root in {"numpy", "scipy", "tensorflow"}:
-            return f"{root} and {draws[0]}"
-        return None
+        asked = names if () in paths else {part for path in paths for part in path}
+        draws = [n for n in (module.__name__, *sorted(asked)) if _DRAWS.search(n)]
+        return f"{root} and {draws[0]}" if draws and root in _DRAWING else None
     if root in sys.stdlib_module_names:
         return f"the module {module.__name__}"
-    for name in names:
-        inner = vars(module).get(name, _MISSING)
+    if () in paths or any(path[0] == "__dict__" for path in paths):
+        paths = {(name,) for name in names}
+    for first in sorted({path[0] for path in paths}):
+        inner = vars(module).get(first, _MISSING)
         if isinstance(inner, types.ModuleType) and inner is not module:
-            rest = tuple(n for n in names if n != name)
-            if reason := _read_module(inner, f"{called}.{name}", rest, values):
-                return reason
-        elif inner is not _MISSING:
-            values.append((f"{called}.{name}", inner))
+            rest = tuple(n for n in names if n != first)
+            further = {path[1:] for path in paths if path[0] == first}
+            reason = _read_module(inner, f"{called}.{first}", further, rest, values, is_library)
+        elif inner is _MISSING:
+            continue
+        else:
+            values.append((f"{called}.{first}", inner))
+            reason = _changing(inner)
+        if reason:
+            return reason
     return None
+
+
+_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_LOADS_OF_ENCLOSING = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
+_STORES = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF"}
 
 
 @functools.lru_cache(maxsize=1024)
 def _names(code: types.CodeType) -> _Names:
-    names: dict[str, None] = {}
-    imports: dict[str, None] = {}
-    strings: set[str] = set()
+    found = _Names({}, {}, {}, {}, {}, {})
+    for piece in _pieces(code):
+        found.all.update(dict.fromkeys(piece.co_names))
+        found.strings.update(dict.fromkeys(c for c in piece.co_consts if isinstance(c, str)))
+        # Modules that are imported here, by the local names that they get.
+        local: dict[str, str] = {}
+        for step, attributes, following in _loads(piece):
+            if step.opname in _LOADS:
+                found.outer[step.argval] = None
+            if step.opname in _LOADS or step.opname in _LOADS_OF_ENCLOSING:
+                found.paths.setdefault(step.argval, set()).add(attributes)
+            elif step.opname in _STORES:
+                found.written[step.argval] = None
+            elif step.opname == "IMPORT_NAME":
+                found.imports[step.argval] = None
+                uses = found.paths.setdefault(step.argval, set())
+                if following == "STORE_FAST" and "." not in step.argval:
+                    local[attributes[0]] = step.argval
+                else:
+                    uses.add(())
+            elif step.opname.startswith("LOAD_FAST"):
+                several = isinstance(step.argval, tuple)
+                for name in step.argval if several else (step.argval,):
+                    if name in local:
+                        found.paths[local[name]].add(() if several else attributes)
+    return found
+
+
+def _pieces(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield a piece of code and those inside it."""
     pending = [code]
     while pending:
-        piece = pending.pop()
-        names.update(dict.fromkeys(piece.co_names))
-        for step in dis.get_instructions(piece):
-            if step.opname == "IMPORT_NAME":
-                imports[step.argval] = None
-        for constant in piece.co_consts:
-            if isinstance(constant, types.CodeType):
-                pending.append(constant)
-            elif isinstance(constant, str):
-                strings.add(constant)
-    return _Names(tuple(names), tuple(imports), frozenset(strings))
+        yield (piece := pending.pop())
+        pending += [c for c in piece.co_consts if isinstance(c, types.CodeType)]
+
+
+def _loads(code: types.CodeType) -> Iterator[tuple[dis.Instruction, tuple[str, ...], str]]:
+    """Yield each instruction, the attributes read from its result, and what comes after it.
+
+    Of an import the name that it is stored by, instead of attributes.
+    """
+    steps = [s for s in dis.get_instructions(code) if s.opname not in ("EXTENDED_ARG", "CACHE")]
+    place = 0
+    while place < len(steps):
+        after = place + 1
+        while after < len(steps) and steps[after].opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            after += 1
+        following = steps[after] if after < len(steps) else None
+        attributes = tuple(step.argval for step in steps[place + 1 : after])
+        if steps[place].opname == "IMPORT_NAME" and following is not None:
+            attributes = (following.argval,)
+        yield steps[place], attributes, following.opname if following else ""
+        place = after

@@ -22,12 +22,14 @@ import keras
 import numpy as np
 
 from skimgcv._compiled.attributes import attributes_of, is_keras, members_of
-from skimgcv._compiled.code import is_pure, is_trusted, reads
+from skimgcv._compiled.code import is_pure, reads
+from skimgcv._compiled.libraries import is_library, is_trusted
 from skimgcv._compiled.values import (
     Same,
     UnprovableError,
     array_record,
     container_kind,
+    is_singular,
     value_record,
 )
 from skimgcv._runtime.keras_internals import (
@@ -42,7 +44,7 @@ from skimgcv._runtime.keras_internals import (
 
 # CPython's flag of classes that were made by a class statement.
 _HEAP_TYPE = 1 << 9
-_AS_THEY_ARE = (type(None), str, bytes, type(Ellipsis), types.CodeType)
+_AS_THEY_ARE = (type(None), str, bytes, type(Ellipsis), type(NotImplemented))
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def fingerprint(model: keras.Model) -> Fingerprint:
         If the model reaches something whose influence on the compiled step cannot
         be compared. The message names it.
     """
-    walk = _Walk()
+    walk = Walk()
     records = tuple(walk.records(model))
     return Fingerprint((global_switches(), records), walk.variables, walk.optimizers)
 
@@ -118,8 +120,12 @@ def _jax_switches() -> list[Hashable]:
     return [str(sorted((name, str(value)) for name, value in settings.items()))]
 
 
-class _Walk:
-    """Breadth first, each object numbered when it is first met; aliases become equal numbers."""
+class Walk:
+    """Breadth first, each object numbered when it is first met; aliases become equal numbers.
+
+    What cannot be described by its parts, it knows by identity: so it compares objects of
+    one process. ``ContentWalk`` compares those of different ones.
+    """
 
     def __init__(self) -> None:
         self.variables: list[keras.Variable] = []
@@ -135,11 +141,20 @@ class _Walk:
         while self._queue:
             yield self._describe(self._queue.popleft())
 
-    def refer(self, it: Any) -> Hashable:
-        """Return a value itself, or the number of an object that has a record of its own."""
+    def refer(self, it: Any, called: str = "") -> Hashable:
+        """Return a value itself, or the number of an object that has a record of its own.
+
+        Parameters
+        ----------
+        it : object
+        called : str
+            What it is in the object that is being described.
+        """
         kind = type(it)
         if kind in _AS_THEY_ARE:
             return it
+        if kind is types.CodeType:
+            return self.code(it)
         if kind is int or kind is bool:
             return (kind.__name__, it)
         if kind is float:
@@ -151,13 +166,42 @@ class _Walk:
             number = self._number[id(it)] = len(self._number)
             self._alive.append(it)
             self._queue.append(it)
+            self._met(called)
+        return self._reference(number)
+
+    # -- what is otherwise in a comparison of processes ---------------------------------------
+
+    def same(self, it: Any) -> Hashable:
+        """Return what stands for an object that is not described by its parts."""
+        return Same(it)
+
+    def code(self, code: types.CodeType) -> Hashable:
+        return code
+
+    def _reference(self, number: int) -> Hashable:
         return number
 
+    def _met(self, called: str) -> None:
+        """Take note of a new object."""
+
+    def _is_library(self, module: str | None, file: str | None = None) -> bool:
+        return is_trusted(module, file)
+
+    def _is_whole_library(self, module: str | None) -> bool:
+        """Whether a module is one of which it is enough to know that it is used."""
+        return is_library(module)
+
+    def _is_found_by_name(self, function: types.FunctionType) -> bool:
+        # Else made inside another function, so perhaps anew for each model.
+        return "<" not in function.__qualname__
+
+    # -- kinds of objects ----------------------------------------------------------------------
+
     def _each(self, items: Iterable[Any]) -> tuple[Hashable, ...]:
-        return tuple([self.refer(i) for i in items])
+        return tuple([self.refer(it, f"[{place}]") for place, it in enumerate(items)])
 
     def _pairs(self, items: Iterable[tuple[Any, Any]]) -> tuple[Hashable, ...]:
-        return tuple([(self.refer(k), self.refer(v)) for k, v in items])
+        return tuple([(self.refer(k), self.refer(v, f".{k}")) for k, v in items])
 
     def _describe(self, it: Any) -> Hashable:
         if isinstance(it, keras.Variable):
@@ -180,8 +224,8 @@ class _Walk:
             return ("partial", self._each((it.func, it.args, it.keywords, vars(it))))
         if isinstance(it, (np.ndarray, np.generic)):
             return array_record(it)
-        if isinstance(it, types.ModuleType) and is_pure(it):
-            return ("module", Same(it))
+        if isinstance(it, types.ModuleType) and is_pure(it, self._is_whole_library):
+            return ("module", self.same(it))
         return self._instance(it)
 
     def _variable(self, it: keras.Variable) -> Hashable:
@@ -197,31 +241,29 @@ class _Walk:
         raise UnprovableError(f"a set of more than names and numbers: {it!r:.60}")
 
     def _class(self, it: type) -> Hashable:
-        if is_trusted(it.__module__) or issubclass(it, enum.Enum):
-            return ("class", Same(it))
+        if self._is_library(it.__module__) or issubclass(it, enum.Enum):
+            return ("class", self.same(it))
         bases = self._each(it.__mro__[1:])
         return ("class", it.__qualname__, bases, self._pairs(members_of(it)))
 
     def _function(self, it: types.FunctionType) -> Hashable:
+        space = it.__globals__
+        by_library = self._is_library(space.get("__name__"), space.get("__file__"))
+        if by_library and self._is_found_by_name(it):
+            return ("function", self.same(it))
         own = self._each((it.__defaults__, it.__kwdefaults__))
         cells = tuple([self._cell(c) for c in it.__closure__ or ()])
-        if is_trusted(it.__globals__.get("__name__")):
-            if "<" not in it.__qualname__:
-                return ("function", Same(it))
-            # Made inside another function, so perhaps anew for each model.
-            return ("function", it.__code__, own, cells)
-        found = reads(it)
+        if by_library:
+            return ("function", self.code(it.__code__), own, cells)
+        return ("function", self.code(it.__code__), own, cells, *self._outside(it))
+
+    def _outside(self, it: types.FunctionType) -> tuple[Hashable, ...]:
+        """Describe what a function of the user's reads, and its attributes."""
+        found = reads(it, self._is_whole_library)
         if found.unprovable:
             raise UnprovableError(f"{it.__qualname__} uses {found.unprovable}")
         seen = [(k, v) for k, v in sorted(vars(it).items()) if k != "__wrapped__"]
-        return (
-            "function",
-            it.__code__,
-            own,
-            cells,
-            self._pairs(found.values),
-            self._pairs(seen),
-        )
+        return (self._pairs(found.values), self._pairs(seen))
 
     def _cell(self, cell: types.CellType) -> Hashable:
         try:
@@ -235,11 +277,17 @@ class _Walk:
         kind = type(it)
         if (value := value_record(it)) is not None:
             return value
+        if is_singular(it):
+            return ("same", self.same(it))
         if kind is types.SimpleNamespace:
             return ("namespace", self._pairs(sorted(vars(it).items())))
+        return self._object(it)
+
+    def _object(self, it: Any) -> Hashable:
+        kind = type(it)
         if not (is_keras(kind) or not is_trusted(kind.__module__)):
             raise UnprovableError(f"an object of {kind.__module__}.{kind.__qualname__}")
-        if any(not c.__flags__ & _HEAP_TYPE and c is not object for c in kind.__mro__):
+        if is_made_in_c(kind):
             raise UnprovableError(f"an object whose type is written in C: {kind.__qualname__}")
         if isinstance(it, keras.optimizers.Optimizer):
             self._check_optimizer(it)
@@ -249,3 +297,8 @@ class _Walk:
         self.optimizers.append(it)
         if picks_variables_by_name(it):
             raise UnprovableError("the optimizer picks variables by name")
+
+
+def is_made_in_c(kind: type) -> bool:
+    """Whether a class has a part whose state is hidden from Python."""
+    return any(not c.__flags__ & _HEAP_TYPE and c is not object for c in kind.__mro__)

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from skimgcv._compiled.code import is_trusted
+from skimgcv._compiled.libraries import is_trusted
 
 _CONTAINERS = {"tuple": tuple, "deque": collections.deque, "dict": dict, "list": list}
 
@@ -37,15 +37,25 @@ class Same:
 
 
 def container_kind(it: Any) -> Hashable:
-    """Return a container's kind, without the wrappers that Keras and TensorFlow put on."""
+    """Return a container's kind, without the wrappers that Keras and TensorFlow put on.
+
+    Of a named tuple, which may be defined anew with each model, these are its fields.
+    """
     kind = type(it)
+    if hasattr(kind, "_fields") and kind.__bases__ == (tuple,):
+        whose = kind.__module__ if is_trusted(kind.__module__) else ""
+        return (whose, *kind._fields)
     if not is_trusted(kind.__module__):
-        if hasattr(kind, "_fields") and kind.__bases__ == (tuple,):
-            return kind._fields
         raise UnprovableError(f"a container of type {kind.__qualname__}")
-    if hasattr(kind, "_fields"):
-        return Same(kind)
     return next(k for k in ("tuple", "deque", "dict", "list") if isinstance(it, _CONTAINERS[k]))
+
+
+def is_singular(it: Any) -> bool:
+    """Whether there is one such object in a process, known by its name."""
+    if isinstance(it, types.BuiltinFunctionType):
+        # Some do not know their module.
+        return it.__self__ is None or isinstance(it.__self__, types.ModuleType)
+    return isinstance(it, (enum.Enum, np.ufunc)) or type(it) is object
 
 
 def array_record(it: np.ndarray | np.generic) -> Hashable:
@@ -53,7 +63,11 @@ def array_record(it: np.ndarray | np.generic) -> Hashable:
         raise UnprovableError("an array of objects")
     data = it.tobytes()
     content = data if len(data) <= 256 else hashlib.blake2b(data).digest()
-    return ("array", type(it).__name__, it.dtype.str, it.shape, content)
+    return ("array", type(it).__name__, _dtype_record(it.dtype), it.shape, content)
+
+
+def _dtype_record(dtype: np.dtype[Any]) -> str:
+    return dtype.str if dtype.names is None else repr(dtype)
 
 
 def value_record(it: Any) -> Hashable | None:
@@ -61,12 +75,12 @@ def value_record(it: Any) -> Hashable | None:
     kind = type(it)
     if isinstance(it, keras.KerasTensor):
         return ("tensor", tuple(it.shape), it.dtype, it.sparse, it.ragged)
-    if isinstance(it, (enum.Enum, np.ufunc)) or kind is object:
-        return ("same", Same(it))
-    if isinstance(it, types.BuiltinFunctionType) and isinstance(it.__self__, types.ModuleType):
-        return ("same", Same(it))
-    if isinstance(it, (range, re.Pattern, np.dtype)):
-        return (kind.__name__, it)
+    if isinstance(it, range):
+        return ("range", it.start, it.stop, it.step)
+    if isinstance(it, re.Pattern):
+        return ("pattern", it.pattern, it.flags)
+    if isinstance(it, np.dtype):
+        return ("dtype", _dtype_record(it))
     root = kind.__module__.partition(".")[0]
     if root in ("tensorflow", "jaxlib") and kind.__name__ in ("EagerTensor", "ArrayImpl"):
         return ("constant", str(it.dtype), array_record(np.asarray(it)))

@@ -130,6 +130,15 @@ class Rows:
         """To what each row belongs, where X says so itself."""
         return self._X.groups if isinstance(self._X, LazyImages) else None
 
+    def content(self, rows: np.ndarray) -> Iterator[bytes | memoryview]:
+        """Yield what tells some rows from others: their values, or what their files go by."""
+        yield repr((self.shape[1:], self.dtype, len(rows))).encode()
+        if hasattr(self._X, "fingerprint"):
+            yield self._X[rows].fingerprint()
+            return
+        for part in chunks(len(rows), self._row_bytes):
+            yield np.ascontiguousarray(self[rows[part]]).data
+
     def readable(self) -> np.ndarray:
         """Return the rows that give an image; all of them, unless X is to skip bad files.
 

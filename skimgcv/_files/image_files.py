@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -18,7 +19,7 @@ from skimgcv._files.disk_cache import decoded_on_disk
 from skimgcv._files.gallery import gallery
 from skimgcv._files.headers import UnreadableError
 from skimgcv._files.memory_cache import DecodedInMemory, owner
-from skimgcv._files.reading import Store, check_file, in_threads, read_images
+from skimgcv._files.reading import Store, check_file, in_threads, read_images, stamps_of
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.chunks import slices
 from skimgcv.exceptions import ImageReadError, UnreadableImagesWarning
@@ -251,6 +252,20 @@ class ImageFiles(LazyImages):
     def as_checked(self) -> ImageFiles:
         """Return the same files, of which ``fit`` need not look for bad ones first."""
         return self._with(_on_error="raise")
+
+    def fingerprint(self) -> bytes:
+        """Return what only equal images have, without reading them.
+
+        Files go by their path, size and time of change, and by how they are decoded.
+
+        Returns
+        -------
+        bytes
+        """
+        said = hashlib.blake2b(self._decoding.digest().encode(), digest_size=16)
+        for path, stamp in zip(self._paths.tolist(), stamps_of(self._paths.tolist()), strict=True):
+            said.update(repr((path, stamp)).encode("utf-8", "surrogatepass"))
+        return said.digest()
 
     def verify(self, *, progress: bool = True) -> np.ndarray:
         """Decode every file anew, in threads, and tell which give no image.

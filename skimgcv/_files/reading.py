@@ -118,6 +118,17 @@ def in_threads(work: Callable[[int], None], places: Sequence[int]) -> None:
             work(place)
 
 
+def stamps_of(paths: Sequence[str]) -> list[Stamp | None]:
+    """Return the size and the time of change of each file, or None where there is none."""
+    stamps: list[Stamp | None] = []
+    for path in paths:
+        try:
+            stamps.append(_stamp(path))
+        except UnreadableError:
+            stamps.append(None)
+    return stamps
+
+
 def _stamp(path: str) -> Stamp:
     try:
         status = os.stat(path)

@@ -7,6 +7,7 @@ names of other packages are in ``other_internals``, which imports none of them.
 from __future__ import annotations
 
 import contextlib
+import re
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
@@ -160,6 +161,13 @@ _OF_OPTIMIZERS = {
 }
 _OF_SYMBOLIC_ARGUMENTS = {"_flat_arguments", "_single_positional_tensor", "keras_tensors"}
 
+# What TensorFlow notes of the objects that it tracks; users' names may begin like these.
+_OF_TENSORFLOW = re.compile(
+    "_self_(setattr_tracking|unconditional_|update_uid|name_based_restores|saveable_object|"
+    "tracked_trackables|extra_variables|last_wrapped|external_mod|non_append|non_string|"
+    "attribute_sentinel|wrapped_)"
+)
+
 
 def bookkeeping_of(it: Any) -> set[str]:
     """Return the attributes of a Keras object, or of a subclass's, that no trace depends on."""
@@ -175,7 +183,12 @@ def bookkeeping_of(it: Any) -> set[str]:
         return _OF_SYMBOLIC_ARGUMENTS
     if type(it).__module__.partition(".")[0] == "keras":
         return _BOOKKEEPING | {"output_names"}
-    return set()
+    return _BOOKKEEPING if isinstance(it, (keras.Loss, keras.Metric)) else set()
+
+
+def is_noted_by_tensorflow(name: str) -> bool:
+    """Whether this is an attribute that TensorFlow gives to what it tracks."""
+    return _OF_TENSORFLOW.match(name) is not None
 
 
 def is_tracker(value: Any) -> bool:
@@ -224,6 +237,20 @@ def picks_variables_by_name(optimizer: keras.optimizers.Optimizer) -> bool:
         if getattr(optimizer, choosing, None):
             return True
     return getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None
+
+
+CHOICES_OF_VARIABLES = {
+    "_exclude_from_weight_decay",
+    "_exclude_from_weight_decay_pattern",
+    "_weight_decay_by_var_key",
+}
+"""Where an optimizer keeps which variables it lets decay; see ``decays``."""
+
+
+def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
+    """Whether an optimizer's weight decay is for this variable."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return bool(inner._use_weight_decay(variable))
 
 
 def keras_switches() -> list[Hashable]:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
-import json
 import os
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from skimgcv._data.rows import LabelledRows
 from skimgcv._persistence.archive import read_archive, write_archive
 from skimgcv._persistence.encoding import Decoder, Encoder
 from skimgcv._persistence.saving import package_versions
-from skimgcv._training.training_data import TrainingData
 
 _KIND = "skimgcv checkpoint"
 _DOCUMENT = "fit.json"
-# These change nothing in what is trained.
-_IDLE = {"verbose", "tta_rounds", "tta_augmenter", "warm_start"}
 _PLAIN = (type(None), bool, int, float, str, np.generic)
-_SOME_ROWS = 24
 # How a callback compares, which Keras' own choose, and turn their min_delta for, only once.
 _COMPARISONS = {"less": keras.ops.less, "greater": keras.ops.greater}
 
@@ -49,6 +38,7 @@ class FitState(keras.callbacks.Callback):
         self._callbacks = callbacks
         self.history: dict[str, list[float]] = {}
         self.stopped = False
+        self._metric_names: list[str] = []
         self._arrays: list[np.ndarray] = []
         self._kept: list[dict[str, Any]] = []
         if path.exists():
@@ -58,25 +48,12 @@ class FitState(keras.callbacks.Callback):
     def of(
         cls,
         folder: str | os.PathLike[str],
-        estimator: Any,
-        data: TrainingData,
+        key: str,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> FitState:
-        """Find the state of a fit with these parameters and this data, if there is one.
-
-        Raises
-        ------
-        ValueError
-            Where another fit could not be the same one.
-        """
-        seed = estimator.random_state
-        if not isinstance(seed, (int, np.integer)):
-            raise ValueError(
-                "checkpoint_dir needs random_state to be an int, so that a fit that goes on is "
-                f"the same one; it is {seed!r}."
-            )
+        """Find the state of the fit with this key, if there is one."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        return cls(Path(folder, f"{_key(estimator, data)}.fit"), callbacks)
+        return cls(Path(folder, f"{key}.fit"), callbacks)
 
     @property
     def epochs(self) -> int:
@@ -104,6 +81,7 @@ class FitState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the state of this moment."""
+        self._rename_metrics()
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
         self.stopped = bool(self.model.stop_training)
@@ -113,6 +91,7 @@ class FitState(keras.callbacks.Callback):
         state = {
             "history": self.history,
             "stopped": self.stopped,
+            "metrics": self._metric_names,
             "callbacks": [
                 {name: value for name, value in vars(c).items() if _is_kept(value)}
                 for c in self._callbacks
@@ -127,7 +106,16 @@ class FitState(keras.callbacks.Callback):
         (document,), self._arrays = read_archive(self._path, _KIND, [_DOCUMENT])
         state = Decoder(self._arrays, _COMPARISONS).decode(document)
         self.history, self.stopped = state["history"], state["stopped"]
+        self._metric_names = state["metrics"]
         self._kept = state["callbacks"]
+
+    def _rename_metrics(self) -> None:
+        """Let the history so far go by this model's names: a metric without one gets a number."""
+        now = [metric.name for metric in self.model.metrics]
+        names = dict(zip(self._metric_names, now, strict=False))
+        names |= {f"val_{old}": f"val_{new}" for old, new in names.items()}
+        self.history = {names.get(name, name): v for name, v in self.history.items()}
+        self._metric_names = now
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
@@ -144,71 +132,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
     return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
-
-
-# -- which fit it is -------------------------------------------------------------------------
-
-
-def _key(estimator: Any, data: TrainingData) -> str:
-    """Return what only an equal fit has: of parameters, code, rows and versions."""
-    digest = hashlib.blake2b(digest_size=16)
-    parameters = estimator.get_params(deep=False)
-    settings = {name: value for name, value in parameters.items() if name not in _IDLE}
-    for part in (package_versions(), settings, data.classes, data.features):
-        digest.update(_described(part).encode())
-    for rows in (data.train, data.validation):
-        if rows is not None:
-            _add_rows(digest, rows)
-    return digest.hexdigest()
-
-
-def _add_rows(digest: Any, labelled: LabelledRows) -> None:
-    images = labelled.images
-    for array in (labelled.rows, labelled.y, labelled.weights):
-        digest.update(_described(array).encode())
-    digest.update(repr((images.shape, images.dtype)).encode())
-    # Files are not all decoded for this.
-    some = np.unique(np.linspace(0, len(images) - 1, _SOME_ROWS).astype(int))
-    for chunk in images.chunks() if images.has_pixels else [images[some]]:
-        digest.update(np.ascontiguousarray(chunk).data)
-
-
-def _described(value: Any, depth: int = 0) -> str:
-    """Describe a parameter by its content: the same in each process, other for other code."""
-    if isinstance(value, _PLAIN) or depth > 8:
-        return repr(value) if isinstance(value, _PLAIN) else type(value).__qualname__
-    inner = functools.partial(_described, depth=depth + 1)
-    if isinstance(value, np.ndarray):
-        content = repr(value.tolist()).encode() if value.dtype == object else value.tobytes()
-        return f"array {value.dtype.str} {value.shape} {hashlib.sha256(content).hexdigest()}"
-    if isinstance(value, (list, tuple, set)):
-        return f"{type(value).__name__} {list(map(inner, value))}"
-    if isinstance(value, dict):
-        # Keras counts its objects up in their names.
-        named = {k: v for k, v in value.items() if k != "name"}
-        return f"dict {sorted((inner(k), inner(v)) for k, v in named.items())}"
-    if isinstance(value, functools.partial):
-        return f"partial {inner(value.func)} {inner(value.args)} {inner(value.keywords)}"
-    if isinstance(value, (type, types.FunctionType, types.MethodType)):
-        return _code(value, inner)
-    return f"{inner(type(value))} {inner(_content(value))}"
-
-
-def _code(value: Any, inner: Any) -> str:
-    name = f"{value.__module__}.{value.__qualname__}"
-    if value.__module__.partition(".")[0] in ("keras", "numpy", "builtins", "skimgcv"):
-        return name
-    try:
-        source = inspect.getsource(value)
-    except (OSError, TypeError):  # typed at a prompt
-        source = getattr(getattr(value, "__code__", None), "co_code", b"").hex()
-    cells = [c.cell_contents for c in getattr(value, "__closure__", None) or ()]
-    return json.dumps([name, source, inner(cells), inner(getattr(value, "__defaults__", None))])
-
-
-def _content(value: Any) -> Any:
-    if isinstance(value, BaseEstimator):
-        return value.get_params(deep=False)
-    if hasattr(value, "get_config"):
-        return value.get_config()
-    return {name: v for name, v in getattr(value, "__dict__", {}).items() if name != "_model"}

@@ -23,6 +23,7 @@ from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.seeding import seeded
 from skimgcv._training.checkpoint import FitState
 from skimgcv._training.error_notes import FitLocation, errors_noted
+from skimgcv._training.fit_key import fit_key
 from skimgcv._training.progress import progress_bar
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
@@ -69,8 +70,8 @@ def run_fit(
     factory = ModelFactory(estimator, _meta(data), one_hot=mixing(augmenter) is not None)
     model, targets = _model(estimator, factory, augmenter, call)
     callbacks = factory.callbacks_of("fit")
-    checkpoint = _checkpoint(estimator, data, callbacks, call)
     options = _options(estimator, factory, call)
+    checkpoint = _checkpoint(estimator, data, model, callbacks, options, call)
     epochs = _epochs(estimator, options, checkpoint, call)
     batches = _training_batches(estimator, data, augmenter, targets, options, epochs, call)
     validation = _validation_batches(estimator, data, augmenter, targets, options, call)
@@ -242,7 +243,9 @@ def _whole_history(
 def _checkpoint(
     estimator: Any,
     data: TrainingData,
+    model: keras.Model,
     callbacks: list[keras.callbacks.Callback],
+    options: dict[str, Any],
     call: FitCall,
 ) -> FitState | None:
     if call.checkpoint_dir is None:
@@ -252,7 +255,8 @@ def _checkpoint(
             "checkpoint_dir is for fits that begin anew, and warm_start goes on from the last "
             "one; use one of them."
         )
-    return FitState.of(call.checkpoint_dir, estimator, data, callbacks)
+    key = fit_key(estimator, data, model, callbacks, options)
+    return FitState.of(call.checkpoint_dir, key, callbacks)
 
 
 def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:

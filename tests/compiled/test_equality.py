@@ -2,12 +2,16 @@
 
 import functools
 import types
+from os import getenv
+from time import perf_counter
 
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from numpy import random as numbers_of_numpy
 
+from skimgcv._compiled.code import reads
 from skimgcv._compiled.equality import fingerprint
 from skimgcv._compiled.run import _build
 from skimgcv._compiled.values import UnprovableError
@@ -95,6 +99,24 @@ class Scale(layers.Layer):
         return x * self.gain * self._hidden * self.factor
 
 
+class Attentive(layers.Layer):
+    """A layer with an attribute that begins as those do that TensorFlow adds."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self._self_attention_gain = gain
+
+    def call(self, x):
+        return x * self._self_attention_gain
+
+
+class OwnLoss(keras.losses.Loss):
+    """A loss that Keras names, with a number that it counts up."""
+
+    def call(self, y, p):
+        return ops.mean(ops.square(ops.cast(y, p.dtype) - p[:, 0]))
+
+
 class Noisy(layers.Layer):
     def call(self, x):
         return x + np.random.normal()  # noqa: NPY002
@@ -153,6 +175,7 @@ ALIKE = {
     "closure": lambda: build(compiled={"loss": scaled_loss(2.0)}),
     "partial": lambda: build(compiled={"loss": functools.partial(loss_with_a_default, factor=1)}),
     "global": lambda: build(compiled={"loss": loss_of_a_global}),
+    "own loss": lambda: build(compiled={"loss": OwnLoss()}),
     "schedule": lambda: optimizer(learning_rate=decay(0.9)),
     "metrics without names": lambda: build(
         compiled={"metrics": [keras.metrics.MeanMetricWrapper(one_minus)]}
@@ -226,6 +249,7 @@ DIFFERENT = {
         lambda: build(layers.Dense(2, dtype="mixed_bfloat16")),
     ),
     "hidden attribute": (lambda: build(Scale(1.0)), lambda: build(Scale(2.0))),
+    "attribute like TensorFlow's": (lambda: build(Attentive(1.0)), lambda: build(Attentive(2.0))),
     "metric's threshold": (
         lambda: build(compiled={"metrics": [keras.metrics.BinaryAccuracy(threshold=0.5)]}),
         lambda: build(compiled={"metrics": [keras.metrics.BinaryAccuracy(threshold=0.6)]}),
@@ -304,12 +328,35 @@ def test_a_global_of_another_module_is_compared(monkeypatch):
 
         return ops.mean(p[:, 0] - y) * FACTOR
 
-    for loss in (by_attribute, by_import):
+    def by_text(y, p):
+        return ops.mean(p[:, 0] - y) * getattr(settings, "FACTOR")  # noqa: B009
+
+    def by_dict(y, p):
+        return ops.mean(p[:, 0] - y) * settings.__dict__["FACTOR"]
+
+    for loss in (by_attribute, by_import, by_text, by_dict):
         settings.FACTOR = 2.0
         before = key_of(build(compiled={"loss": loss}))
         assert key_of(build(compiled={"loss": loss})) == before
         settings.FACTOR = 3.0
         assert key_of(build(compiled={"loss": loss})) != before
+
+
+def test_a_users_file_that_is_called_as_one_of_pythons_is_the_users():
+    def loss(factor):
+        space = {"__name__": "statistics", "__file__": "/home/me/statistics.py", "ops": ops}
+        exec(f"FACTOR = {factor}\ndef it(y, p):\n    return ops.mean(p[:, 0] - y) * FACTOR", space)
+        return space["it"]
+
+    assert key_of(build(compiled={"loss": loss(2)})) == key_of(build(compiled={"loss": loss(2)}))
+    assert key_of(build(compiled={"loss": loss(2)})) != key_of(build(compiled={"loss": loss(3)}))
+
+
+def test_numbers_that_are_drawn_from_what_is_passed_are_no_global_ones():
+    def rolled(x, rng):
+        return np.roll(x, int(rng.random() * 3))
+
+    assert reads(rolled).unprovable is None
 
 
 @pytest.mark.parametrize(
@@ -361,12 +408,27 @@ def loss_of_the_clock(y, p):
     return ops.mean(p[:, 0] - y) * time.time()
 
 
+def loss_of_the_clock_by_name(y, p):
+    return ops.mean(p[:, 0] - y) * perf_counter()
+
+
+def loss_of_numpys_numbers(y, p):
+    return ops.mean(p[:, 0] - y) * numbers_of_numpy.normal()  # noqa: NPY002
+
+
+def loss_of_the_environment(y, p):
+    return ops.mean(p[:, 0] - y) * len(getenv("HOME", ""))
+
+
 def loss_of_a_generator(y, p, rng=np.random.default_rng(0)):  # noqa: B008
     return ops.mean(p[:, 0] - y) * rng.random()
 
 
 UNPROVABLE = {
     "the clock": lambda: build(compiled={"loss": loss_of_the_clock}),
+    "the clock, by name": lambda: build(compiled={"loss": loss_of_the_clock_by_name}),
+    "the environment, by name": lambda: build(compiled={"loss": loss_of_the_environment}),
+    "NumPy's numbers, by name": lambda: build(compiled={"loss": loss_of_numpys_numbers}),
     "a generator": lambda: build(compiled={"loss": loss_of_a_generator}),
     "NumPy's random numbers": lambda: build(Noisy()),
     "eager": lambda: build(compiled={"run_eagerly": True}),

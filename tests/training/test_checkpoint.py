@@ -1,7 +1,5 @@
 """A fit that was interrupted goes on with the same bits, a search as well."""
 
-from typing import ClassVar
-
 import joblib
 import keras
 import numpy as np
@@ -38,18 +36,26 @@ def stopping():
     ]
 
 
-class Interrupt(keras.callbacks.Callback):
-    """Interrupts, as from outside, the first fit that reaches an epoch."""
+@pytest.fixture
+def pending(monkeypatch):
+    """Give a list of epochs: the first fits that reach them are interrupted, as by Ctrl-C."""
+    epochs, at = [], []
 
-    pending: ClassVar[list] = []
+    def note_epoch(self, epoch, logs=None):
+        at[:] = [epoch]
+        begin_epoch(self, epoch, logs)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.pending and batch == 1 and self.epoch == self.pending[0]:
-            del self.pending[0]
+    def interrupt(self, batch, logs=None):
+        begin_batch(self, batch, logs)
+        if epochs and batch == 1 and at == epochs[:1]:
+            del epochs[0]
             raise KeyboardInterrupt
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+    called = keras.callbacks.CallbackList
+    begin_epoch, begin_batch = called.on_epoch_begin, called.on_train_batch_begin
+    monkeypatch.setattr(called, "on_epoch_begin", note_epoch)
+    monkeypatch.setattr(called, "on_train_batch_begin", interrupt)
+    return epochs
 
 
 def assert_same_fit(a, b):
@@ -63,28 +69,28 @@ def assert_same_fit(a, b):
 
 @pytest.mark.parametrize("callbacks", [list, stopping])
 @pytest.mark.parametrize("when", [[1], [3, 3]])
-def test_an_interrupted_fit_goes_on_with_the_same_bits(callbacks, when, tmp_path):
+def test_an_interrupted_fit_goes_on_with_the_same_bits(callbacks, when, tmp_path, pending):
     whole = model(callbacks=callbacks()).fit(X, Y)
-    clf = model(callbacks=[*callbacks(), Interrupt()])
-    Interrupt.pending[:] = when
+    clf = model(callbacks=callbacks())
+    pending[:] = when
     for _ in when:
         with pytest.raises(KeyboardInterrupt):
             clf.fit(X, Y, checkpoint_dir=tmp_path)
-    clf.set_params(callbacks=[*callbacks(), Interrupt()])
+    clf.set_params(callbacks=callbacks())
     clf.fit(X, Y, checkpoint_dir=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     assert_same_fit(whole, clf)
 
 
-def test_each_epoch_is_run_once(tmp_path):
+def test_each_epoch_is_run_once(tmp_path, pending):
     seen = []
 
     def note(image, rng):
         seen.append(1)
         return image
 
-    clf = model(linear, augmenter=note, callbacks=Interrupt(), sampling_strategy=None)
-    Interrupt.pending[:] = [4]
+    clf = model(linear, augmenter=note, sampling_strategy=None)
+    pending[:] = [4]
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X, Y, checkpoint_dir=tmp_path)
     seen.clear()
@@ -101,11 +107,23 @@ def test_a_fit_that_had_ended_is_read_back(callbacks, tmp_path):
     assert_same_fit(model(callbacks=callbacks()).fit(X, Y), again.fit(X, Y))
 
 
-def test_a_search_goes_on(tmp_path):
-    grid = {"model__filters": [2, 3], "callbacks": [Interrupt()]}
+def test_the_history_goes_by_the_names_of_the_model_that_ended(tmp_path, pending):
+    # Keras counts up the names of metrics that are given none.
+    parameters = {"metrics": [keras.metrics.MeanSquaredError], "epochs": 3}
+    clf = model(linear, **parameters)
+    pending[:] = [2]
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y, checkpoint_dir=tmp_path)
+    clf.fit(X, Y, checkpoint_dir=tmp_path)
+    assert len(clf.history_) == 4
+    assert {len(values) for values in clf.history_.values()} == {3}
+
+
+def test_a_search_goes_on(tmp_path, pending):
+    grid = {"model__filters": [2, 3]}
     plain = GridSearchCV(model(epochs=2), grid, cv=2).fit(X, Y)
     search = GridSearchCV(model(epochs=2), grid, cv=2, error_score="raise")
-    Interrupt.pending[:] = [1]
+    pending[:] = [1]
     with pytest.raises(KeyboardInterrupt):
         search.fit(X, Y, checkpoint_dir=tmp_path)
     search.fit(X, Y, checkpoint_dir=tmp_path)

@@ -1,0 +1,122 @@
+"""Which fit it is: a key that only the same fit has, today, tomorrow and in any process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from skimgcv._compiled.canonical import encoded
+from skimgcv._compiled.content import content_digest
+from skimgcv._compiled.equality import global_switches
+from skimgcv._compiled.values import UnprovableError
+from skimgcv._data.rows import LabelledRows
+from skimgcv._persistence.saving import package_versions
+from skimgcv._runtime.keras_internals import decays
+from skimgcv._training.training_data import TrainingData
+from skimgcv.augment import as_augmenter
+
+# These change nothing in what is trained.
+_IDLE = {"verbose", "tta_rounds", "tta_augmenter", "warm_start"}
+# These are seen in the model, in the rows and their weights, or in what Keras' fit is told.
+_SEEN = {"model", "optimizer", "loss", "metrics", "class_weight", "validation_split"}
+_SEEN |= {"image_shape", "random_state", "epochs", "batch_size", "callbacks"}
+
+
+def fit_key(
+    estimator: Any,
+    data: TrainingData,
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    options: Mapping[str, Any],
+) -> str:
+    """Return a name for a fit that another one gets only if it is the same.
+
+    Parameters
+    ----------
+    estimator : AugmentedKerasClassifier
+    data : TrainingData
+    model : keras.Model
+        Built and compiled, with its initial weights: what the builder and the parameters that
+        are routed to it have led to.
+    callbacks : sequence of keras.callbacks.Callback
+        This fit's own.
+    options : mapping
+        What Keras' fit is told.
+
+    Raises
+    ------
+    ValueError
+        Where another fit could not be shown to be the same, with what is in the way.
+    """
+    seed = estimator.random_state
+    if not isinstance(seed, (int, np.integer)):
+        raise ValueError(
+            "checkpoint_dir needs random_state to be an int, so that a fit that goes on is "
+            f"the same one; it is {seed!r}."
+        )
+    said = hashlib.blake2b(digest_size=16)
+    try:
+        switches = global_switches()
+        parts = _parts(estimator, model, callbacks, options)
+        said.update(content_digest(parts).encode())
+    except UnprovableError as reason:
+        raise ValueError(
+            "checkpoint_dir cannot tell whether this is the same fit as one that was interrupted: "
+            f"{reason}. Make it of numbers, texts, arrays and functions that only compute; "
+            "or fit without checkpoint_dir."
+        ) from reason
+    said.update(encoded((switches, *sorted(package_versions().items()))))
+    said.update(content_digest((int(seed), data.classes)).encode())
+    for rows in (data.train, data.validation):
+        said.update(b"rows" if rows is not None else b"none")
+        if rows is not None:
+            _add_rows(said, rows)
+    return said.hexdigest()
+
+
+def _parts(
+    estimator: Any,
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Gather what decides on the weights, beside rows and versions, by name."""
+    augmenters = ("augmenter", "validation_augmenter")
+    described = {
+        "model": model,
+        "decaying": [decays(model.optimizer, variable) for variable in model.variables],
+        "callbacks": list(callbacks),
+        **{name: as_augmenter(getattr(estimator, name), name) for name in augmenters},
+        "class_augmenters": [
+            (label, as_augmenter(own, f"class_augmenters[{label!r}]"))
+            for label, own in _by_label(estimator.class_augmenters or {})
+        ],
+        "sampling_strategy": _in_order(estimator.sampling_strategy),
+        "options": [item for item in sorted(options.items()) if item[0] not in _IDLE],
+        "estimator": type(estimator),
+    }
+    others = {*type(estimator)._get_param_names()} - {*described, *_IDLE, *_SEEN}
+    return described | {name: getattr(estimator, name) for name in sorted(others)}
+
+
+def _in_order(strategy: Any) -> Any:
+    return _by_label(strategy) if isinstance(strategy, Mapping) else strategy
+
+
+def _by_label(mapping: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return sorted(mapping.items(), key=lambda item: repr(item[0]))
+
+
+def _add_rows(said: Any, labelled: LabelledRows) -> None:
+    rows = labelled.rows
+    weights = labelled.weights
+    for array in (rows, labelled.y[rows], None if weights is None else weights[rows]):
+        said.update(b"none" if array is None else repr((array.dtype, array.shape)).encode())
+        if array is not None:
+            said.update(np.ascontiguousarray(array).data)
+    for content in labelled.images.content(rows):
+        said.update(content)
