@@ -26,7 +26,9 @@ from skimgcv._compiled.code import reads
 from skimgcv._compiled.equality import Walk, is_made_in_c
 from skimgcv._compiled.libraries import package_of, versions_of
 from skimgcv._compiled.values import UnprovableError
+from skimgcv._files.image_files import ImageFiles
 from skimgcv._runtime.keras_internals import CHOICES_OF_VARIABLES
+from skimgcv.augment._keras import LayerAugmenter
 
 _DRAWN_FROM = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 _PLAIN = (type(None), str, bytes, bool, int, float, complex, type(Ellipsis))
@@ -60,7 +62,7 @@ class ContentWalk(Walk):
         super().__init__()
         self.packages: set[str] = set()
         # For each object the number of the one that it was met in, and what it is there.
-        self._found: list[tuple[int, str]] = []
+        self._found: list[tuple[int, Any]] = []
         self._at = -1
 
     def records(self, root: Any) -> Iterator[Hashable]:
@@ -74,13 +76,14 @@ class ContentWalk(Walk):
         parts = []
         while number > 0:
             number, called = self._found[number]
-            parts.append(called)
+            is_attribute = isinstance(called, str)
+            parts.append(f".{called}".rstrip(".") if is_attribute else f"[{called!r:.40}]")
         return "".join(reversed(parts)).strip(".") or "it"
 
-    def _met(self, called: str) -> None:
+    def _met(self, called: Any) -> None:
         self._found.append((self._at, called))
 
-    def refer(self, it: Any, called: str = "") -> Hashable:
+    def refer(self, it: Any, called: Any = "") -> Hashable:
         """Return a value itself, or a reference to an object that has a record of its own."""
         if type(it) is tuple and _is_plain(it):
             return ("tuple", *[self.refer(part) for part in it])
@@ -96,7 +99,7 @@ class ContentWalk(Walk):
         if type(it) is object:
             return "object"
         if isinstance(it, enum.Enum):
-            return (self.refer(type(it)), str(it.name), self.refer(it.value, ".value"))
+            return (self.refer(type(it)), str(it.name), self.refer(it.value, "value"))
         if isinstance(it, types.ModuleType):
             self._is_library(it.__name__)
             return it.__name__
@@ -205,9 +208,9 @@ class ContentWalk(Walk):
             raise UnprovableError(f"a {kind.__qualname__}, which moves on while it is read")
         if hasattr(it, "cache_parameters") and hasattr(it, "__wrapped__"):
             return ("cached", self.refer(it.__wrapped__))
-        if hasattr(it, "fingerprint") and kind.__module__.startswith("skimgcv."):
+        if isinstance(it, ImageFiles):
             return ("files", it.fingerprint())
-        if kind.__name__ == "LayerAugmenter" and kind.__module__.startswith("skimgcv."):
+        if isinstance(it, LayerAugmenter):
             return self._layers(it.__getstate__()["layer"])
         by_parts = is_transform(kind) or any(map(is_keras, kind.__mro__))
         if (by_parts or not self._library(kind)) and not is_made_in_c(kind):
@@ -284,7 +287,11 @@ def _unnumbered(config: Any) -> Any:
 def _home_of(function: types.BuiltinFunctionType, is_library: Any) -> str | None:
     """Find the module of a function in C that does not know it, as OpenCV's do not."""
     name = function.__name__
-    homes = [n for n, module in list(sys.modules.items()) if vars(module).get(name) is function]
+    homes = [
+        place
+        for place, module in list(sys.modules.items())
+        if getattr(module, "__dict__", {}).get(name) is function
+    ]
     return min(filter(is_library, homes), key=lambda n: (n.count("."), len(n), n), default=None)
 
 

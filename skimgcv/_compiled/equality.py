@@ -141,13 +141,13 @@ class Walk:
         while self._queue:
             yield self._describe(self._queue.popleft())
 
-    def refer(self, it: Any, called: str = "") -> Hashable:
+    def refer(self, it: Any, called: Any = "") -> Hashable:
         """Return a value itself, or the number of an object that has a record of its own.
 
         Parameters
         ----------
         it : object
-        called : str
+        called : str, int or another key
             What it is in the object that is being described.
         """
         kind = type(it)
@@ -181,7 +181,7 @@ class Walk:
     def _reference(self, number: int) -> Hashable:
         return number
 
-    def _met(self, called: str) -> None:
+    def _met(self, called: Any) -> None:
         """Take note of a new object."""
 
     def _is_library(self, module: str | None, file: str | None = None) -> bool:
@@ -198,10 +198,10 @@ class Walk:
     # -- kinds of objects ----------------------------------------------------------------------
 
     def _each(self, items: Iterable[Any]) -> tuple[Hashable, ...]:
-        return tuple([self.refer(it, f"[{place}]") for place, it in enumerate(items)])
+        return tuple([self.refer(it, place) for place, it in enumerate(items)])
 
     def _pairs(self, items: Iterable[tuple[Any, Any]]) -> tuple[Hashable, ...]:
-        return tuple([(self.refer(k), self.refer(v, f".{k}")) for k, v in items])
+        return tuple([(self.refer(k), self.refer(v, k)) for k, v in items])
 
     def _describe(self, it: Any) -> Hashable:
         if isinstance(it, keras.Variable):
