@@ -71,7 +71,8 @@ class AugmentedKerasClassifier(
         has a transform of its own.
     class_weight : None, "balanced" or dict of label to float, default=None
         ``"balanced"`` is computed from the rows of the fit. Labels that a dict
-        lacks weigh 1. Weights count in training, not in ``val_loss``.
+        lacks weigh 1; if ``y`` has none of its labels, a warning says so. Weights
+        count in training, not in ``val_loss``.
     tta_rounds : int, default=0
         Prediction averages the plain image and this many transformed ones. It can be
         set on a fitted classifier, ``set_params(tta_rounds=8)``, which needs no new
@@ -133,8 +134,10 @@ class AugmentedKerasClassifier(
 
     Notes
     -----
-    Rows whose weight is 0 are left out, as if they were not in X. ``y`` may be
-    one-hot, (n, classes): its classes are then 0 to classes - 1.
+    Rows whose weight is 0, by ``sample_weight`` or by their class's, are left out as if
+    they were not in X: a class that has no other rows is not in ``classes_``, unless
+    ``partial_fit(classes=...)`` named it. ``y`` may be one-hot, (n, classes): its classes
+    are then 0 to classes - 1.
 
     With scikit-learn 1.9 or later ``set_callbacks`` takes its callbacks,
     ``sklearn.callback.ProgressBar`` and ``ScoringMonitor``: epochs are tasks within a

@@ -10,6 +10,7 @@
     └── SkimgcvWarning
         ├── DoubleCorrectionWarning
         ├── ImageCacheWarning
+        ├── LabelsNotFoundWarning
         ├── NonFiniteLossWarning
         ├── PixelScaleWarning
         └── UnreadableImagesWarning
@@ -69,6 +70,15 @@ class PixelScaleWarning(SkimgcvWarning):
 
 class DoubleCorrectionWarning(SkimgcvWarning):
     """Class weights and oversampling both correct the same imbalance."""
+
+
+class LabelsNotFoundWarning(SkimgcvWarning):
+    """A parameter names labels, and the rows of a fit have none of them.
+
+    A fold may lack the one class that ``class_weight``, ``class_augmenters`` or
+    ``sampling_strategy`` names. Where the labels are of another type than those of ``y``,
+    ``"1"`` and ``1``, they could never be found, which the warning says.
+    """
 
 
 class NonFiniteLossWarning(SkimgcvWarning):

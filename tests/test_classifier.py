@@ -25,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
+    KFold,
     StratifiedKFold,
     cross_val_predict,
     cross_val_score,
@@ -38,7 +39,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
-from skimgcv.exceptions import DoubleCorrectionWarning
+from skimgcv.exceptions import DoubleCorrectionWarning, LabelsNotFoundWarning
 
 X, Y = blobs()
 WEIGHTS = {0: 5.0, 1: 1.0, 2: 1.0}
@@ -463,9 +464,39 @@ def test_a_second_augmenter_standardises_as_the_first_or_not_at_all(name):
         fit(ImageAugmenter(mixup_alpha=0.2))
 
 
-def test_class_augmenters_of_labels_that_no_row_has():
-    with pytest.raises(ValueError, match=r"labels \['ant'\], none of which is in y: \[0, 1, 2\]"):
-        classifier(linear, class_augmenters={"ant": ImageAugmenter()}).fit(X, Y)
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("class_weight", 9.0),
+        ("class_weight", 0),
+        ("class_augmenters", ImageAugmenter()),
+        ("sampling_strategy", 30),
+    ],
+)
+def test_labels_that_no_row_has_warn_and_change_nothing(parameter, value):
+    plain = classifier(linear).fit(X, Y)
+    for label, why in [(7, "A fold may lack a class"), ("1", "A text never equals a number")]:
+        clf = classifier(linear, **{parameter: {label: value}})
+        words = rf"^{parameter} has no effect.* names \[{label!r}\], and y has \[.*{why}"
+        with pytest.warns(LabelsNotFoundWarning, match=words):
+            clf.fit(X, Y)
+        assert same_model(clf, plain)
+        clf.set_params(**{parameter: {label: value, 1: value}}).fit(X, Y)  # no warning
+
+
+@pytest.mark.parametrize("parameter", ["class_weight", "class_augmenters", "sampling_strategy"])
+def test_a_fold_that_lacks_the_one_class_that_is_named_is_fitted(parameter):
+    y = np.where(np.arange(24) < 8, "rare", np.array(["a", "b", "c"])[Y])
+    value = {"class_weight": 9.0, "sampling_strategy": 12}.get(parameter, ImageAugmenter())
+    clf = classifier(linear, **{parameter: {"rare": value}})
+    with pytest.warns(LabelsNotFoundWarning, match=rf"{parameter}.*\['rare'\].*'a', 'b', 'c'"):
+        scores = cross_val_score(clf, X, y, cv=KFold(3), error_score="raise")
+    assert np.isfinite(scores).all()
+
+
+def test_a_batch_that_lacks_the_class_that_is_named_does_not_warn():
+    clf = classifier(linear, class_weight={2: 3.0}, sampling_strategy={2: 3})
+    clf.partial_fit(X, Y).partial_fit(X[Y < 2], Y[Y < 2])
 
 
 def test_mixing_needs_targets_that_can_be_mixed():

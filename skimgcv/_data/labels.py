@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,9 @@ from numpy.typing import ArrayLike
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
+
+from skimgcv._runtime.callers import user_stacklevel
+from skimgcv.exceptions import LabelsNotFoundWarning
 
 
 def decode_one_hot(y: Any) -> Any:
@@ -66,23 +72,80 @@ def same_classes(classes: Any, known: np.ndarray) -> np.ndarray:
     return known
 
 
-def encode_labels(y: np.ndarray, *, classes: Any = None) -> tuple[np.ndarray, np.ndarray]:
+def encode_labels(
+    y: np.ndarray, rows: np.ndarray | None = None, *, classes: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and, for each row, the number of its class.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+    rows : ndarray of int, optional
+        Those that count; the others are as if they were not there, and get -1.
+    classes : array-like, optional
+        All that there may be.
 
     Raises
     ------
     ValueError
         Where there are fewer than two classes, or a label is not in ``classes``.
     """
-    encoder = LabelEncoder().fit(y if classes is None else classes)
+    given = np.asarray(y)
+    counting = given if rows is None else given[rows]
+    encoder = LabelEncoder().fit(counting if classes is None else classes)
     if len(encoder.classes_) < 2:
+        left = "" if len(counting) == len(given) else " in the rows that count (weight above 0)"
         raise ValueError(
-            f"A classifier needs at least 2 classes; y has 1 class: {encoder.classes_[0]!r}."
+            "A classifier needs at least 2 classes; "
+            f"y has 1 class{left}: {encoder.classes_.tolist()[0]!r}."
         )
-    unseen = np.setdiff1d(np.asarray(y), encoder.classes_)
+    unseen = np.setdiff1d(counting, encoder.classes_)
     if len(unseen):
         raise ValueError(
             f"y has labels {unseen.tolist()} that are not among the classes "
             f"{encoder.classes_.tolist()}; name every class in the first call's `classes`."
         )
-    return encoder.classes_, encoder.transform(y)
+    codes = np.full(len(given), -1, dtype=np.intp)
+    codes[slice(None) if rows is None else rows] = encoder.transform(counting)
+    return encoder.classes_, codes
+
+
+def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any]) -> None:
+    """Warn where a parameter names labels, and none of them is there.
+
+    That is no error: a fold may lack the one class that is named.
+
+    Parameters
+    ----------
+    parameter : str
+        Its name.
+    named, labels : iterable of labels
+        Those of the parameter and those that there are. They compare as ``==`` does.
+    """
+    named, labels = list(named), list(dict.fromkeys(labels))
+    if not named or not set(labels).isdisjoint(named):
+        return
+    kinds, others = sorted({_kind(n) for n in named}), sorted({_kind(n) for n in labels})
+    if set(kinds).isdisjoint(others):
+        why = (
+            f"A {' or '.join(kinds)} never equals a {' or '.join(others)}: "
+            "name the labels as they are in y"
+        )
+        if others == ["number"] and set(labels) <= set(range(len(labels))):
+            why += (
+                " (scikit-learn's cross_val_predict(method='predict_proba') renumbers them in "
+                "sorted order: there name them 0, 1, ...)"
+            )
+    else:
+        why = "A fold may lack a class; if this is none, name the labels as they are in y"
+    warnings.warn(
+        f"{parameter} has no effect in this fit: it names {named!r}, and y has {labels!r}. {why}.",
+        LabelsNotFoundWarning,
+        stacklevel=user_stacklevel(),
+    )
+
+
+def _kind(label: Any) -> str:
+    if isinstance(label, (Number, np.number, np.bool_)):
+        return "number"
+    return "text" if isinstance(label, str) else type(label).__name__

@@ -139,8 +139,8 @@ class Rows:
         for part in chunks(len(rows), self._row_bytes):
             yield np.ascontiguousarray(self[rows[part]]).data
 
-    def readable(self) -> np.ndarray:
-        """Return the rows that give an image; all of them, unless X is to skip bad files.
+    def readable(self, rows: np.ndarray) -> np.ndarray:
+        """Return those of some rows that give an image: all, unless X is to skip bad files.
 
         Warns
         -----
@@ -148,9 +148,9 @@ class Rows:
             Where files give none.
         """
         if getattr(self._X, "on_error", "raise") != "skip":
-            return np.arange(len(self))
-        places: np.ndarray = self._X.readable()
-        return places
+            return rows
+        places: np.ndarray = self._X[rows].readable()
+        return rows[places]
 
     def digests(self, rows: np.ndarray) -> np.ndarray:
         """Return what these images are known by; each is read for it once.
@@ -172,6 +172,13 @@ class Rows:
         self._has_digest[lacking] = True
         return self._digests[rows]
 
+    def scale_of(self, rows: np.ndarray, name: str) -> str | None:
+        """Tell what range the values of some rows fill: see ``value_scale``."""
+        if len(rows) == len(self) or not self.has_pixels:
+            return self.scale
+        parts = (self[rows[part]] for part in chunks(len(rows), self._row_bytes))
+        return value_scale(parts, name)
+
     def chunks(self) -> Iterator[np.ndarray]:
         """Read all rows, in pieces of a few megabytes."""
         return map(self.__getitem__, chunks(len(self), self._row_bytes))
@@ -189,7 +196,7 @@ class LabelledRows:
     ----------
     images : Rows
     y : ndarray of int, shape (n,)
-        Class numbers, with one for every row of ``images``.
+        Class numbers, with one for every row of ``images``: -1 for rows that do not count.
     weights : ndarray of float32, shape (n,), or None
     rows : ndarray of int
         Those of the images that are meant.

@@ -16,6 +16,7 @@ from skimgcv._batches.augmenters import fitted_augmenter, random_half
 from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._batches.epochs import Epoch, EpochPlan, transformed
 from skimgcv._compiled.run import fit_model
+from skimgcv._data.labels import warn_unless_found
 from skimgcv._models.factory import ModelFactory
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.encoding import find_missing
@@ -196,7 +197,7 @@ def _fitted_attributes(
         "class_weight_": data.class_weight,
         "validation_indices_": data.held_rows,
         "_targets": targets,
-        "_scale": estimator._scale if call.resume else images.scale,
+        "_scale": estimator._scale if call.resume else data.scale,
         "_seed": call.seed,
     }
 
@@ -324,7 +325,7 @@ def _meta(data: TrainingData) -> dict[str, Any]:
         "target_type_": "binary" if n_classes == 2 else "multiclass",
         "n_outputs_": 1,
         "n_outputs_expected_": 1,
-        "X_shape_": images.shape,
+        "X_shape_": (data.n_rows, *images.shape[1:]),
         "X_dtype_": np.dtype(np.float32),
         "y_dtype_": data.classes.dtype,
         "y_ndim_": 1,
@@ -352,11 +353,8 @@ def _class_augmenters(
 ) -> Mapping[int, Augmenter]:
     given = estimator.class_augmenters or {}
     codes = {label: code for code, label in enumerate(data.classes.tolist())}
-    if given and not any(label in codes for label in given):
-        raise ValueError(
-            f"class_augmenters has labels {list(given)}, none of which is in y: {list(codes)}."
-        )
     # A fold may lack a class, as with class_weight.
+    warn_unless_found("class_augmenters", given, codes)
     return {
         codes[label]: random_half(own, augmenter, data.train, f"class_augmenters[{label!r}]")
         for label, own in given.items()

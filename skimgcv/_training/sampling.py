@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._data.labels import warn_unless_found
+
 Counts = dict[int, int]
 
 
@@ -37,8 +39,8 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
     ``lambda y: imblearn.utils.check_sampling_strategy("auto", y, "under-sampling")``.
 
     Two things differ from imbalanced-learn, both because these rows may be a fold:
-    labels in a dict that `y` lacks are ignored as long as one is there, and a
-    single class is balanced as it is.
+    labels in a dict that `y` lacks are ignored, with a warning if it lacks all of
+    them, and a single class is balanced as it is.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
     ValueError
         When a word is unknown, a ratio out of range, with more than two classes,
         or below what the smaller class has already; when a count is negative or
-        no integer, when no label of the dict is in `y`, or when no row is left.
+        no integer, or when no row is left.
 
     References
     ----------
@@ -131,11 +133,7 @@ def _from_dict(wanted: Mapping[Any, Any], present: Counts, classes: np.ndarray) 
             )
     labels = {code: classes.tolist()[code] for code in present}
     counts = {code: int(wanted[label]) for code, label in labels.items() if label in wanted}
-    if wanted and not counts:
-        raise ValueError(
-            f"sampling_strategy has no label of y: its labels are {list(wanted)!r}, those of y "
-            f"are {list(labels.values())!r}; use the labels of y as they are, of the same type"
-        )
+    warn_unless_found("sampling_strategy", wanted, classes.tolist())
     if not any((present | counts).values()):
         raise ValueError("sampling_strategy leaves no row to train on: every class has 0 rows")
     return counts

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skimgcv._data.labels import check_labels, encode_labels, refuse_masks
+from skimgcv._data.labels import check_labels, encode_labels, refuse_masks, warn_unless_found
 from skimgcv._data.rows import LabelledRows, Rows
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv._training.holdout import hold_out
-from skimgcv._training.weights import class_weights, combine_weights
+from skimgcv._training.weights import class_weights, combine_weights, rows_that_count
 from skimgcv.exceptions import DoubleCorrectionWarning
 
 
@@ -31,6 +32,10 @@ class TrainingData:
         The rows of X that ``validation_split`` held out.
     features : dict
         ``n_features_in_`` and, of a data frame, ``feature_names_in_``.
+    n_rows : int
+        How many rows of X count, those held out among them.
+    scale : {"0..1", "0..255", None}
+        The range that their values fill: see ``value_scale``.
     """
 
     train: LabelledRows
@@ -39,6 +44,8 @@ class TrainingData:
     class_weight: dict[Any, float]
     held_rows: np.ndarray
     features: dict[str, Any]
+    n_rows: int
+    scale: str | None
 
 
 def check_training_data(
@@ -72,19 +79,23 @@ def check_training_data(
     name = type(estimator).__name__
     images = Rows.of(X, image_shape=estimator.image_shape, name=name)
     features = images.features(estimator, reset=not resume)
-    classes, codes = _check_classes(y, len(images), classes, name)
+    labels, classes = _check_labels(y, len(images), classes, name)
     groups = _check_groups(images.groups if groups is None else groups, len(images))
     if class_weight is None:
         class_weight = estimator.class_weight
     _warn_double_correction(class_weight, estimator.sampling_strategy)
-    readable = images.readable()
-    if not len(readable):
-        raise ValueError(f"None of the {len(images)} files of X can be read; see X.verify().")
-    per_class = class_weights(class_weight, classes, codes[readable])
+    # A row without weight is no row: it would still move batch norm, statistics, class weights.
+    rows = _readable(images, rows_that_count(sample_weight, class_weight, labels), "X")
+    classes, codes = encode_labels(labels, rows, classes=classes)
+    if isinstance(class_weight, Mapping):
+        warn_unless_found("class_weight", class_weight, [*classes.tolist(), *labels.tolist()])
+    per_class = class_weights(class_weight, classes, codes[rows])
     weights = combine_weights(sample_weight, per_class, codes)
-    # A row without weight is no row: it would still move batch norm and statistics.
-    rows = readable if weights is None else readable[weights[readable] > 0]
+    if weights is not None:
+        rows = rows[weights[rows] > 0]  # a product of the two may be too small for float32
+    n_rows, scale = len(rows), images.scale_of(rows, name)
     held = np.empty(0, dtype=np.intp)
+    validation = None
     if validation_data is not None:
         validation = _check_validation_data(estimator, validation_data, images, classes)
     elif estimator.validation_split > 0:
@@ -92,8 +103,6 @@ def check_training_data(
         # A class weight does not count here: val_loss of two weightings must compare.
         plain = combine_weights(sample_weight, np.ones(len(classes)), codes)
         validation = LabelledRows(images, codes, plain, held)
-    else:
-        validation = None
     return TrainingData(
         train=LabelledRows(images, codes, weights, rows),
         validation=validation,
@@ -101,14 +110,21 @@ def check_training_data(
         class_weight=dict(zip(classes.tolist(), per_class.tolist(), strict=True)),
         held_rows=held,
         features=features,
+        n_rows=n_rows,
+        scale=scale,
     )
 
 
-def _check_classes(y: Any, n_rows: int, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _check_labels(y: Any, n_rows: int, classes: Any, name: str) -> tuple[np.ndarray, Any]:
     labels, width = check_labels(y, n_rows=n_rows, name=name)
-    if classes is None and width is not None:
-        classes = np.arange(width)
-    return encode_labels(labels, classes=classes)
+    return labels, np.arange(width) if classes is None and width is not None else classes
+
+
+def _readable(images: Rows, rows: np.ndarray, name: str) -> np.ndarray:
+    readable = images.readable(rows)
+    if not len(readable):
+        raise ValueError(f"None of the {len(rows)} files of {name} can be read; see X.verify().")
+    return readable
 
 
 def _check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
@@ -147,10 +163,12 @@ def _check_validation_data(
             f"validation_data has rows of shape {held.shape[1:]}, X of {images.shape[1:]}; "
             "resize one of them."
         )
-    codes = _check_classes(y, len(held), classes, name)[1]
-    ones = np.ones(len(classes))
-    weights = combine_weights(weight[0] if weight else None, ones, codes)
-    return LabelledRows(held, codes, weights, held.readable())
+    labels, _ = _check_labels(y, len(held), classes, name)
+    sample_weight = weight[0] if weight else None
+    rows = _readable(held, rows_that_count(sample_weight, None, labels), "validation_data")
+    _, codes = encode_labels(labels, rows, classes=classes)
+    weights = combine_weights(sample_weight, np.ones(len(classes)), codes)
+    return LabelledRows(held, codes, weights, rows)
 
 
 def _warn_double_correction(class_weight: Any, sampling_strategy: Any) -> None:

@@ -40,8 +40,7 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
     TypeError
         When `class_weight` is none of the three forms.
     ValueError
-        When a weight is negative, NaN, infinite or no number, when no label of
-        the mapping is in `y`, or when every class that is in `y` weighs 0.
+        When a weight is negative, NaN, infinite or no number.
 
     Examples
     --------
@@ -51,38 +50,84 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
     >>> class_weights("balanced", classes, y).round(2)
     array([2.  , 0.67])
     """
+    _check_class_weight(class_weight)
     weights = np.ones(len(classes))
     present = np.unique(y)
-    if class_weight is None:
-        return weights
-    if isinstance(class_weight, str) and class_weight == "balanced":
+    if isinstance(class_weight, str):
         weights[present] = compute_class_weight("balanced", classes=present, y=y)
-        return weights
+    elif class_weight:
+        labels = classes.tolist()
+        for code in present:
+            weights[code] = class_weight.get(labels[code], 1.0)
+    return weights
+
+
+def rows_that_count(sample_weight: Any, class_weight: Any, labels: np.ndarray) -> np.ndarray:
+    """Return the rows whose own weight and whose class's weight are above 0.
+
+    The others are as if they were not in X: a fit on these rows alone is the same.
+
+    Parameters
+    ----------
+    sample_weight : None or array-like of shape (n_samples,)
+    class_weight : None, "balanced" or mapping of label to weight
+    labels : ndarray of shape (n_samples,)
+        The original labels.
+
+    Returns
+    -------
+    ndarray of intp
+        Sorted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a weight is not usable, or when no row is left.
+
+    Examples
+    --------
+    >>> rows_that_count([1, 0, 2, 1], {"b": 0}, np.array(["a", "a", "b", "c"]))
+    array([0, 3])
+    """
+    _check_class_weight(class_weight)
+    rows = np.arange(len(labels))
+    if sample_weight is not None:
+        with np.errstate(over="ignore"):
+            # What the model gets: a number too small for float32 is 0.
+            own = _check_sample_weight(sample_weight, len(labels)).astype(np.float32)
+        rows = np.flatnonzero(own)
+        if not len(rows):
+            raise ValueError(_NO_WEIGHT)
+    if not isinstance(class_weight, Mapping):
+        return rows
+    without_weight = {label for label, weight in class_weight.items() if weight == 0}
+    if not without_weight:
+        return rows
+    counts = np.array([label not in without_weight for label in labels[rows].tolist()])
+    if not counts.any():
+        raise ValueError(
+            "class_weight must weigh at least one class of y above 0; "
+            f"all of {np.unique(labels[rows]).tolist()!r} weigh 0"
+        )
+    return rows[counts]
+
+
+_THREE_FORMS = 'class_weight must be None, "balanced" or a dict {label: weight}'
+_NO_WEIGHT = (
+    "sample weights must contain at least one non-zero number; "
+    "each row's weight times the weight of its class is zero"
+)
+
+
+def _check_class_weight(class_weight: Any) -> None:
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
     if isinstance(class_weight, str):
         raise ValueError(f"{_THREE_FORMS}; got {class_weight!r}")
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"{_THREE_FORMS}; got {type(class_weight).__name__}")
-
     for label, weight in class_weight.items():
         _check_weight(label, weight)
-    labels = classes.tolist()
-    seen = {labels[code] for code in present}
-    if class_weight and seen.isdisjoint(class_weight):
-        raise ValueError(
-            f"class_weight has no label of y: its labels are {list(class_weight)!r}, "
-            f"those of y are {sorted(seen)!r}; use the labels of y as they are, of the same type"
-        )
-    for code, label in enumerate(labels):
-        weights[code] = class_weight.get(label, 1.0) if label in seen else 1.0
-    if not weights[present].any():
-        raise ValueError(
-            "class_weight must weigh at least one class of y above 0; "
-            f"all of {sorted(seen)!r} weigh 0"
-        )
-    return weights
-
-
-_THREE_FORMS = 'class_weight must be None, "balanced" or a dict {label: weight}'
 
 
 def _check_weight(label: Any, weight: Any) -> None:
@@ -140,10 +185,7 @@ def combine_weights(
             f"the largest is {product.max():.3g}: scale them down"
         )
     if not combined.any():
-        raise ValueError(
-            "sample weights must contain at least one non-zero number; "
-            "each row's weight times the weight of its class is zero"
-        )
+        raise ValueError(_NO_WEIGHT)
     return combined
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from skimgcv._training.weights import class_weights, combine_weights
+from skimgcv._training.weights import class_weights, combine_weights, rows_that_count
 
 ANIMALS = np.array(["cat", "dog", "owl"])
 
@@ -56,11 +56,6 @@ def test_labels_that_this_fold_lacks_are_ignored():
     np.testing.assert_array_equal(class_weights(given, ANIMALS, y), [2, 1, 1])
 
 
-def test_a_dict_without_any_label_of_y_lists_both_sides():
-    with pytest.raises(ValueError, match=r"'Cat', 'owl'.*'cat', 'dog'"):
-        class_weights({"Cat": 2.0, "owl": 3.0}, ANIMALS, np.array([0, 1]))
-
-
 @pytest.mark.parametrize(
     ("classes", "given"),
     [
@@ -89,9 +84,9 @@ def test_labels_compare_as_in_python(classes, given):
 
 
 def test_a_string_is_not_the_number_it_spells():
-    # SciKeras would put {"1": 5} nowhere, in silence; scikit-learn reads "1" as 1.
-    with pytest.raises(ValueError, match=r"'1'.*\[1, 2\]"):
-        class_weights({"1": 5.0}, np.array([1, 2]), np.array([0, 1]))
+    # scikit-learn reads "1" as 1.
+    weights = class_weights({"1": 5.0}, np.array([1, 2]), np.array([0, 1]))
+    np.testing.assert_array_equal(weights, [1, 1])
 
 
 @pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf, -np.inf, "3", None, 1j])
@@ -103,10 +98,10 @@ def test_a_weight_is_a_finite_number_of_at_least_zero(weight, label):
 
 
 def test_zero_is_allowed_unless_it_is_all_there_is():
-    y = np.array([0, 0, 1])
-    np.testing.assert_array_equal(class_weights({"cat": 0}, ANIMALS, y), [0, 1, 1])
-    with pytest.raises(ValueError, match="at least one class of y above 0"):
-        class_weights({"cat": 0, "dog": 0, "owl": 3}, ANIMALS, y)
+    labels = ANIMALS[[0, 0, 1]]
+    assert rows_that_count(None, {"cat": 0}, labels).tolist() == [2]
+    with pytest.raises(ValueError, match=r"at least one class of y above 0.*'cat', 'dog'"):
+        rows_that_count(None, {"cat": 0, "dog": 0, "owl": 3}, labels)
 
 
 @pytest.mark.parametrize(
