@@ -16,7 +16,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from skimgcv._data.labels import decode_one_hot, same_classes
-from skimgcv._models.factory import PREFIXES
+from skimgcv._models.routing import check_routed_name, has_prefix, may_be_routed
 from skimgcv._parameters import CONSTRAINTS, check_parameters
 from skimgcv._persistence.export import deployable_model
 from skimgcv._persistence.pickling import packed, unpacked
@@ -107,7 +107,8 @@ class AugmentedKerasClassifier(
         builder, ``optimizer__learning_rate=1e-3``, ``loss__...``,
         ``metrics__...``, ``callbacks__...``, ``compile__...`` to what is made of
         the parameter, and ``fit__...``, ``predict__...`` to Keras' methods. A
-        name without a prefix goes to the builder, as SciKeras has it.
+        name without a prefix goes to the builder, as SciKeras has it; one that
+        begins or ends with ``_``, or that is a method's, needs the prefix.
 
     Attributes
     ----------
@@ -213,6 +214,8 @@ class AugmentedKerasClassifier(
         self.verbose = verbose
         self.random_state = random_state
         self.warm_start = warm_start
+        for name in routed:
+            check_routed_name(type(self), name)
         self.__dict__.update(routed)
 
     # -- parameters ---------------------------------------------------------
@@ -245,7 +248,7 @@ class AugmentedKerasClassifier(
         self
         """
         own = self._routed_names()
-        routed = [n for n in params if n in own or _has_prefix(n)]
+        routed = [n for n in params if n in own or has_prefix(n)]
         for name in routed:
             setattr(self, name, params.pop(name))
         for name in params:
@@ -256,8 +259,9 @@ class AugmentedKerasClassifier(
         return self
 
     def _routed_names(self) -> list[str]:
-        # What **routed took: in the constructor nothing is checked, as scikit-learn has it.
-        return [n for n in vars(self) if n not in _PARAMETERS and n.strip("_") == n]
+        # What **routed took. Its values are not checked yet, as scikit-learn has it.
+        own = _PARAMETERS
+        return [n for n in vars(self) if n not in own and may_be_routed(type(self), n)]
 
     # -- training -----------------------------------------------------------
 
@@ -395,7 +399,7 @@ class AugmentedKerasClassifier(
             call = FitCall(seed, resume, one_epoch, checkpoint_dir)
             fitted = run_fit(self, data, call, task)
             # All at once and last: a fit that fails leaves the estimator as it was.
-            for name in [n for n in vars(self) if n.endswith("_")]:
+            for name in [n for n in vars(self) if n.endswith("_") and not has_prefix(n)]:
                 delattr(self, name)
             self.__dict__.update(fitted)
             if task:
@@ -624,15 +628,14 @@ class AugmentedKerasClassifier(
         shell = copy.copy(self).set_params(**dict.fromkeys(shared))
         return BaseEstimator.__sklearn_clone__(shell).set_params(**shared)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        # Otherwise scikit-learn would take model__lambda_ for a fitted attribute.
+        return hasattr(self, "model_")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _has_prefix(name: str) -> bool:
-    prefix, separator, _ = name.partition("__")
-    return bool(separator) and prefix in PREFIXES
 
 
 _KERAS_PARAMETERS = ("model", "optimizer", "loss", "metrics")

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from skimgcv._models.custom_objects import custom_objects_of
+from skimgcv._models.routing import PREFIXES, arrives, has_prefix
 from skimgcv._models.targets import Targets, auto_loss, has_graph
 from skimgcv._runtime.keras_internals import SafeModeScope, compile_arguments, learning_rate_of
 from skimgcv._runtime.scikeras_internals import (
@@ -19,9 +20,6 @@ from skimgcv._runtime.scikeras_internals import (
     has_param,
     route_params,
 )
-
-PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
-"""What ``prefix__name`` may be routed to."""
 
 _FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
 _PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
@@ -42,10 +40,7 @@ class ModelFactory(SciKerasHooks):
     """
 
     def __init__(self, estimator: Any, meta: dict[str, Any], *, one_hot: bool) -> None:
-        super().__init__(
-            {**estimator.get_params(deep=False), **meta},
-            to_builder={n for n in estimator._routed_names() if "__" not in n},
-        )
+        super().__init__(estimator.get_params(deep=False), meta)
         self._estimator = estimator
         self._one_hot = one_hot
         self._is_auto = isinstance(self.loss, str) and self.loss == "auto"
@@ -85,6 +80,21 @@ class ModelFactory(SciKerasHooks):
         self._check_compiled(model)
         return model, Targets.of(model, model.loss, n_classes)
 
+    def built(self) -> Any:
+        """Call the builder: SciKeras would drop parameters with __ in their own name."""
+        builder = self.builder()
+        routed = self._estimator._routed_names()
+        plain = {n: getattr(self, n) for n in routed if not has_prefix(n)}
+        prefixed = {
+            n.removeprefix("model__"): getattr(self, n) for n in routed if n.startswith("model__")
+        }
+        arguments = plain | prefixed
+        offered = (self.meta, self.compile_arguments, self.get_params)
+        for name, make in zip(_BUILDER_EXTRAS, offered, strict=True):
+            if has_param(builder, name) or accepts_kwargs(builder):
+                arguments[name] = make()
+        return builder(**arguments)
+
     def builder(self) -> Any:
         """Return the function that builds, of whatever the estimator's ``model`` is."""
         builder = self.model
@@ -121,8 +131,20 @@ class ModelFactory(SciKerasHooks):
                 )
             wanted = rest if prefix == "model" else name
             to_builder = prefix == "model" if rest else True
+            if to_builder and wanted in _BUILDER_EXTRAS:
+                raise TypeError(
+                    f"{name} cannot be set: what a builder gets as {wanted} is made in each fit."
+                )
+            self._check_arrives(name)
             if to_builder and not (accepts_kwargs(builder) or has_param(builder, wanted)):
                 raise TypeError(self._unknown(name, wanted, builder))
+
+    def _check_arrives(self, name: str) -> None:
+        if not arrives(name, vars(self)):
+            raise ValueError(
+                f"{name} has no effect: there is nothing that it could be a parameter of. Set "
+                "what its name leads to, or leave it out."
+            )
 
     def _unknown(self, name: str, wanted: str, builder: Any) -> str:
         known = [p for p in inspect.signature(builder).parameters if p not in _BUILDER_EXTRAS]
@@ -164,6 +186,9 @@ class ModelFactory(SciKerasHooks):
 
     def callbacks_of(self, method: str) -> list[keras.callbacks.Callback]:
         """Return this fit's or predict's own copies of the callbacks."""
+        for name in self._estimator._routed_names():
+            if name.startswith(("callbacks__", f"{method}__")):
+                self._check_arrives(name)
         if method == "predict":
             self.callbacks = None  # these watch the training
         for name in ("callbacks", f"{method}__callbacks"):

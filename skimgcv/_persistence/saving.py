@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from skimgcv._models.routing import may_be_routed
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.archive import read_archive, write_archive
 from skimgcv._persistence.encoding import Decoder, Encoder, find_missing, missing
@@ -94,7 +95,7 @@ def load_estimator(
 def _check_names(kind: type, parameters: Mapping[str, Any]) -> None:
     own = set(inspect.signature(kind).parameters)
     # Any other name is routed to the builder, and must not hide one of the class's own.
-    if strange := [n for n in parameters if n not in own and (n[-1:] == "_" or hasattr(kind, n))]:
+    if strange := [n for n in parameters if n not in own and not may_be_routed(kind, n)]:
         raise SavedFileError(f"its parameters are not ours: {strange}")
 
 

@@ -12,34 +12,31 @@ __all__ = ["SciKerasHooks", "accepts_kwargs", "has_param", "route_params"]
 
 
 class SciKerasHooks(BaseWrapper):
-    """SciKeras' wrapper, of which a subclass changes the builder and what is compiled.
+    """SciKeras' wrapper, of which a subclass calls the builder and changes what is compiled.
 
     Parameters
     ----------
     parameters : dict
-        Of an estimator, and what a builder may get as ``meta``.
-    to_builder : set of str
-        Those that go to the builder though they have no prefix.
+        Of an estimator.
+    meta : dict
+        What a builder gets by that name.
     """
 
-    def __init__(self, parameters: dict[str, Any], *, to_builder: set[str]) -> None:
+    def __init__(self, parameters: dict[str, Any], meta: dict[str, Any]) -> None:
         super().__init__()
-        self.__dict__.update(parameters)
-        self._user_params = to_builder
+        self.__dict__.update(parameters, **meta)
+        self._own_names = frozenset(parameters)
+        self._meta = meta
         # SciKeras would switch on TensorFlow's global determinism; the caller seeds instead.
         self._random_state = None
-
-    def builder(self) -> Any:
-        """Return the function that builds; it must be a function, or a functools.partial."""
-        raise NotImplementedError
 
     def compile_arguments(self) -> dict[str, Any]:
         """Return what is routed to ``compile``."""
         return super()._get_compile_kwargs()
 
-    def built(self) -> Any:
-        """Return what the builder returns."""
-        return self._build_keras_model()
+    def meta(self) -> dict[str, Any]:
+        """Return what a builder gets as ``meta``."""
+        return dict(self._meta)
 
     def made_callbacks(self, method: str) -> list[keras.callbacks.Callback]:
         """Return the callbacks for ``fit`` or ``predict``, lists in it perhaps."""
@@ -48,8 +45,9 @@ class SciKerasHooks(BaseWrapper):
 
     # -- what SciKeras calls ---------------------------------------------------------
 
-    def _check_model_param(self) -> Any:
-        return self.builder()
+    def _get_param_names(self) -> list[str]:
+        # SciKeras takes names that end with _ for fitted attributes.
+        return [n for n in vars(self) if n in self._own_names or n.strip("_") == n]
 
     def _get_compile_kwargs(self) -> dict[str, Any]:
         return self.compile_arguments()

@@ -1,0 +1,95 @@
+"""Names of parameters: which ones are routed, and whether there is something at their end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
+"""What ``prefix__name`` may be routed to."""
+
+
+def has_prefix(name: str) -> bool:
+    """Whether a parameter says by its name where it is routed to: ``model__units``.
+
+    Examples
+    --------
+    >>> [has_prefix(name) for name in ("model__units", "model__lambda_", "units", "model_")]
+    [True, True, False, False]
+    """
+    prefix, _, rest = name.partition("__")
+    return bool(rest) and prefix in PREFIXES
+
+
+def may_be_routed(kind: type, name: str) -> bool:
+    """Whether a parameter may have this name beside an estimator's own ones.
+
+    One without a prefix must not pass for a fitted or private attribute, nor hide a method.
+    """
+    return has_prefix(name) or (name.strip("_") == name and not hasattr(kind, name))
+
+
+def check_routed_name(kind: type, name: str) -> None:
+    """Refuse a name that a parameter of the builder cannot have here.
+
+    Raises
+    ------
+    TypeError
+        As Python does for an argument that a function does not take.
+    """
+    if not may_be_routed(kind, name):
+        why = (
+            f"it is an attribute of {kind.__name__}"
+            if hasattr(kind, name)
+            else "names that begin or end with _ are those of other attributes"
+        )
+        raise TypeError(
+            f"{kind.__name__} cannot take a parameter {name!r}, since {why}. For a parameter of "
+            f"the builder write model__{name}=..."
+        )
+
+
+def arrives(name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a parameter's name leads to something that takes it, or refuses it in words.
+
+    SciKeras drops a name whose path ends before it does, such as ``callbacks__2__patience``
+    where there are two callbacks.
+
+    Parameters
+    ----------
+    name : str
+    parameters : mapping of str to object
+        All of the estimator's.
+
+    Examples
+    --------
+    >>> arrives("metrics__1__name", {"metrics": ["accuracy"]})
+    False
+    """
+    prefix, _, path = name.partition("__")
+    if prefix == "optimizer":
+        return "__" not in path
+    if prefix in ("fit", "predict"):
+        option, nested, path = path.partition("__")
+        if option != "callbacks" or not nested:
+            return not nested
+        prefix = f"{prefix}__callbacks"
+    elif prefix not in ("loss", "metrics", "callbacks"):
+        return True
+    return _is_there(prefix, parameters.get(prefix), path, parameters)
+
+
+def _is_there(at: str, value: Any, path: str, parameters: Mapping[str, Any]) -> bool:
+    if value is None:
+        return False
+    key, nested, rest = path.partition("__")
+    if isinstance(value, (list, tuple)):
+        inside = {str(number): item for number, item in enumerate(value)}
+    elif isinstance(value, Mapping):
+        inside = {str(name): item for name, item in value.items()}
+    else:
+        # A class: what it is given may be a class too.
+        inside = {key: parameters[f"{at}__{key}"]} if f"{at}__{key}" in parameters else {}
+    if not nested:
+        return True  # for all that is in there
+    return key in inside and _is_there(f"{at}__{key}", inside[key], rest, parameters)
