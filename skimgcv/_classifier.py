@@ -16,7 +16,13 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from skimgcv._data.labels import decode_one_hot, same_classes
-from skimgcv._models.routing import check_routed_name, has_prefix, may_be_routed
+from skimgcv._models.routing import (
+    check_routed_name,
+    has_prefix,
+    may_be_routed,
+    parameter_names,
+    passes_on,
+)
 from skimgcv._parameters import CONSTRAINTS, check_parameters
 from skimgcv._persistence.export import deployable_model
 from skimgcv._persistence.pickling import packed, unpacked
@@ -232,7 +238,8 @@ class AugmentedKerasClassifier(
         -------
         dict of str to object
         """
-        return {**super().get_params(deep), **{n: getattr(self, n) for n in self._routed_names()}}
+        routed = self._routed_names() if passes_on(type(self)) else ()
+        return {**super().get_params(deep), **{n: getattr(self, n) for n in routed}}
 
     def set_params(self, **params: Any) -> AugmentedKerasClassifier:
         """Set parameters: own ones, an augmenter's, or routed ones.
@@ -248,20 +255,35 @@ class AugmentedKerasClassifier(
         self
         """
         own = self._routed_names()
-        routed = [n for n in params if n in own or has_prefix(n)]
+        takes_routed = passes_on(type(self))
+        routed = [n for n in params if takes_routed and (n in own or has_prefix(n))]
         for name in routed:
             setattr(self, name, params.pop(name))
         for name in params:
             owner, nested, _ = name.partition("__")
-            if nested and owner in _PARAMETERS and params.get(owner, getattr(self, owner)) is None:
+            own_parameter = nested and owner in type(self)._get_param_names()
+            if own_parameter and params.get(owner, getattr(self, owner)) is None:
                 raise ValueError(f"{name} needs an augmenter to set it on; {owner} is None.")
         super().set_params(**params)
         return self
 
     def _routed_names(self) -> list[str]:
         # What **routed took. Its values are not checked yet, as scikit-learn has it.
-        own = _PARAMETERS
+        own = {*_PARAMETERS, *type(self)._get_param_names()}
         return [n for n in vars(self) if n not in own and may_be_routed(type(self), n)]
+
+    def _all_parameters(self) -> dict[str, Any]:
+        # Also those that a subclass fixes, and so does not have as its own.
+        names = {*_PARAMETERS, *type(self)._get_param_names(), *self._routed_names()}
+        return {name: getattr(self, name) for name in sorted(names)}
+
+    def _own_parameters(self) -> list[str]:
+        # Those of a subclass alone.
+        return [n for n in type(self)._get_param_names() if n not in _PARAMETERS]
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return parameter_names(cls)
 
     # -- training -----------------------------------------------------------
 
@@ -624,7 +646,8 @@ class AugmentedKerasClassifier(
 
     def __sklearn_clone__(self) -> AugmentedKerasClassifier:
         # Keras objects are shared: no fit changes them, and Keras cannot copy all of them.
-        shared = {n: getattr(self, n) for n in _KERAS_PARAMETERS}
+        own = type(self)._get_param_names()  # a subclass may fix some of them
+        shared = {n: getattr(self, n) for n in _KERAS_PARAMETERS if n in own}
         shell = copy.copy(self).set_params(**dict.fromkeys(shared))
         return BaseEstimator.__sklearn_clone__(shell).set_params(**shared)
 

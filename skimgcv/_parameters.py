@@ -79,7 +79,7 @@ def check_parameters(estimator: Any, *, resume: bool = False) -> None:
     ValueError
         Where a file that the estimator was loaded from lacks one that is code.
     """
-    parameters = estimator.get_params(deep=False)
+    parameters = estimator._all_parameters()
     for name, value in parameters.items():
         reference = find_missing(value)
         if reference is not None and not (resume and name == "model"):

@@ -25,6 +25,15 @@ _FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validatio
 _PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
 _BUILDER_EXTRAS = ("meta", "compile_kwargs", "params")
 
+_SCIKERAS_HOOKS = {
+    "target_encoder": "pass y as labels, and name a loss that takes class numbers or one-hot rows",
+    "feature_encoder": "put a transformer before the classifier in a Pipeline",
+    "dataset_transformer": "use class_weight, sample_weight, sampling_strategy or an augmenter",
+    "scorer": "override score, or pass scoring=... to scikit-learn's tools",
+    "initialize": "call partial_fit, or load weights in the builder",
+}
+"""What SciKeras' own subclasses override, and what to do instead."""
+
 
 class ModelFactory(SciKerasHooks):
     """SciKeras' wrapper, held for one fit of an estimator, never seen by scikit-learn.
@@ -40,8 +49,11 @@ class ModelFactory(SciKerasHooks):
     """
 
     def __init__(self, estimator: Any, meta: dict[str, Any], *, one_hot: bool) -> None:
-        super().__init__(estimator.get_params(deep=False), meta)
+        super().__init__(estimator._all_parameters(), meta)
         self._estimator = estimator
+        self.compiles = False
+        """Whether the builder left the model to be compiled here."""
+        self._use_own_builder()
         self._one_hot = one_hot
         self._is_auto = isinstance(self.loss, str) and self.loss == "auto"
         if self._is_auto:
@@ -51,7 +63,25 @@ class ModelFactory(SciKerasHooks):
 
     @property
     def __name__(self) -> str:
-        return "AugmentedKerasClassifier"
+        return type(self._estimator).__name__
+
+    def _use_own_builder(self) -> None:
+        """Let a subclass build by its ``_keras_build_fn``, as SciKeras has it."""
+        for hook, instead in _SCIKERAS_HOOKS.items():
+            if hasattr(self._estimator, hook):
+                raise TypeError(
+                    f"{self.__name__} has {hook}, which SciKeras would call and this package "
+                    f"does not: {instead}."
+                )
+        builder = getattr(self._estimator, "_keras_build_fn", None)
+        if builder is None:
+            return
+        if (model := self._estimator.model) is not None:
+            raise ValueError(
+                f"{self.__name__} builds by its _keras_build_fn, and model={model!r} would build "
+                "too; pass model=None, or leave one of them out."
+            )
+        self.__dict__["model"] = builder
 
     def build(self) -> tuple[keras.Model, Targets]:
         """Build and compile a fresh model; tell how it speaks of classes."""
@@ -65,11 +95,9 @@ class ModelFactory(SciKerasHooks):
             # A subclass, or a Sequential without an Input: now its output is known.
             model(keras.Input(self.image_shape_))
         n_classes: int = self.n_classes_
+        self.compiles = not model.compiled
         if not model.compiled:
-            arguments = self.compile_arguments()
-            if self._is_auto:
-                arguments["loss"] = auto_loss(model, n_classes, one_hot=self._one_hot)
-            model.compile(**arguments)
+            model.compile(**self._compile_arguments_for(model))
         elif self._is_auto and model.loss is self.loss:
             model.compile(
                 **compile_arguments(model)
@@ -80,11 +108,40 @@ class ModelFactory(SciKerasHooks):
         self._check_compiled(model)
         return model, Targets.of(model, model.loss, n_classes)
 
+    def _compile_arguments_for(self, model: keras.Model) -> dict[str, Any]:
+        arguments = self.compile_arguments()
+        if self._is_auto:
+            arguments["loss"] = auto_loss(model, self.n_classes_, one_hot=self._one_hot)
+        return arguments
+
+    def compile_again(self, model: keras.Model, *, new_optimizer: bool) -> Targets:
+        """Compile a trained model with the parameters of now; tell how it speaks of classes.
+
+        Parameters
+        ----------
+        new_optimizer : bool
+            Whether its parameters changed. One of the same class goes on with the old one's
+            momenta and its count of steps.
+        """
+        arguments = self._compile_arguments_for(model)
+        old = model.optimizer
+        if not new_optimizer:
+            arguments["optimizer"] = old
+        # Keras keeps the old metrics where there are none.
+        arguments["metrics"] = arguments["metrics"] or []
+        model.compile(**arguments)
+        if new_optimizer:
+            take_over(old, model.optimizer, model.trainable_variables)
+        self._check_compiled(model)
+        return Targets.of(model, model.loss, self.n_classes_)
+
     def built(self) -> Any:
         """Call the builder: SciKeras would drop parameters with __ in their own name."""
         builder = self.builder()
         routed = self._estimator._routed_names()
-        plain = {n: getattr(self, n) for n in routed if not has_prefix(n)}
+        # A subclass's own parameters are its own, but a builder may ask for them by name.
+        asked = {n for n in self._estimator._own_parameters() if has_param(builder, n)}
+        plain = {n: getattr(self, n) for n in [*asked, *routed] if not has_prefix(n)}
         prefixed = {
             n.removeprefix("model__"): getattr(self, n) for n in routed if n.startswith("model__")
         }
@@ -113,6 +170,9 @@ class ModelFactory(SciKerasHooks):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Return what is routed to ``compile``, no state shared between fits."""
+        for name in self._estimator._routed_names():
+            if name.startswith(("optimizer__", "loss__", "metrics__")):
+                self._check_arrives(name)
         return {k: _unshared(v) for k, v in super().compile_arguments().items()}
 
     def _check_builder_parameters(self, builder: Any) -> None:
@@ -135,7 +195,6 @@ class ModelFactory(SciKerasHooks):
                 raise TypeError(
                     f"{name} cannot be set: what a builder gets as {wanted} is made in each fit."
                 )
-            self._check_arrives(name)
             if to_builder and not (accepts_kwargs(builder) or has_param(builder, wanted)):
                 raise TypeError(self._unknown(name, wanted, builder))
 
@@ -213,6 +272,29 @@ class ModelFactory(SciKerasHooks):
             )
         options.pop("callbacks", None)
         return options
+
+
+def take_over(
+    old: keras.optimizers.Optimizer,
+    new: keras.optimizers.Optimizer,
+    variables: list[keras.Variable],
+) -> None:
+    """Let an optimizer go on where another of its class was, at its own learning rate."""
+    if _kinds_of_optimizer(old) != _kinds_of_optimizer(new) or not old.built:
+        return
+    new.build(variables)
+    state = {v.name: v for v in old.variables}
+    for variable in new.variables:
+        before = state.get(variable.name)
+        if variable.name != "learning_rate" and before is not None:
+            variable.assign(before)
+
+
+def _kinds_of_optimizer(optimizer: keras.optimizers.Optimizer | None) -> list[type]:
+    # One that scales the loss holds another.
+    if optimizer is None:
+        return []
+    return [type(optimizer), *_kinds_of_optimizer(getattr(optimizer, "inner_optimizer", None))]
 
 
 def _fresh_copy(model: keras.Model) -> keras.Model:

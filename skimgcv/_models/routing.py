@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
@@ -47,6 +48,37 @@ def check_routed_name(kind: type, name: str) -> None:
             f"{kind.__name__} cannot take a parameter {name!r}, since {why}. For a parameter of "
             f"the builder write model__{name}=..."
         )
+
+
+def parameter_names(kind: type) -> list[str]:
+    """Return an estimator's own parameters, a subclass's before those that it passes on.
+
+    scikit-learn would see only those that the subclass's ``__init__`` names itself, and a
+    clone would lack the rest.
+    """
+    names: set[str] = set()
+    for parameters in _signatures(kind):
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return sorted(names)
+
+
+def passes_on(kind: type) -> bool:
+    """Whether an estimator's ``__init__`` takes names that it does not know, to be routed."""
+    return all(any(p.kind is p.VAR_KEYWORD for p in ps) for ps in _signatures(kind))
+
+
+def _signatures(kind: type) -> Iterator[list[inspect.Parameter]]:
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            yield parameters
+            # A class that passes nothing on has these parameters alone.
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters) or _is_ours(base):
+                return
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "skimgcv"
 
 
 def arrives(name: str, parameters: Mapping[str, Any]) -> bool:

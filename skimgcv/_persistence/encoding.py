@@ -85,6 +85,11 @@ class Encoder:
             del self.arrays[before:]
             return {"type": "reference", "name": name.rstrip("_"), "kind": str(error)}
 
+    def encode_each(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Describe a dict of parameters, of which some may become references."""
+        items = [[name, self.encode(value, name)] for name, value in values.items()]
+        return {"type": "dict", "items": items}
+
     def _encode(self, value: Any, name: str) -> Any:
         if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):
             return value

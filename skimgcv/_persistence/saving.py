@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -11,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from skimgcv._models.routing import may_be_routed
+from skimgcv._models.routing import may_be_routed, parameter_names
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.archive import read_archive, write_archive
 from skimgcv._persistence.encoding import Decoder, Encoder, find_missing, missing
@@ -37,7 +36,9 @@ _NEEDED: dict[str, Any] = {
 }
 """Fitted attributes and their types, beside the model and the augmenter."""
 
-_OTHERS = ("model_", "augmenter_", "feature_names_in_")
+_OTHERS = ("model_", "augmenter_", "feature_names_in_", "_trained_with", "_compiled_here")
+_OPTIONAL = {"feature_names_in_": np.ndarray, "_trained_with": dict, "_compiled_here": bool}
+"""A file of an earlier version lacks what its fit was made with."""
 
 
 def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -49,10 +50,12 @@ def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
     }
     fitted = {n: v for n, v in vars(estimator).items() if n in _NEEDED or n in _OTHERS}
     fitted["_targets"] = vars(estimator._targets)
-    documents = {
-        _PARAMETERS: parameters,
-        _FITTED: {name: encoder.encode(value, name) for name, value in fitted.items()},
-    }
+    record = fitted.pop("_trained_with", None)
+    described = {name: encoder.encode(value, name) for name, value in fitted.items()}
+    if record is not None:
+        described["_compiled_here"] = record["compiled_here"]
+        described["_trained_with"] = encoder.encode_each(record["parameters"])
+    documents = {_PARAMETERS: parameters, _FITTED: described}
     write_archive(path, KIND, documents, encoder.arrays, packages=package_versions())
 
 
@@ -79,6 +82,9 @@ def load_estimator(
         _check_fitted(values)
         values["_targets"] = Targets(**values["_targets"])
         values["augmenter_"] = _as_fitted_augmenter(values["augmenter_"])
+        if "_trained_with" in values:
+            compiled_here, made_with = values.pop("_compiled_here"), values["_trained_with"]
+            values["_trained_with"] = {"compiled_here": compiled_here, "parameters": made_with}
     except MemoryError:
         raise
     except SavedFileError as error:
@@ -93,17 +99,17 @@ def load_estimator(
 
 
 def _check_names(kind: type, parameters: Mapping[str, Any]) -> None:
-    own = set(inspect.signature(kind).parameters)
+    own = parameter_names(kind)
     # Any other name is routed to the builder, and must not hide one of the class's own.
     if strange := [n for n in parameters if n not in own and not may_be_routed(kind, n)]:
         raise SavedFileError(f"its parameters are not ours: {strange}")
 
 
 def _check_fitted(values: Mapping[str, Any]) -> None:
-    if strange := sorted((set(values) ^ {*_NEEDED, *_OTHERS}) - {"feature_names_in_"}):
+    if strange := sorted((set(values) ^ {*_NEEDED, *_OTHERS}) - set(_OPTIONAL)):
         raise SavedFileError(f"its fitted attributes are not ours: {strange}")
-    for name, kinds in _NEEDED.items():
-        if not isinstance(values[name], kinds):
+    for name, kinds in (_NEEDED | _OPTIONAL).items():
+        if name in values and not isinstance(values[name], kinds):
             raise SavedFileError(f"its {name} is a {type(values[name]).__name__}")
     if not isinstance(values["model_"], keras.Model):
         raise SavedFileError("its model_ is no keras.Model")

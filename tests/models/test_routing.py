@@ -16,7 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 from skimgcv import AugmentedKerasClassifier
 
 X, Y = blobs()
-NAMES = ["lambda_", "_units", "__units", "units__", "a__b", "_", "__a__b_", "größe", "fit", "meta_"]
+NAMES = [
+    "lambda_",
+    "_units",
+    "__units",
+    "units__",
+    "a__b",
+    "_",
+    "__a__b_",
+    "größe",
+    "fit",
+    "meta_",
+]
 
 
 def build(meta, **parameters):
