@@ -107,7 +107,7 @@ class AugmentedKerasClassifier(
         An int gives the same weights, bit for bit, in any process on one kind of
         machine. No global generator is read or changed.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the model of the last call.
+        Whether ``fit`` goes on from the model of the last call: see Notes.
     **routed
         Parameters of these parameters: ``model__filters=32`` goes to the
         builder, ``optimizer__learning_rate=1e-3``, ``loss__...``,
@@ -145,6 +145,15 @@ class AugmentedKerasClassifier(
     they were not in X: a class that has no other rows is not in ``classes_``, unless
     ``partial_fit(classes=...)`` named it. ``y`` may be one-hot, (n, classes): its classes
     are then 0 to classes - 1.
+
+    Where a call goes on with a model, by ``warm_start`` or ``partial_fit``, parameters
+    may have changed. ``optimizer``, ``loss``, ``metrics`` and ``compile__...`` are those of
+    now, if the builder left the model to be compiled here; an optimizer of the same class
+    keeps its momenta and its count of steps. The augmenter may change in what is random,
+    and keeps its statistics. Those that are read in each call (``epochs``, ``batch_size``,
+    ``callbacks``, ``class_weight``, ``sampling_strategy``, ``validation_split`` and so on)
+    have their effect. The builder and its parameters, ``random_state``, and how images are
+    standardised, cannot change: an error says what they were.
 
     With scikit-learn 1.9 or later ``set_callbacks`` takes its callbacks,
     ``sklearn.callback.ProgressBar`` and ``ScoringMonitor``: epochs are tasks within a

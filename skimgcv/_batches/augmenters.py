@@ -22,6 +22,28 @@ def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmente
     return adapted
 
 
+def changed_augmenter(new: Any, fitted: Augmenter, train: LabelledRows) -> Augmenter | None:
+    """Adapt an augmenter that takes the place of a fitted one, with its statistics.
+
+    Returns
+    -------
+    Augmenter or None
+        None where it would standardise otherwise than the model was trained for.
+    """
+    if new is not None:
+        train.images.check_are_images()
+    adapted = as_augmenter(new, "augmenter")
+    if type(adapted) is type(fitted):
+        learned = {n: v for n, v in vars(fitted).items() if n.endswith("_")}
+        vars(adapted).update(learned)
+    some = train.images[train.rows[:8]]
+    try:
+        alike = np.array_equal(adapted.standardize(some), fitted.standardize(some))
+    except NotFittedError:
+        return None
+    return adapted if alike else None
+
+
 def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) -> Augmenter:
     """Adapt an augmenter that only transforms; the estimator's own says what is done after.
 

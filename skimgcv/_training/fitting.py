@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from skimgcv._batches.augmenters import fitted_augmenter, random_half
+from skimgcv._batches.augmenters import changed_augmenter, fitted_augmenter, random_half
 from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._batches.epochs import Epoch, EpochPlan, transformed
 from skimgcv._compiled.run import fit_model
@@ -25,6 +25,7 @@ from skimgcv._runtime.seeding import seeded
 from skimgcv._training.checkpoint import FitState
 from skimgcv._training.error_notes import FitLocation, errors_noted
 from skimgcv._training.fit_key import fit_key
+from skimgcv._training.going_on import Changes, record_of, restored_on_error
 from skimgcv._training.progress import progress_bar
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
@@ -67,16 +68,29 @@ def run_fit(
     task : FitTask, optional
         Told of each epoch.
     """
-    augmenter = _augmenter(estimator, data, call)
+    if not call.resume:
+        return _run_fit(estimator, data, call, task)
+    with restored_on_error(estimator.model_):
+        return _run_fit(estimator, data, call, task)
+
+
+def _run_fit(
+    estimator: Any, data: TrainingData, call: FitCall, task: FitTask | None
+) -> dict[str, Any]:
+    changes = Changes(estimator) if call.resume else None
+    augmenter = _augmenter(estimator, data, changes)
     factory = ModelFactory(estimator, _meta(data), one_hot=mixing(augmenter) is not None)
-    model, targets = _model(estimator, factory, augmenter, call)
+    model, targets = _model(estimator, factory, augmenter, call, changes)
     callbacks = factory.callbacks_of("fit")
     options = _options(estimator, factory, call)
     checkpoint = _checkpoint(estimator, data, model, callbacks, options, call)
     epochs = _epochs(estimator, options, checkpoint, call)
     batches = _training_batches(estimator, data, augmenter, targets, options, epochs, call)
     validation = _validation_batches(estimator, data, augmenter, targets, options, call)
-    fitted = _fitted_attributes(estimator, data, model, augmenter, targets, call)
+    compiled_here = changes.compiled_here if changes else factory.compiles
+    fitted = _fitted_attributes(estimator, data, model, augmenter, targets, call) | {
+        "_trained_with": record_of(estimator, compiled_here=compiled_here)
+    }
     if task:
         task.fitted_after = lambda history: {
             **fitted,
@@ -92,7 +106,6 @@ def run_fit(
         [*callbacks, *filter(None, (task, checkpoint))],
         options,
         epochs,
-        resume=call.resume,
     )
     if checkpoint:
         history = checkpoint.whole(history)
@@ -106,20 +119,34 @@ def run_fit(
     }
 
 
-def _augmenter(estimator: Any, data: TrainingData, call: FitCall) -> Augmenter:
-    if call.resume:
-        fitted: Augmenter = estimator.augmenter_
+def _augmenter(estimator: Any, data: TrainingData, changes: Changes | None) -> Augmenter:
+    if changes is None:
+        return fitted_augmenter(estimator.augmenter, data.train, "augmenter")
+    changes.check()
+    fitted: Augmenter = estimator.augmenter_
+    if "augmenter" not in changes.names:
         return fitted
-    return fitted_augmenter(estimator.augmenter, data.train, "augmenter")
+    new = changed_augmenter(estimator.augmenter, fitted, data.train)
+    if new is None:
+        raise changes.error("augmenter", "the model was trained on images standardised by it")
+    return new
 
 
 def _model(
-    estimator: Any, factory: ModelFactory, augmenter: Augmenter, call: FitCall
+    estimator: Any,
+    factory: ModelFactory,
+    augmenter: Augmenter,
+    call: FitCall,
+    changes: Changes | None,
 ) -> tuple[keras.Model, Targets]:
-    if call.resume:
-        model, targets = estimator.model_, estimator._targets
-    else:
+    if changes is None:
         model, targets = _build(factory, call.seed)
+    else:
+        model, targets = estimator.model_, estimator._targets
+        # loss="auto" is another one where targets are mixed.
+        mixes_now = mixing(augmenter) and not mixing(estimator.augmenter_)
+        if changes.compiled_here and (changes.of_compile or mixes_now):
+            targets = factory.compile_again(model, new_optimizer=changes.of_optimizer)
     if mixing(augmenter):
         _check_mixable(targets, estimator.class_augmenters)
     return model, targets
@@ -210,12 +237,9 @@ def _train(
     callbacks: list[keras.callbacks.Callback],
     options: dict[str, Any],
     epochs: _Epochs,
-    *,
-    resume: bool,
 ) -> dict[str, list[float]]:
     location = FitLocation(batches)
     with (
-        _restored_on_error(model) if resume else contextlib.nullcontext(),
         errors_noted(location),
         progress_bar(options["verbose"], first_epoch=epochs.start, epochs=epochs.end) as bar,
     ):
@@ -238,7 +262,15 @@ def _whole_history(
 ) -> dict[str, list[float]]:
     if not (call.one_epoch and call.resume):
         return history
-    return {k: [*estimator.history_.get(k, []), *v] for k, v in history.items()}
+    before = estimator.history_
+    # Metrics may have come, and gone, with this call.
+    return {
+        name: [
+            *before.get(name, [math.nan] * len(before["loss"])),
+            *history.get(name, [math.nan] * len(history["loss"])),
+        ]
+        for name in [*before, *(name for name in history if name not in before)]
+    }
 
 
 def _checkpoint(
@@ -273,20 +305,6 @@ def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:
                 stacklevel=user_stacklevel(),
             )
             return
-
-
-@contextlib.contextmanager
-def _restored_on_error(model: keras.Model) -> Iterator[None]:
-    """Give a model all of its values back where going on with it fails."""
-    variables = [*model.variables, *model.optimizer.variables]
-    # Copied: convert_to_numpy may show the memory that training writes to.
-    values = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
-    try:
-        yield
-    except BaseException:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        raise
 
 
 def _options(estimator: Any, factory: ModelFactory, call: FitCall) -> dict[str, Any]:
