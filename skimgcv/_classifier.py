@@ -30,6 +30,7 @@ from skimgcv._persistence.saving import load_estimator, save_estimator
 from skimgcv._prediction import predict_images
 from skimgcv._runtime.links import DocumentationLink
 from skimgcv._runtime.seeding import check_seed
+from skimgcv._runtime.switches import applied, current, note_main_thread
 from skimgcv._runtime.workers import share_gpus
 from skimgcv._training.fitting import FitCall, run_fit
 from skimgcv._training.tasks import CallbackSupportMixin, fit_task
@@ -146,6 +147,11 @@ class AugmentedKerasClassifier(
     ``partial_fit(classes=...)`` named it. ``y`` may be one-hot, (n, classes): its classes
     are then 0 to classes - 1.
 
+    Keras' global switches (dtype policy, ``floatx``, ``epsilon``, image data format,
+    TensorFlow's determinism and the like) go with a pickle: workers fit, and a later
+    session predicts, as they stood where it was made, and nothing stays switched there.
+    Workers with another Keras backend are refused.
+
     Where a call goes on with a model, by ``warm_start`` or ``partial_fit``, parameters
     may have changed. ``optimizer``, ``loss``, ``metrics`` and ``compile__...`` are those of
     now, if the builder left the model to be compiled here; an optimizer of the same class
@@ -183,6 +189,8 @@ class AugmentedKerasClassifier(
     """
 
     _parameter_constraints = CONSTRAINTS
+    # Keras' global switches where this was pickled, if they stood otherwise than here.
+    _switches: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -247,6 +255,7 @@ class AugmentedKerasClassifier(
         -------
         dict of str to object
         """
+        note_main_thread()
         routed = self._routed_names() if passes_on(type(self)) else ()
         return {**super().get_params(deep), **{n: getattr(self, n) for n in routed}}
 
@@ -419,13 +428,27 @@ class AugmentedKerasClassifier(
         checkpoint_dir: str | os.PathLike[str] | None = None,
         **arguments: Any,
     ) -> AugmentedKerasClassifier:
+        arguments |= {"classes": classes, "sample_weight": sample_weight}
+        with applied(self._switches, training=True):
+            self._train_here(X, y, resume, one_epoch, checkpoint_dir, arguments)
+        return self
+
+    def _train_here(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        resume: bool,
+        one_epoch: bool,
+        checkpoint_dir: str | os.PathLike[str] | None,
+        arguments: dict[str, Any],
+    ) -> None:
         check_parameters(self, resume=resume)
         seed = self._seed if resume else check_seed(self.random_state)
         if resume:
-            classes = same_classes(classes, self.classes_)
-        arguments |= {"classes": classes, "sample_weight": sample_weight}
+            arguments["classes"] = same_classes(arguments["classes"], self.classes_)
         data = check_training_data(self, X, y, seed=seed, resume=resume, **arguments)
-        tasks = contextlib.nullcontext() if one_epoch else fit_task(self, X, y, sample_weight)
+        weight = arguments["sample_weight"]
+        tasks = contextlib.nullcontext() if one_epoch else fit_task(self, X, y, weight)
         with tasks as task:
             call = FitCall(seed, resume, one_epoch, checkpoint_dir)
             fitted = run_fit(self, data, call, task)
@@ -435,7 +458,6 @@ class AugmentedKerasClassifier(
             self.__dict__.update(fitted)
             if task:
                 task.end()
-        return self
 
     # -- evaluation ---------------------------------------------------------
 
@@ -460,7 +482,8 @@ class AugmentedKerasClassifier(
         """
         check_is_fitted(self, "model_")
         check_scalar(self.tta_rounds, "tta_rounds", (int, np.integer), min_val=0)
-        return predict_images(self, X)
+        with applied(self._switches):
+            return predict_images(self, X)
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the logarithm of the probability of each class.
@@ -583,6 +606,9 @@ class AugmentedKerasClassifier(
         a SHA-256 of each. The model's config is Keras' own; its weights are not in HDF5,
         as a ``.keras`` file has them, but in arrays: ``model_.save`` writes such a file.
 
+        Layers have dtype policies of their own in it; Keras' global switches are those of
+        whoever loads it.
+
         ``skops.io`` does the like for other estimators. Of this one it holds what a pickle
         does: its reader has to trust a class that lets Keras load the model, lambdas
         included, and its files have no checksums.
@@ -647,24 +673,34 @@ class AugmentedKerasClassifier(
         state = dict(super().__getstate__())
         # They hold the model, and files, and whatever else a run may need.
         state.pop("callbacks_", None)
+        # Where it is unpickled, Keras' global switches may stand otherwise.
+        state["_switches"] = self._switches or current()
         return state | {n: packed(state[n]) for n in (*_KERAS_PARAMETERS, "model_") if n in state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         share_gpus()  # before a model among the parameters touches one
-        super().__setstate__({name: unpacked(value) for name, value in state.items()})
+        switches = state.get("_switches")
+        with applied(switches):
+            super().__setstate__({name: unpacked(value) for name, value in state.items()})
+        if switches == current():
+            del self._switches
 
     def __sklearn_clone__(self) -> AugmentedKerasClassifier:
         # Keras objects are shared: no fit changes them, and Keras cannot copy all of them.
         own = type(self)._get_param_names()  # a subclass may fix some of them
         shared = {n: getattr(self, n) for n in _KERAS_PARAMETERS if n in own}
         shell = copy.copy(self).set_params(**dict.fromkeys(shared))
-        return BaseEstimator.__sklearn_clone__(shell).set_params(**shared)
+        other = BaseEstimator.__sklearn_clone__(shell).set_params(**shared)
+        if self._switches is not None:
+            other._switches = self._switches
+        return other
 
     def __sklearn_is_fitted__(self) -> bool:
         # Otherwise scikit-learn would take model__lambda_ for a fitted attribute.
         return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
+        note_main_thread()
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

@@ -39,7 +39,8 @@ def changed_augmenter(new: Any, fitted: Augmenter, train: LabelledRows) -> Augme
     some = train.images[train.rows[:8]]
     try:
         alike = np.array_equal(adapted.standardize(some), fitted.standardize(some))
-    except NotFittedError:
+    # Scikit-learn's NotFittedError is one; so is what somebody's own `fit` would have set.
+    except AttributeError:
         return None
     return adapted if alike else None
 

@@ -255,7 +255,17 @@ def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> b
 
 def keras_switches() -> list[Hashable]:
     """Return what a trace takes from settings of Keras' that it has no public getter for."""
-    return [global_state.get_global_attribute("flash_attention")]
+    return [flash_attention()]
+
+
+def flash_attention() -> bool | None:
+    """Return whether attention is computed so; None lets Keras choose."""
+    return global_state.get_global_attribute("flash_attention")
+
+
+def set_flash_attention(on: bool | None) -> None:
+    """Keras' own functions cannot set None again."""
+    global_state.set_global_attribute("flash_attention", on)
 
 
 def tensorflow_switches() -> list[Hashable]:
@@ -264,6 +274,20 @@ def tensorflow_switches() -> list[Hashable]:
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
     return [is_op_determinism_enabled(), context.context().device_name]
+
+
+def op_determinism() -> bool:
+    """Whether TensorFlow's operations are deterministic."""
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return bool(is_op_determinism_enabled())
+
+
+def set_op_determinism(on: bool) -> None:
+    """TensorFlow's public function can only switch it on."""
+    from tensorflow.python.framework import config
+
+    (config.enable_op_determinism if on else config.disable_op_determinism)()
 
 
 # -- building a model before its first step --------------------------------------------------

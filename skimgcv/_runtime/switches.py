@@ -1,0 +1,219 @@
+"""Keras' global switches: they decide numbers, and other processes and threads lack them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from skimgcv._runtime.keras_internals import (
+    flash_attention,
+    op_determinism,
+    set_flash_attention,
+    set_op_determinism,
+)
+
+Settings = dict[str, Any]
+"""The value of each switch by its name: plain data."""
+
+_JAX = (
+    "jax_debug_nans",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_disable_jit",
+    "jax_enable_x64",
+    "jax_numpy_dtype_promotion",
+    "jax_threefry_partitionable",
+)
+
+
+@dataclass(frozen=True)
+class _Switch:
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+
+
+def current() -> Settings:
+    """Return how the switches stand.
+
+    Keras keeps the dtype policy for each thread. A thread that has none of its own, such as
+    one that joblib started, is taken to have the main thread's.
+    """
+    settings = _actual()
+    note_main_thread()
+    if threading.current_thread() is not threading.main_thread() and _main_threads:
+        plain = {**settings, "dtype_policy": _policy(settings["floatx"])}
+        if settings == plain:
+            settings["dtype_policy"] = _main_threads["dtype_policy"]
+    return settings
+
+
+def note_main_thread() -> None:
+    """Keep the main thread's dtype policy for threads that are started for it.
+
+    Called wherever scikit-learn looks at an estimator before it hands out fits: threads
+    cannot look up one another's.
+    """
+    if threading.current_thread() is threading.main_thread():
+        _main_threads["dtype_policy"] = _policy(keras.config.dtype_policy())
+
+
+_main_threads: Settings = {}
+
+
+@contextlib.contextmanager
+def applied(settings: Settings | None, *, training: bool = False) -> Iterator[None]:
+    """Let the switches stand as they did elsewhere, in this thread and for a while.
+
+    Where they do so already, nothing is touched.
+
+    Parameters
+    ----------
+    settings : dict or None
+        As ``current`` gave them; None for those of this process.
+    training : bool
+        Whether the numbers are to be those of another process, so that another backend will
+        not do.
+
+    Raises
+    ------
+    RuntimeError
+        Where this process cannot do what the other one did.
+    """
+    if settings is None:
+        settings = current()
+    if training and settings["backend"] != keras.backend.backend():
+        raise RuntimeError(
+            f"This estimator comes from a process with Keras' backend {settings['backend']!r}, "
+            f"and here it is {keras.backend.backend()!r}, which gives other numbers. Start "
+            f"workers with KERAS_BACKEND={settings['backend']} in their environment, or make a "
+            "new estimator here from its get_params()."
+        )
+    if getattr(_held, "by_us", False) or not _differing(settings, _actual()):
+        yield
+        return
+    with _turns.taken(settings):
+        _held.by_us = True
+        try:
+            yield
+        finally:
+            _held.by_us = False
+
+
+_held = threading.local()
+
+
+class _Turns:
+    """Lets several threads of a process fit under the same switches, but not under two kinds."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._users = 0
+        self._settings: Settings = {}
+        self._before: Settings = {}
+
+    @contextlib.contextmanager
+    def taken(self, settings: Settings) -> Iterator[None]:
+        policy = _actual()["dtype_policy"]
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users or self._settings == settings)
+            if not self._users:
+                self._settings, self._before = settings, _actual()
+                _set(settings)
+            self._users += 1
+        try:
+            # The one switch that each thread has for itself.
+            _set({"dtype_policy": settings["dtype_policy"]})
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                if not self._users:
+                    _set(self._before)
+                    self._changed.notify_all()
+            _set({"dtype_policy": policy})
+
+
+_turns = _Turns()
+
+
+def _differing(settings: Settings, others: Settings) -> Settings:
+    return {n: v for n, v in settings.items() if n != "backend" and others.get(n) != v}
+
+
+def _set(settings: Settings) -> None:
+    switches = _switches()
+    for name, value in _differing(settings, _actual()).items():
+        if name in switches:  # else it is another backend's, or a newer Keras'
+            switches[name].set(value)
+
+
+def _actual() -> Settings:
+    return {
+        "backend": keras.backend.backend(),
+        **{name: switch.get() for name, switch in _switches().items()},
+    }
+
+
+def _switches() -> Mapping[str, _Switch]:
+    config = keras.config
+    switches = {
+        "floatx": _Switch(config.floatx, config.set_floatx),
+        "epsilon": _Switch(config.epsilon, config.set_epsilon),
+        "image_data_format": _Switch(config.image_data_format, config.set_image_data_format),
+        "dtype_policy": _Switch(
+            lambda: _policy(config.dtype_policy()),
+            lambda value: config.set_dtype_policy(keras.dtype_policies.deserialize(value)),
+        ),
+        "flash_attention": _Switch(flash_attention, set_flash_attention),
+    }
+    for name in ("max_epochs", "max_steps_per_epoch"):  # of Keras 3.12 and later
+        if hasattr(config, name):
+            switches[name] = _Switch(getattr(config, name), getattr(config, f"set_{name}"))
+    if keras.backend.backend() == "tensorflow":
+        switches |= _tensorflow_switches()
+    elif keras.backend.backend() == "jax":
+        switches |= _jax_switches()
+    return switches
+
+
+def _policy(policy: Any) -> Any:
+    if isinstance(policy, str):
+        policy = keras.dtype_policies.DTypePolicy(policy)
+    return keras.dtype_policies.serialize(policy)
+
+
+def _tensorflow_switches() -> dict[str, _Switch]:
+    import tensorflow as tf
+
+    experimental, optimizer = tf.config.experimental, tf.config.optimizer
+    return {
+        "run_functions_eagerly": _Switch(
+            tf.config.functions_run_eagerly, tf.config.run_functions_eagerly
+        ),
+        "op_determinism": _Switch(op_determinism, set_op_determinism),
+        "tensor_float_32": _Switch(
+            experimental.tensor_float_32_execution_enabled,
+            experimental.enable_tensor_float_32_execution,
+        ),
+        "jit": _Switch(optimizer.get_jit, optimizer.set_jit),
+        # Options that were never set cannot be taken back, but only set.
+        "optimizer_options": _Switch(
+            lambda: dict(optimizer.get_experimental_options()),
+            optimizer.set_experimental_options,
+        ),
+    }
+
+
+def _jax_switches() -> dict[str, _Switch]:
+    config = sys.modules["jax"].config
+
+    def of(name: str) -> _Switch:
+        return _Switch(lambda: getattr(config, name), lambda value: config.update(name, value))
+
+    return {name: of(name) for name in _JAX if hasattr(config, name)}
