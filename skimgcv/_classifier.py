@@ -123,7 +123,8 @@ class AugmentedKerasClassifier(
         Trained and compiled, nobody else's.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
-        ``X.shape[1]``.
+        How many values a row has: ``X.shape[1]`` of a 2-D X, and of images height times
+        width times channels. Rows of that width pass for images at prediction.
     feature_names_in_ : ndarray of str
         Of a data frame.
     image_shape_ : tuple of int
@@ -467,7 +468,8 @@ class AugmentedKerasClassifier(
         Parameters
         ----------
         X : array-like of shape (n, height, width[, channels]) or (n, features)
-            Plain, in the range that ``fit`` got: rescaling is done here.
+            Plain, in the range that ``fit`` got: rescaling is done here. Flat rows of
+            ``n_features_in_`` values are the same as images.
 
         Returns
         -------

@@ -29,7 +29,12 @@ def predict_images(estimator: Any, X: Any) -> np.ndarray:
         Where X does not look as it did in ``fit``.
     """
     name = type(estimator).__name__
-    images = Rows.of(X, image_shape=estimator.image_shape, name=name)
+    images = Rows.of(
+        X,
+        image_shape=estimator.image_shape,
+        name=name,
+        fitted_shape=estimator.image_shape_,
+    )
     images.features(estimator, reset=False)
     _check_scale(images, estimator._scale, name)
     rounds = [Epoch(np.arange(len(images)))]

@@ -14,7 +14,7 @@ from skimgcv._data.digests import digests
 from skimgcv._data.forms import check_form
 from skimgcv._data.image_array import ImageArray
 from skimgcv._data.lazy_images import LazyImages
-from skimgcv._data.validation import row_shape, value_scale
+from skimgcv._data.validation import row_shape, shape_of_flat_rows, value_scale
 from skimgcv._runtime.chunks import chunks
 from skimgcv._runtime.paging import Pages
 
@@ -46,7 +46,14 @@ class Rows:
         self._digests: np.ndarray | None = None
 
     @classmethod
-    def of(cls, X: Any, *, image_shape: tuple[int, ...] | None, name: str) -> Rows:
+    def of(
+        cls,
+        X: Any,
+        *,
+        image_shape: tuple[int, ...] | None,
+        name: str,
+        fitted_shape: tuple[int, ...] | None = None,
+    ) -> Rows:
         """Check X: its form, its shape and its values; view it as rows.
 
         Parameters
@@ -57,6 +64,8 @@ class Rows:
             The image that each row of a 2-D X is.
         name : str
             The estimator's, for errors.
+        fitted_shape : tuple of int, optional
+            What a row was when the model was built: rows of a 2-D X are that.
 
         Raises
         ------
@@ -65,6 +74,8 @@ class Rows:
             or where its shape does not fit ``image_shape``.
         """
         array = check_form(X, name)
+        if fitted_shape is not None and len(array.shape) == 2:
+            image_shape = shape_of_flat_rows(array.shape, fitted_shape, name)
         rows = cls(array, row_shape(array.shape, image_shape, name), given=X)
         if rows.has_pixels:
             rows.scale = value_scale(rows.chunks(), name)
@@ -104,10 +115,15 @@ class Rows:
         The estimator is not changed.
         """
         if not reset and self.are_images and self.shape[1:] != estimator.image_shape_:
+            fitted = estimator.image_shape_
             raise ValueError(
                 f"X has images of shape {self.shape[1:]}, but this {type(estimator).__name__} was "
-                f"fitted on {estimator.image_shape_}. Resize them; a single one is passed as "
-                "X[None]."
+                + (
+                    f"fitted on {fitted}. Resize them; a single one is passed as X[None]."
+                    if len(fitted) == 3
+                    else f"fitted on rows of {fitted[0]} features. Pass X.reshape(len(X), -1) "
+                    "if these are the images' values."
+                )
             )
         # scikit-learn would set the attributes at once, before anything else has succeeded.
         blank = copy.copy(estimator)
@@ -115,7 +131,8 @@ class Rows:
             validate_data(blank, self._given, reset=reset, skip_check_array=True)
         elif reset:
             vars(blank).pop("feature_names_in_", None)
-            blank.n_features_in_ = self.shape[1]
+            # The width of the flat rows that are the same to the model.
+            blank.n_features_in_ = int(np.prod(self.shape[1:]))
         names = ("n_features_in_", "feature_names_in_")
         return {n: getattr(blank, n) for n in names if hasattr(blank, n)}
 

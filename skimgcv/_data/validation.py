@@ -61,6 +61,27 @@ def _row_shape(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> t
     return row_shape
 
 
+def shape_of_flat_rows(
+    shape: tuple[int, ...], fitted_shape: tuple[int, ...], name: str
+) -> tuple[int, ...] | None:
+    """Return which image each row of a 2-D X is to a fitted model; None for features.
+
+    Raises
+    ------
+    ValueError
+        Where the rows have another number of values than the images had.
+    """
+    if len(fitted_shape) != 3:
+        return None  # scikit-learn's own check compares the columns
+    if shape[1] != np.prod(fitted_shape):
+        raise ValueError(
+            f"X has {shape[1]} columns, but this {name} was fitted on images of shape "
+            f"{fitted_shape}. Pass images (n, height, width, channels), a single one as X[None], "
+            f"or rows of {np.prod(fitted_shape)} values."
+        )
+    return fitted_shape
+
+
 def _check_image_shape(image_shape: Any) -> tuple[int, int, int]:
     shape = tuple(image_shape) if np.iterable(image_shape) else ()
     if len(shape) not in (2, 3) or not all(

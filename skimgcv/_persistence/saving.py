@@ -95,6 +95,8 @@ def load_estimator(
             f"{os.fspath(path)}: it does not hold what a classifier needs ({error!r})"
         ) from error
     vars(estimator).update(values)
+    # Files of earlier versions have the height of an image.
+    estimator.n_features_in_ = int(np.prod(estimator.image_shape_))
     return estimator
 
 

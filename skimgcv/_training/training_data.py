@@ -77,7 +77,8 @@ def check_training_data(
         Saying what is needed, what came and what to do.
     """
     name = type(estimator).__name__
-    images = Rows.of(X, image_shape=estimator.image_shape, name=name)
+    fitted_shape = estimator.image_shape_ if resume else None
+    images = Rows.of(X, image_shape=estimator.image_shape, name=name, fitted_shape=fitted_shape)
     features = images.features(estimator, reset=not resume)
     labels, classes = _check_labels(y, len(images), classes, name)
     groups = _check_groups(images.groups if groups is None else groups, len(images))
@@ -157,7 +158,7 @@ def _check_validation_data(
         )
     X, y, *weight = validation_data
     name = type(estimator).__name__
-    held = Rows.of(X, image_shape=estimator.image_shape, name=name)
+    held = Rows.of(X, image_shape=estimator.image_shape, name=name, fitted_shape=images.shape[1:])
     if held.shape[1:] != images.shape[1:]:
         raise ValueError(
             f"validation_data has rows of shape {held.shape[1:]}, X of {images.shape[1:]}; "

@@ -99,6 +99,19 @@ def test_random_transform_is_draw_and_apply(photos):
     assert parameters != augmenter.get_random_transform(photos[0].shape)
 
 
+@pytest.mark.parametrize(("shape", "hint"), [((8, 8), "np.newaxis"), ((2, 8, 8, 3), "by flow")])
+def test_what_is_not_one_image_is_refused_in_words(shape, hint):
+    augmenter = ImageAugmenter(rotation_range=9)
+    image = np.zeros(shape, np.uint8)
+    for call in (
+        lambda: augmenter.random_transform(image),
+        lambda: augmenter.apply_transform(image, {"theta": 3}),
+        lambda: augmenter.get_random_transform(shape),
+    ):
+        with pytest.raises(ValueError, match=rf"needs three dimensions.*{hint}"):
+            call()
+
+
 def test_unknown_transform_parameters_are_named(photos):
     with pytest.raises(ValueError, match=r"no meaning for \['angle'\]; it needs some of"):
         ImageAugmenter().apply_transform(photos[0], {"angle": 3})

@@ -9,6 +9,7 @@ import pytest
 from builders import linear
 from samples import blobs, classifier, same_model
 from scipy import sparse
+from sklearn.base import clone
 
 from skimgcv import ImageAugmenter
 from skimgcv._data.rows import Rows
@@ -60,7 +61,7 @@ def test_all_forms_of_the_same_images_train_and_predict_the_same(form, reference
     assert same_model(clf, reference)
     np.testing.assert_array_equal(clf.predict_proba(FORMS[form]), reference.predict_proba(X))
     assert clf.image_shape_ == (4, 4, 1)
-    assert clf.n_features_in_ == 4
+    assert clf.n_features_in_ == 16
     assert not hasattr(clf, "feature_names_in_")
 
 
@@ -72,6 +73,39 @@ def test_flat_rows_are_the_images_that_image_shape_says(image_shape, convert, re
     assert same_model(clf, reference)
     np.testing.assert_array_equal(clf.predict_proba(flat), reference.predict_proba(X))
     assert clf.n_features_in_ == 16
+
+
+@pytest.mark.parametrize("image_shape", [None, (4, 4), (4, 4, 1)])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_flat_rows_pass_for_the_images_of_the_fit(image_shape, method, reference):
+    flat = X.reshape(24, 16)
+    clf = classifier(linear, image_shape=image_shape, warm_start=True).fit(X, Y)
+    np.testing.assert_array_equal(clf.predict_proba(flat), reference.predict_proba(X))
+    np.testing.assert_array_equal(clf.predict_proba(flat.tolist()), reference.predict_proba(X))
+    # A client that probes an estimator knows no more of X than its width.
+    assert clf.predict(np.zeros((1, clf.n_features_in_))).shape == (1,)
+    on_images = clone(clf).fit(X, Y)
+    assert same_model(getattr(clf, method)(flat, Y), getattr(on_images, method)(X, Y))
+    assert clf.image_shape_ == (4, 4, 1)
+    validated = classifier(linear).fit(X, Y, validation_data=(flat, Y))
+    assert validated.history_ == classifier(linear).fit(X, Y, validation_data=(X, Y)).history_
+
+
+@pytest.mark.parametrize("rows", [X.reshape(24, 16)[:, :5], X[0, :, :, 0]])
+def test_rows_of_another_width_than_the_images_are_refused(rows):
+    clf = classifier(linear).fit(X, Y)
+    words = (
+        rf"has {rows.shape[1]} columns.*fitted on images of shape \(4, 4, 1\).*rows of 16 values"
+    )
+    with pytest.raises(ValueError, match=words):
+        clf.predict(rows)
+
+
+def test_images_at_a_classifier_of_rows_are_refused():
+    clf = classifier(linear).fit(X.reshape(24, 16), Y)
+    with pytest.raises(ValueError, match=r"fitted on rows of 16 features. Pass X.reshape"):
+        clf.predict(X)
+    clf.set_params(image_shape=(4, 4)).predict(X.reshape(24, 16))  # what it was fitted on
 
 
 def test_columns_of_a_data_frame_have_names_that_prediction_checks():

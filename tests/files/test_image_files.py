@@ -418,7 +418,7 @@ def test_a_fit_takes_files_for_its_validation_data_and_for_prediction(X):
     fitted = classifier().fit(X, y, validation_data=(X[:6], y[:6]))
     of_array = classifier().fit(IMAGES, y, validation_data=(IMAGES[:6], y[:6]))
     assert fitted.history_ == of_array.history_
-    assert (fitted.n_features_in_, fitted.image_shape_) == (6, (6, 5, 3))
+    assert (fitted.n_features_in_, fitted.image_shape_) == (90, (6, 5, 3))
     np.testing.assert_array_equal(fitted.predict_proba(X), of_array.predict_proba(IMAGES))
 
 
