@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         help="what images are converted to",
     )
     parser.add_argument(
+        "--dtype",
+        choices=("uint8", "uint16"),
+        default="uint8",
+        help="uint16 keeps the values of files with 16 bits a channel",
+    )
+    parser.add_argument(
         "--keep-aspect-ratio", action="store_true", help="cut the middle out, do not squeeze"
     )
     parser.add_argument("--balanced", action="store_true", help="weigh rare classes more")
@@ -146,6 +152,7 @@ def _listed(asked: argparse.Namespace) -> tuple[Any, ...]:
         (asked.size, asked.size),
         color_mode=asked.color_mode,
         keep_aspect_ratio=asked.keep_aspect_ratio,
+        dtype=asked.dtype,
         cache="memory" if asked.cache is None else Path(asked.cache),
         return_names=True,
     )
@@ -208,9 +215,10 @@ def _classifier(asked: argparse.Namespace, build: Callable[..., Any] | None) -> 
         "zoom_range": 0.1,
         "horizontal_flip": not asked.no_flip,
     }
+    white = np.iinfo(asked.dtype).max
     return AugmentedKerasClassifier(
         build or small_cnn,
-        augmenter=ImageAugmenter(rescale=1 / 255, **({} if asked.no_augment else transforms)),
+        augmenter=ImageAugmenter(rescale=1 / white, **({} if asked.no_augment else transforms)),
         class_weight="balanced" if asked.balanced else None,
         epochs=asked.epochs,
         batch_size=asked.batch_size,

@@ -93,7 +93,9 @@ def value_range(images: np.ndarray) -> tuple[float, float]:
     """
     if images.dtype == np.uint8:
         return 0.0, 255.0
-    low, high = float(images.min(initial=np.inf)), float(images.max(initial=-np.inf))
+    if not images.size:
+        return 0.0, 1.0
+    low, high = float(images.min()), float(images.max())
     return (low, high) if low < 0 or high > 1 else (0.0, 1.0)
 
 

@@ -1,12 +1,13 @@
 """Flows of files, beside those of Keras' own generator on the same files."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import polars
 import pytest
 from PIL import Image
 
-from skimgcv import ImageAugmenter
+from skimgcv import ImageAugmenter, ImageReadError
 
 SIZE = (6, 5)
 FILES = {"a": 5, "b": 7}
@@ -163,3 +164,22 @@ def test_arguments_that_do_not_go_together_are_told(folder, table):
         OURS.flow_from_directory(folder, subset="training")
     with pytest.raises(TypeError, match='class_mode="raw"'):
         OURS.flow_from_dataframe(table, folder, y_col="age")
+
+
+def test_values_of_16_bits_are_kept_if_asked_for(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 2**16, (4, *SIZE)).astype(np.uint16)
+    for i, image in enumerate(deep):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "ab"[i % 2] / f"{i}.png"), image)
+    options = {**OPTIONS, "color_mode": "grayscale", "class_mode": None}
+    kept = ImageAugmenter(rescale=1 / 65535).flow_from_directory(
+        tmp_path, **options, dtype="uint16"
+    )
+    expected = deep[[0, 2, 1, 3], ..., np.newaxis] / np.float32(65535)
+    np.testing.assert_allclose(kept[0], expected, rtol=1e-6)  # float32's last digit
+    table = pd.DataFrame({"filename": ["a/0.png", "b/1.png"]})
+    kept = OURS.flow_from_dataframe(table, tmp_path, **options, dtype="uint16")
+    np.testing.assert_allclose(kept[0], deep[:2, ..., np.newaxis] / np.float32(255), rtol=1e-6)
+    plain = OURS.flow_from_directory(tmp_path, **options)
+    with pytest.raises(ImageReadError, match=r'16 bits a channel: pass dtype="uint16"'):
+        plain[0]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -175,3 +176,19 @@ def test_python_m_runs_it_and_what_is_wrong_is_all_that_it_prints():
 def test_the_small_model_takes_any_size(side):
     model = small_cnn({"image_shape_": (side, side + 1, 3), "n_classes_": 4})
     assert model.output_shape == (None, 4)
+
+
+def test_files_of_16_bits_score_as_those_of_8(folder, tmp_path, capsys):
+    """White is 1 for the network in both."""
+    scores = []
+    for dtype, white in (("uint8", 1), ("uint16", 257)):
+        for path in folder.glob("*/*.png"):
+            grey = np.asarray(Image.open(path).convert("L")).astype(dtype) * white
+            copy = tmp_path / dtype / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(copy), grey)
+        more = ["--color-mode", "grayscale", "--dtype", dtype, "--epochs", 1, "--no-augment"]
+        assert run(tmp_path / dtype, tmp_path / "out", *more) == 0
+        scores.append([float(fold["log_loss"]) for fold in read(tmp_path / "out" / "scores.csv")])
+    # float32 rounds v / 255 and 257 v / 65535 apart.
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)

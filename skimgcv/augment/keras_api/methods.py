@@ -197,6 +197,7 @@ class GeneratorMethods:
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,
         *,
+        dtype: Any = "uint8",
         cache: Any = "memory",
     ) -> FileFlow:
         """Give batches of the images of a folder of class folders, epoch after epoch.
@@ -220,6 +221,8 @@ class GeneratorMethods:
             OpenCV's: to shrink without aliasing takes "area".
         keep_aspect_ratio : bool, default=False
             Whether to cut the middle out instead of squeezing.
+        dtype : {"uint8", "uint16"}, default="uint8"
+            "uint16" keeps the values of files with 16 bits a channel.
         cache : "memory", int, path or None, default="memory"
             Where decoded images are kept: see :class:`skimgcv.ImageFiles`.
 
@@ -243,6 +246,7 @@ class GeneratorMethods:
                 "color_mode": color_mode,
                 "interpolation": interpolation,
                 "keep_aspect_ratio": keep_aspect_ratio,
+                "dtype": dtype,
                 "cache": cache,
             },
             batch_size=batch_size,
@@ -275,6 +279,7 @@ class GeneratorMethods:
         keep_aspect_ratio: bool = False,
         validate_filenames: bool = True,
         *,
+        dtype: Any = "uint8",
         cache: Any = "memory",
     ) -> FileFlow:
         """Give batches of the images that a table lists, epoch after epoch.
@@ -304,7 +309,7 @@ class GeneratorMethods:
         subset : {"training", "validation"}, optional
             The last ``validation_split`` of the rows is for validation, and is only
             standardised. (Keras takes the first, and augments it.)
-        interpolation, keep_aspect_ratio, cache
+        interpolation, keep_aspect_ratio, dtype, cache
             As for :meth:`flow_from_directory`.
         validate_filenames : bool, default=True
             Whether to leave out names that are no image files, with a warning.
@@ -332,6 +337,7 @@ class GeneratorMethods:
                 "color_mode": color_mode,
                 "interpolation": interpolation,
                 "keep_aspect_ratio": keep_aspect_ratio,
+                "dtype": dtype,
                 "cache": cache,
             },
             batch_size=batch_size,
