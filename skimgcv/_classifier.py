@@ -90,7 +90,11 @@ class AugmentedKerasClassifier(
         For a flat 2-D X the image that each row is: ``(28, 28, 1)``.
     optimizer, loss, metrics
         As for ``keras.Model.compile``, where the builder leaves that open.
-        ``loss="auto"`` is the crossentropy that fits the model's output.
+        ``loss="auto"`` is the crossentropy that fits the model's output and the metrics:
+        of class numbers, or of one-hot rows where MixUp or a metric of Keras needs them.
+        A metric of Keras is what scikit-learn gives for the same predictions, of the
+        second of two classes where it is of one; one that cannot be is an error. A metric
+        of one's own gets ``y_true`` as the loss does: see :doc:`/metrics`.
     batch_size : int, default=32
         Rounded up to a multiple of 24 at prediction, where it changes no bit.
     epochs : int, default=1

@@ -81,5 +81,9 @@ class LabelsNotFoundWarning(SkimgcvWarning):
     """
 
 
+class MetricTargetsWarning(SkimgcvWarning):
+    """A metric of the user's own gets class numbers, as ``loss="auto"`` chooses them."""
+
+
 class NonFiniteLossWarning(SkimgcvWarning):
     """The loss became NaN or infinite: what was trained from then on is worth nothing."""

@@ -11,8 +11,9 @@ from typing import Any
 import keras
 
 from skimgcv._models.custom_objects import custom_objects_of
+from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
 from skimgcv._models.routing import PREFIXES, arrives, has_prefix
-from skimgcv._models.targets import Targets, auto_loss, has_graph
+from skimgcv._models.targets import Targets, auto_loss, has_graph, units_of
 from skimgcv._runtime.keras_internals import SafeModeScope, compile_arguments, learning_rate_of
 from skimgcv._runtime.scikeras_internals import (
     SciKerasHooks,
@@ -94,25 +95,37 @@ class ModelFactory(SciKerasHooks):
         if not has_graph(model):
             # A subclass, or a Sequential without an Input: now its output is known.
             model(keras.Input(self.image_shape_))
-        n_classes: int = self.n_classes_
         self.compiles = not model.compiled
-        if not model.compiled:
-            model.compile(**self._compile_arguments_for(model))
-        elif self._is_auto and model.loss is self.loss:
-            model.compile(
-                **compile_arguments(model)
-                | {"loss": auto_loss(model, n_classes, one_hot=self._one_hot)}
-            )
-        elif not self._takes_compile_kwargs():
-            self._check_no_idle_parameters()
-        self._check_compiled(model)
-        return model, Targets.of(model, model.loss, n_classes)
+        return model, self._compile(model)
 
-    def _compile_arguments_for(self, model: keras.Model) -> dict[str, Any]:
-        arguments = self.compile_arguments()
-        if self._is_auto:
-            arguments["loss"] = auto_loss(model, self.n_classes_, one_hot=self._one_hot)
-        return arguments
+    def _compile(self, model: keras.Model) -> Targets:
+        """Compile a model where its builder did not, or left to be chosen what it chose."""
+        is_new = not model.compiled
+        is_auto = self._is_auto and (is_new or model.loss is self.loss)
+        if not (is_auto or is_new or self._takes_compile_kwargs()):
+            self._check_no_idle_parameters()
+        arguments = self.compile_arguments() if is_new else compile_arguments(model)
+        if is_auto:
+            arguments["loss"] = self._auto_loss(model, arguments)
+        loss = arguments["loss"] if is_new or is_auto else model.loss
+        _check_loss(loss, arguments["optimizer"] if is_new else model.optimizer)
+        targets = Targets.of(model, loss, self.n_classes_)
+        metrics = right_metrics(model, loss, targets, arguments)
+        if metrics and not is_new and type(model).compile is not keras.Model.compile:
+            raise ValueError(
+                f"Some of {metrics} must stand in place of those that "
+                f"{type(model).__name__}.compile() was called with; give it these."
+            )
+        if is_new or is_auto or metrics:
+            model.compile(**arguments | metrics)
+        return targets
+
+    def _auto_loss(self, model: keras.Model, arguments: dict[str, Any]) -> keras.losses.Loss:
+        one_hot = self._one_hot or (
+            units_of(model, self.n_classes_) > 1
+            and need_rows(arguments.get("metrics"), arguments.get("weighted_metrics"))
+        )
+        return auto_loss(model, self.n_classes_, one_hot=one_hot)
 
     def compile_again(self, model: keras.Model, *, new_optimizer: bool) -> Targets:
         """Compile a trained model with the parameters of now; tell how it speaks of classes.
@@ -123,17 +136,21 @@ class ModelFactory(SciKerasHooks):
             Whether its parameters changed. One of the same class goes on with the old one's
             momenta and its count of steps.
         """
-        arguments = self._compile_arguments_for(model)
+        arguments = self.compile_arguments()
         old = model.optimizer
         if not new_optimizer:
             arguments["optimizer"] = old
         # Keras keeps the old metrics where there are none.
         arguments["metrics"] = arguments["metrics"] or []
-        model.compile(**arguments)
+        if self._is_auto:
+            arguments["loss"] = self._auto_loss(model, arguments)
+        _check_loss(arguments["loss"], arguments["optimizer"])
+        targets = Targets.of(model, arguments["loss"], self.n_classes_)
+        metrics = right_metrics(model, arguments["loss"], targets, arguments)
+        model.compile(**arguments | metrics)
         if new_optimizer:
             take_over(old, model.optimizer, model.trainable_variables)
-        self._check_compiled(model)
-        return Targets.of(model, model.loss, self.n_classes_)
+        return targets
 
     def built(self) -> Any:
         """Call the builder: SciKeras would drop parameters with __ in their own name."""
@@ -170,10 +187,16 @@ class ModelFactory(SciKerasHooks):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Return what is routed to ``compile``, no state shared between fits."""
-        for name in self._estimator._routed_names():
+        routed = self._estimator._routed_names()
+        for name in routed:
             if name.startswith(("optimizer__", "loss__", "metrics__")):
                 self._check_arrives(name)
-        return {k: _unshared(v) for k, v in super().compile_arguments().items()}
+        check_names(self.metrics)
+        arguments = super().compile_arguments()
+        if not any(n.startswith("metrics__") and n.endswith("name") for n in routed):
+            given = self.metrics if isinstance(self.metrics, (list, dict)) else [self.metrics]
+            arguments["metrics"] = named(given, arguments["metrics"])
+        return {k: _unshared(v) for k, v in arguments.items()}
 
     def _check_builder_parameters(self, builder: Any) -> None:
         """Refuse what neither the estimator nor the builder knows."""
@@ -220,15 +243,6 @@ class ModelFactory(SciKerasHooks):
         if isinstance(self.model, keras.Model):
             return False
         return has_param(self.model, "compile_kwargs") or accepts_kwargs(self.model)
-
-    def _check_compiled(self, model: keras.Model) -> None:
-        if not model.loss or not model.optimizer:
-            raise ValueError(
-                "A model needs a loss and an optimizer; pass loss='auto' or a Keras loss to the "
-                "estimator, or give both to compile() in the builder."
-            )
-        if isinstance(model.loss, (list, dict)):
-            raise ValueError("The model must have one output and one loss, not several.")
 
     def _check_no_idle_parameters(self) -> None:
         """Refuse to search a parameter that changes nothing."""
@@ -305,6 +319,16 @@ def _fresh_copy(model: keras.Model) -> keras.Model:
     if model.compiled:
         fresh.compile(**{k: _unshared(v) for k, v in compile_arguments(model).items()})
     return fresh
+
+
+def _check_loss(loss: Any, optimizer: Any) -> None:
+    if not loss or not optimizer:
+        raise ValueError(
+            "A model needs a loss and an optimizer; pass loss='auto' or a Keras loss to the "
+            "estimator, or give both to compile() in the builder."
+        )
+    if isinstance(loss, (list, dict)):
+        raise ValueError("The model must have one output and one loss, not several.")
 
 
 def _unshared(argument: Any) -> Any:

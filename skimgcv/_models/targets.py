@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from skimgcv._runtime.keras_internals import Functional, operation_of
+
+Outputs = Literal["probabilities", "logits", "scores"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Targets:
         """Read them from a model's output and its loss."""
         return cls(
             n_classes=n_classes,
-            one_unit=_units(model, n_classes) == 1,
+            one_unit=units_of(model, n_classes) == 1,
             sparse=_is_sparse(loss, n_classes),
             logits=_are_scores(model, loss, n_classes),
         )
@@ -71,7 +73,7 @@ def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.los
     Parameters
     ----------
     one_hot : bool
-        Whether targets are mixed, so that class numbers will not do.
+        Whether class numbers will not do: targets are mixed, or a metric needs their rows.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.los
         Where the number of outputs fits no loss for this many classes, or where
         it cannot be told whether the outputs are probabilities.
     """
-    units = _units(model, n_classes)
+    units = units_of(model, n_classes)
     logits = _outputs_logits(model)
     if units == 1:
         return keras.losses.BinaryCrossentropy(from_logits=logits)
@@ -93,7 +95,7 @@ def has_graph(model: keras.Model) -> bool:
     return isinstance(model, (keras.Sequential, Functional)) and model.built
 
 
-def _units(model: keras.Model, n_classes: int) -> int:
+def units_of(model: keras.Model, n_classes: int) -> int:
     outputs = model.outputs if has_graph(model) else keras.tree.flatten(model.output)
     shapes = [output.shape for output in outputs]
     shape = shapes[0]
@@ -125,14 +127,27 @@ def _is_sparse(loss: Any, n_classes: int) -> bool:
     return False
 
 
-def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
+def outputs_are(model: keras.Model, loss: Any) -> Outputs:
+    """Tell what a model's outputs are: ``"scores"`` are fitted, but neither of the others."""
     fixed = getattr(loss, "keywords", {})  # of a functools.partial
     if getattr(loss, "from_logits", fixed.get("from_logits", False)):
-        return True
-    if _last_activation(model)[1] not in (keras.activations.linear, keras.activations.tanh):
-        return False
+        return "logits"
+    if _last_activation(model)[1] in (keras.activations.linear, keras.activations.tanh):
+        return "scores"
+    return "probabilities"
+
+
+def ends_with_softmax(model: keras.Model) -> bool:
+    """Whether it is known that a softmax gives the outputs."""
+    return _last_activation(model)[1] is keras.activations.softmax
+
+
+def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
+    outputs = outputs_are(model, loss)
+    if outputs != "scores":
+        return outputs == "logits"
     # One output that was fitted to 0 and 1 parts the classes at 0.5; a hinge's does at 0.
-    return _units(model, n_classes) > 1 or "hinge" in _name(loss)
+    return units_of(model, n_classes) > 1 or "hinge" in _name(loss)
 
 
 def _name(loss: Any) -> str:

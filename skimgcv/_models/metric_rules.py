@@ -1,0 +1,375 @@
+"""When each metric of Keras is right: which targets and outputs it is made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import keras
+
+from skimgcv._models.targets import Outputs
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the metrics of a model get to see.
+
+    Attributes
+    ----------
+    n_outputs : int
+        1, for the second of two classes, or one for each class.
+    sparse : bool
+        Targets are class numbers, not one-hot rows.
+    outputs : {"probabilities", "logits", "scores"}
+    boundary : float
+        Above it, a single output is the second class.
+    softmax : bool
+        Outputs are a softmax's.
+    weighted : bool
+        Rows have weights, where there are any.
+    """
+
+    n_outputs: int
+    sparse: bool
+    outputs: Outputs
+    boundary: float
+    softmax: bool = False
+    weighted: bool = False
+
+    @property
+    def at_half(self) -> bool:
+        """Whether one output above 0.5 is the second class."""
+        return self.n_outputs == 1 and self.boundary == 0.5
+
+
+Rule = Callable[[Any, Seen], Any]
+"""Gives the metric, or one like it that is right here; raises where none is."""
+
+
+def rule_of(metric: keras.metrics.Metric) -> Rule | None:
+    """Return the rule of a metric of Keras; any other is the user's own, and has none."""
+    base: Any = next(c for c in type(metric).__mro__ if c.__module__.startswith("keras."))
+    # A subclass that updates its state in a way of its own may take any targets.
+    if type(metric).update_state is not base.update_state:
+        return None
+    return _RULES.get(base.__name__)
+
+
+def takes_numbers(metric: Any) -> bool:
+    """Whether a metric of Keras takes class numbers, not one-hot rows."""
+    if isinstance(metric, keras.metrics.IoU):
+        return bool(metric.sparse_y_true)
+    name = getattr(metric, "__name__", type(metric).__name__)
+    return isinstance(metric, tuple(_OF_ROWS)) or str(name).startswith("sparse_")
+
+
+def like(metric: keras.metrics.Metric, **changes: Any) -> keras.metrics.Metric:
+    """Make a metric anew, with some of its arguments changed."""
+    return type(metric).from_config({**metric.get_config(), **changes})
+
+
+def refuse(metric: Any, reason: str, advice: str) -> NoReturn:
+    """Say why a metric would be wrong, and what to do."""
+    raise ValueError(f"The metric {name_of(metric)} {reason}; {advice}.")
+
+
+def name_of(metric: Any) -> str:
+    """Return the name of a function, or of an object's class."""
+    if type(metric) is keras.metrics.MeanMetricWrapper:
+        return str(metric.name)
+    return str(getattr(metric, "__name__", type(metric).__name__))
+
+
+# -- what metrics need ---------------------------------------------------------
+
+
+def _needs_rows(metric: Any, seen: Seen) -> None:
+    if seen.sparse and seen.n_outputs > 1:
+        refuse(
+            metric,
+            "needs one-hot rows, and the loss takes class numbers",
+            "pass loss='auto' or loss='categorical_crossentropy'",
+        )
+
+
+def _needs_columns(metric: Any, seen: Seen, instead: str) -> None:
+    if seen.n_outputs == 1:
+        refuse(metric, "needs an output for each class, and the model has one", f"use {instead}")
+
+
+def _needs_probabilities(metric: Any, seen: Seen) -> None:
+    if seen.outputs != "probabilities":
+        last = "sigmoid" if seen.n_outputs == 1 else "softmax"
+        refuse(
+            metric,
+            f"needs probabilities, and the model's outputs are {seen.outputs}",
+            f"end the model with activation={last!r}",
+        )
+
+
+def _needs_no_softmax(metric: Any, seen: Seen) -> None:
+    # Keras takes the softmax's logits instead of its probabilities, and a sigmoid of them.
+    if seen.softmax:
+        refuse(metric, "is for sigmoid outputs", "use 'categorical_crossentropy'")
+
+
+def _needs_class(metric: Any, seen: Seen) -> None:
+    class_id = metric.class_id
+    if class_id is not None and not 0 <= class_id < seen.n_outputs:
+        refuse(
+            metric,
+            f"has class_id={class_id}",
+            f"the model's outputs are numbered 0 to {seen.n_outputs - 1}",
+        )
+
+
+# -- rules ---------------------------------------------------------------------
+
+
+def _never(reason: str, advice: str) -> Rule:
+    def rule(metric: Any, _: Seen) -> Any:
+        refuse(metric, reason, advice)
+
+    return rule
+
+
+def _likeliest(metric: Any, seen: Seen) -> Any:
+    _needs_columns(metric, seen, "'accuracy'")
+    _needs_rows(metric, seen)
+    return metric
+
+
+def _of_numbers(metric: Any, seen: Seen) -> Any:
+    """Take the twin that takes rows, where targets are rows."""
+    _needs_columns(metric, seen, "'accuracy' or 'binary_crossentropy'")
+    kind = next(kind for kind in _OF_ROWS if isinstance(metric, kind))
+    config = metric.get_config()
+    if kind is keras.metrics.SparseCategoricalCrossentropy:
+        metric = _crossentropy(metric, seen)
+        config = metric.get_config()
+    if seen.sparse:
+        return metric
+    left_out = {n: config.pop(n, None) for n in ("ignore_class", "from_sorted_ids")}
+    if type(metric) is not kind or any(v not in (None, False) for v in left_out.values()):
+        refuse(
+            metric,
+            "takes class numbers, and the loss one-hot rows",
+            "pass loss='sparse_categorical_crossentropy', or use the metric of one-hot rows",
+        )
+    return _OF_ROWS[kind].from_config(config)
+
+
+def _threshold(metric: Any, seen: Seen) -> Any:
+    """Move a threshold of 0.5 to 0, where that is what parts the classes."""
+    if isinstance(metric, keras.metrics.BinaryIoU) and seen.n_outputs > 1:
+        refuse(metric, "is for a model with one output", "use OneHotIoU or OneHotMeanIoU")
+    _needs_rows(metric, seen)
+    metric = _in_fractions(metric, seen)
+    if seen.at_half or (seen.n_outputs == 1 and not 0 < metric.threshold < 1):
+        return metric
+    if seen.n_outputs == 1 and seen.outputs != "probabilities" and metric.threshold == 0.5:
+        return like(metric, threshold=0.0)
+    _needs_probabilities(metric, seen)
+    return metric
+
+
+def _f_score(metric: Any, seen: Seen) -> Any:
+    _needs_rows(metric, seen)
+    if seen.n_outputs == 1:
+        if metric.average is not None:
+            refuse(
+                metric,
+                f"with average={metric.average!r} needs an output for each class",
+                "use average=None, which is the score of the second class, or end the model "
+                "with two softmax units",
+            )
+        if not seen.at_half:
+            _needs_probabilities(metric, seen)
+        threshold = 0.5 if metric.threshold is None else metric.threshold
+        # Of one column, and so a number and no list of one.
+        return like(metric, average="micro", threshold=threshold)
+    if metric.threshold is not None:
+        _needs_probabilities(metric, seen)
+    return metric
+
+
+def _counts(metric: Any, seen: Seen) -> Any:
+    _needs_rows(metric, seen)
+    if seen.n_outputs == 2:
+        refuse(metric, "counts both classes", "end the model with one sigmoid unit")
+    if not (seen.at_half and seen.outputs == "scores"):
+        _needs_probabilities(metric, seen)
+    return metric
+
+
+def _of_a_class(metric: Any, seen: Seen) -> Any:
+    """Choose the second of two classes, as scikit-learn does."""
+    _needs_rows(metric, seen)
+    _needs_class(metric, seen)
+    top_k = getattr(metric, "top_k", None)
+    if top_k is not None:
+        _needs_columns(metric, seen, "thresholds")
+    by_rank = top_k is not None and metric.get_config()["thresholds"] is None
+    if not by_rank and not (seen.at_half and seen.outputs == "scores"):
+        _needs_probabilities(metric, seen)
+    if seen.n_outputs == 2 and metric.class_id is None:
+        return like(metric, class_id=1)
+    return metric
+
+
+def _auc(metric: Any, seen: Seen) -> Any:
+    """Choose the second of two classes; turn logits of one unit into probabilities."""
+    _needs_rows(metric, seen)
+    config = metric.get_config()
+    labels, weights = config["num_labels"], config["label_weights"]
+    if labels not in (None, seen.n_outputs) or (
+        weights is not None and len(weights) != seen.n_outputs
+    ):
+        refuse(
+            metric,
+            "has num_labels or label_weights for another number of outputs",
+            f"the model has {seen.n_outputs}",
+        )
+    if seen.n_outputs == 1 and seen.outputs == "logits":
+        return metric if config["from_logits"] else like(metric, from_logits=True)
+    _needs_probabilities(metric, seen)
+    _refuse_logits(metric, config)
+    if seen.n_outputs == 2 and not config["multi_label"] and weights is None:
+        return like(metric, multi_label=True, num_labels=2, label_weights=[0.0, 1.0])
+    return metric
+
+
+def _crossentropy(metric: Any, seen: Seen) -> Any:
+    """Tell a crossentropy that it gets logits."""
+    of_columns = not isinstance(metric, keras.metrics.BinaryCrossentropy)
+    if of_columns:
+        _needs_columns(metric, seen, "'binary_crossentropy'")
+    else:
+        _needs_no_softmax(metric, seen)
+    if not takes_numbers(metric):
+        _needs_rows(metric, seen)
+    config = metric.get_config()
+    if seen.outputs == "logits" and (of_columns or seen.n_outputs == 1):
+        return metric if config["from_logits"] else like(metric, from_logits=True)
+    _needs_probabilities(metric, seen)
+    _refuse_logits(metric, config)
+    return metric
+
+
+def _refuse_logits(metric: Any, config: dict[str, Any]) -> None:
+    if config["from_logits"]:
+        refuse(
+            metric,
+            "has from_logits=True, and the model's outputs are probabilities",
+            "leave from_logits out",
+        )
+
+
+def _distribution(metric: Any, seen: Seen) -> Any:
+    _needs_columns(metric, seen, "'binary_crossentropy'")
+    _needs_rows(metric, seen)
+    _needs_probabilities(metric, seen)
+    return metric
+
+
+def _probability(metric: Any, seen: Seen) -> Any:
+    _needs_rows(metric, seen)
+    _needs_probabilities(metric, seen)
+    return metric
+
+
+def _focal(metric: Any, seen: Seen) -> Any:
+    _needs_no_softmax(metric, seen)
+    return _probability(metric, seen)
+
+
+def _regression(metric: Any, seen: Seen) -> Any:
+    _needs_rows(metric, seen)
+    if seen.outputs == "logits":
+        _needs_probabilities(metric, seen)
+    return metric
+
+
+def _direction(metric: Any, seen: Seen) -> Any:
+    _needs_columns(metric, seen, "'mean_squared_error'")
+    if metric.get_config().get("axis", -1) not in (-1, 1):
+        refuse(metric, "over another axis depends on the batches", "leave axis out")
+    return _regression(metric, seen)
+
+
+def _margin(metric: Any, seen: Seen) -> Any:
+    _needs_rows(metric, seen)
+    return metric
+
+
+def _overlap(metric: Any, seen: Seen) -> Any:
+    _needs_columns(metric, seen, "BinaryIoU")
+    if metric.sparse_y_pred:
+        refuse(
+            metric,
+            "takes class numbers from the model, which gives an output for each class",
+            f"use {'OneHotMeanIoU' if 'Mean' in type(metric).__name__ else 'OneHotIoU'}",
+        )
+    if metric.num_classes < seen.n_outputs:
+        refuse(metric, f"has num_classes={metric.num_classes}", f"pass {seen.n_outputs}")
+    metric = _in_fractions(metric, seen)
+    if metric.sparse_y_true and not seen.sparse:
+        return like(metric, sparse_y_true=False)
+    if not metric.sparse_y_true:
+        _needs_rows(metric, seen)
+    return metric
+
+
+def _in_fractions(metric: Any, seen: Seen) -> Any:
+    """Keep an IoU, which counts in whole numbers, from cutting weights down to them."""
+    whole = seen.weighted and "int" in str(metric.dtype) and hasattr(metric, "total_cm")
+    return like(metric, dtype="float32") if whole else metric
+
+
+_OF_ROWS = {
+    keras.metrics.SparseCategoricalAccuracy: keras.metrics.CategoricalAccuracy,
+    keras.metrics.SparseTopKCategoricalAccuracy: keras.metrics.TopKCategoricalAccuracy,
+    keras.metrics.SparseCategoricalCrossentropy: keras.metrics.CategoricalCrossentropy,
+}
+_VALUE = _never("is of one value a row, and gets targets and outputs", "leave it out")
+_RULES: dict[str, Rule] = {
+    "Accuracy": _never("compares outputs with class numbers, which never agree", "use 'accuracy'"),
+    "Mean": _VALUE,
+    "Sum": _VALUE,
+    "BinaryAccuracy": _threshold,
+    "CategoricalAccuracy": _likeliest,
+    "TopKCategoricalAccuracy": _likeliest,
+    "SparseCategoricalAccuracy": _of_numbers,
+    "SparseTopKCategoricalAccuracy": _of_numbers,
+    "BinaryCrossentropy": _crossentropy,
+    "CategoricalCrossentropy": _crossentropy,
+    "SparseCategoricalCrossentropy": _of_numbers,
+    "KLDivergence": _distribution,
+    "Poisson": _probability,
+    "F1Score": _f_score,
+    "FBetaScore": _f_score,
+    "AUC": _auc,
+    **dict.fromkeys(("Precision", "Recall"), _of_a_class),
+    **dict.fromkeys(("SensitivityAtSpecificity", "SpecificityAtSensitivity"), _of_a_class),
+    **dict.fromkeys(("PrecisionAtRecall", "RecallAtPrecision"), _of_a_class),
+    **dict.fromkeys(("TruePositives", "TrueNegatives"), _counts),
+    **dict.fromkeys(("FalsePositives", "FalseNegatives"), _counts),
+    "BinaryIoU": _threshold,
+    **dict.fromkeys(("IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"), _overlap),
+    "MeanAbsolutePercentageError": _never("divides by targets that are 0", "leave it out"),
+    **dict.fromkeys(("MeanSquaredError", "RootMeanSquaredError", "R2Score"), _regression),
+    **dict.fromkeys(("MeanAbsoluteError", "MeanSquaredLogarithmicError"), _regression),
+    "LogCoshError": _regression,
+    **dict.fromkeys(("CosineSimilarity", "PearsonCorrelation"), _direction),
+    "ConcordanceCorrelation": _direction,
+    **dict.fromkeys(("Hinge", "SquaredHinge"), _margin),
+    "CategoricalHinge": _likeliest,
+}
+RULES_OF_FUNCTIONS: dict[str, Rule] = {
+    "binary_focal_crossentropy": _focal,
+    "categorical_focal_crossentropy": _distribution,
+    "huber": _regression,
+    "log_cosh": _regression,
+}
+NAMES = tuple(_RULES)

@@ -1,0 +1,225 @@
+"""Metrics of Keras: given what they are made for, or refused before training."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from skimgcv._models.metric_rules import (
+    NAMES,
+    RULES_OF_FUNCTIONS,
+    Rule,
+    Seen,
+    like,
+    name_of,
+    refuse,
+    rule_of,
+    takes_numbers,
+)
+from skimgcv._models.targets import Targets, ends_with_softmax, outputs_are
+from skimgcv._runtime.callers import user_stacklevel
+from skimgcv.exceptions import MetricTargetsWarning
+
+
+def need_rows(*metrics: Any) -> bool:
+    """Whether metrics need one-hot rows, where ``loss="auto"`` may choose.
+
+    Parameters
+    ----------
+    *metrics : list, dict, object or None
+        As for ``keras.Model.compile``, of a model with an output for each class.
+
+    Raises
+    ------
+    ValueError
+        Where one needs rows, and it cannot be told what another needs.
+
+    Warns
+    -----
+    MetricTargetsWarning
+        Where one is the user's own, and gets class numbers.
+    """
+    rules = [_with_rule(metric) for metric in _flat(metrics) if not _is_accuracy(metric)]
+    own = [name_of(metric) for metric, rule in rules if rule is None]
+    of_rows = [name_of(metric) for metric, rule in rules if rule and not takes_numbers(metric)]
+    if own and of_rows:
+        raise ValueError(
+            f"The metric {of_rows[0]} needs one-hot rows, and what {own[0]} needs, which is your "
+            "own, cannot be told. If it takes one-hot rows as well, pass "
+            "loss='categorical_crossentropy'; if not, leave one of the two out."
+        )
+    if own:
+        warnings.warn(
+            f"The metric {own[0]} is your own. With loss='auto' its y_true are class numbers, of "
+            "shape (n, 1). If it takes one-hot rows, pass loss='categorical_crossentropy'; if "
+            "not, loss='sparse_categorical_crossentropy', which ends this warning.",
+            MetricTargetsWarning,
+            stacklevel=user_stacklevel(),
+        )
+    return bool(of_rows)
+
+
+def right_metrics(
+    model: keras.Model, loss: Any, targets: Targets, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Return those arguments of ``compile`` that have metrics which would be wrong, mended.
+
+    Parameters
+    ----------
+    model : keras.Model
+    loss : str, callable or keras.losses.Loss
+        The model's, which is perhaps not yet compiled with it.
+    targets : Targets
+    arguments : dict
+        Of ``keras.Model.compile``.
+
+    Raises
+    ------
+    ValueError
+        Where a metric cannot be right.
+    """
+    seen = Seen(
+        n_outputs=1 if targets.one_unit else targets.n_classes,
+        sparse=targets.sparse,
+        outputs=outputs_are(model, loss),
+        boundary=0.0 if targets.logits else 0.5,
+        softmax=ends_with_softmax(model),
+    )
+    right = {}
+    for name in ("metrics", "weighted_metrics"):
+        given = arguments.get(name)
+        mended = adapted(given, replace(seen, weighted=name == "weighted_metrics"))
+        if not same(mended, given):
+            right[name] = mended
+    return right
+
+
+def adapted(metrics: Any, seen: Seen) -> Any:
+    """Return metrics for ``compile``, and in place of those that would be wrong, right ones.
+
+    Those that stay as they are are the same objects.
+
+    Raises
+    ------
+    ValueError
+        Naming a metric that cannot be right for this model, and what to do.
+    """
+    if isinstance(metrics, dict):
+        return {name: adapted(metric, seen) for name, metric in metrics.items()}
+    if isinstance(metrics, (list, tuple)):
+        return [adapted(metric, seen) for metric in metrics]
+    if metrics is None or (_is_accuracy(metrics) and seen.n_outputs > 1):
+        return metrics
+    metric, rule = _with_rule(metrics)
+    right = metric if rule is None else rule(metric, seen)
+    return metrics if right is metric else right
+
+
+def check_names(metrics: Any) -> None:
+    """Refuse texts that name no metric."""
+    for metric in _flat(metrics):
+        if isinstance(metric, str) and not _is_accuracy(metric):
+            _by_name(metric)
+
+
+def same(metrics: Any, others: Any) -> bool:
+    """Whether no metric was changed."""
+    return all(a is b for a, b in zip(_flat(metrics), _flat(others), strict=True))
+
+
+def named(given: Any, made: Any) -> Any:
+    """Name metrics as Keras does: texts by themselves, classes by their name.
+
+    SciKeras makes both anew for each fit, and Keras numbers what it makes: ``auc_1``,
+    ``auc_2``. No callback could watch such a metric.
+    """
+    if isinstance(given, dict) and isinstance(made, dict):
+        return {name: named(given[name], metric) for name, metric in made.items()}
+    if isinstance(given, (list, tuple)) and isinstance(made, (list, tuple)):
+        return [named(*pair) for pair in zip(given, made, strict=True)]
+    if isinstance(made, keras.metrics.Metric):
+        if isinstance(given, str):
+            made.name = given
+        elif inspect.isclass(given):
+            made.name = _unnumbered(made)
+    return made
+
+
+# -- which metric is meant -----------------------------------------------------
+
+
+def _flat(metrics: Any) -> Iterator[Any]:
+    if isinstance(metrics, dict):
+        metrics = list(metrics.values())
+    if isinstance(metrics, (list, tuple)):
+        for metric in metrics:
+            yield from _flat(metric)
+    elif metrics is not None:
+        yield metrics
+
+
+def _is_accuracy(metric: Any) -> bool:
+    """Whether Keras chooses the accuracy that fits, by shapes."""
+    return isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
+
+
+def _with_rule(metric: Any) -> tuple[Any, Rule | None]:
+    """Return the object that Keras would make of it, and the rule of Keras' own."""
+    if _is_accuracy(metric):
+        metric = keras.metrics.BinaryAccuracy(name=metric)
+    elif isinstance(metric, str):
+        metric = like(_by_name(metric), name=metric)
+    elif inspect.isclass(metric):
+        metric = metric()
+    if isinstance(metric, keras.losses.Loss) and metric.reduction not in (None, "none"):
+        refuse(
+            metric,
+            "is a loss, which averages each batch, so that a smaller one counts as much",
+            f"use keras.metrics.{type(metric).__name__}",
+        )
+    if isinstance(metric, keras.metrics.Metric):
+        return metric, rule_of(metric)
+    if inspect.isfunction(metric) and metric.__module__.startswith("keras."):
+        return _of_function(metric)
+    return metric, None
+
+
+def _of_function(function: Any) -> tuple[Any, Rule]:
+    name = function.__name__
+    if name in RULES_OF_FUNCTIONS:
+        return function, RULES_OF_FUNCTIONS[name]
+    try:
+        metric = like(keras.metrics.get(name), name=name)
+    except ValueError:
+        refuse(function, "is a loss of whole batches", "leave it out")
+    rule = rule_of(metric)
+    assert rule is not None
+    # The function itself stays, where nothing is to be changed.
+    return function, lambda _, seen: function if (new := rule(metric, seen)) is metric else new
+
+
+def _by_name(name: str) -> keras.metrics.Metric:
+    try:
+        return keras.metrics.get(name)
+    except ValueError as error:
+        words = ["accuracy", *NAMES, *map(_snake, NAMES)]
+        near = difflib.get_close_matches(name, words, n=1, cutoff=0.4)
+        hint = f"is {near[0]!r} meant?" if near else "keras.metrics lists them."
+        raise ValueError(f"{error}; {hint}") from error
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _unnumbered(metric: keras.metrics.Metric) -> str:
+    name, _, number = str(metric.name).rpartition("_")
+    is_numbered = number.isdigit() and name.replace("_", "") == type(metric).__name__.lower()
+    return name if is_numbered else str(metric.name)
