@@ -35,6 +35,7 @@ class Feed(DataAdapter):
         self._last_rows = 0
         self._n_batches: int = data.num_batches
         self._looked_at: Batch | None = None
+        self._begun = False
         self._channel: Channel | None = None
         self.error: BaseException | None = None
 
@@ -42,6 +43,11 @@ class Feed(DataAdapter):
     def n_rows(self) -> int:
         """How many rows there were, those that fill up left out."""
         return (self._n_batches - 1) * (self._fill_to or 0) + self._last_rows
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether no batch was read: at most the first was looked at."""
+        return not self._begun
 
     def first(self) -> Batch:
         """Look at the first batch; it is still to be read."""
@@ -53,6 +59,7 @@ class Feed(DataAdapter):
         """Return a batch; at the end, and once the data is released, there is none."""
         if self._data is None or batch >= self._n_batches:
             raise StopIteration
+        self._begun = True
         ready, self._looked_at = self._looked_at, None
         return ready if ready is not None and batch == 0 else self._make(batch)
 

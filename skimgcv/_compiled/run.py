@@ -25,6 +25,7 @@ import numpy as np
 
 from skimgcv._batches.feed import Feed, released
 from skimgcv._compiled.equality import Fingerprint, fingerprint
+from skimgcv._compiled.explanations import explained
 from skimgcv._compiled.twins import Twin, Twins, in_place_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.targets import has_graph
@@ -83,7 +84,12 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
-    with released(feeds), _borrowed(model, rebuild, feeds[0]), built_once(model):
+    with (
+        released(feeds),
+        _borrowed(model, rebuild, feeds[0]),
+        built_once(model),
+        explained(model, feeds, "fit", "evaluate"),
+    ):
         history = model.fit(
             feeds[0],
             validation_data=feeds[1] if validation is not None else None,
@@ -126,7 +132,7 @@ def predict_model(
     ndarray of shape (n_images, n_outputs)
     """
     feed = Feed(data, batch_size)
-    with released([feed]), _borrowed(model, None, feed):
+    with released([feed]), _borrowed(model, None, feed), explained(model, [feed], "predict"):
         filled = model.predict(feed, verbose=verbose, **options)
     return filled[: feed.n_rows]
 

@@ -560,3 +560,84 @@ def test_a_checkpoint_holds_the_weights_of_the_fit(tmp_path):
         model = linear(META)
     model.load_weights(path)
     assert all(map(np.array_equal, model.get_weights(), weights_of(clf)))
+
+
+# -- models with methods of their own --------------------------------------------------
+
+
+class Task(keras.Model):
+    """Turns what it is given into a dataset and scales it, as KerasHub's task models do."""
+
+    @staticmethod
+    def _dataset(x, y=None, sample_weight=None):
+        import tensorflow as tf
+
+        parts = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        return tf.data.Dataset.from_tensor_slices(parts).batch(8)
+
+    def fit(self, x=None, y=None, sample_weight=None, **options):
+        return super().fit(self._dataset(x, y, sample_weight), **options)
+
+    def predict(self, x=None, **options):
+        return super().predict(self._dataset(x), **options)
+
+
+def task(meta):
+    model = linear(meta)
+    return Task(model.inputs, model.outputs)
+
+
+def test_a_task_model_that_takes_no_batches_says_which_line_helps():
+    with pytest.raises(TypeError, match=r"Task\.fit .* keras\.Model\(model\.inputs, model\.outp"):
+        fit(task)
+
+    def helped(meta):
+        model = task(meta)
+        return keras.Model(model.inputs, model.outputs)
+
+    assert same_model(fit(helped), fit(linear))
+
+
+def test_a_predict_method_of_ones_own_is_named():
+    class Predicts(keras.Model):
+        def predict(self, x, **options):
+            return super().predict(Task._dataset(x), **options)
+
+    def build(meta):
+        model = linear(meta)
+        return Predicts(model.inputs, model.outputs)
+
+    with pytest.raises(TypeError, match=r"Predicts\.predict is not Keras' own"):
+        fit(build).predict(X)
+
+
+def test_a_fit_method_that_passes_on_what_it_gets_is_called():
+    calls = []
+
+    class Passes(keras.Model):
+        def fit(self, *args, **kwargs):
+            calls.append(kwargs["epochs"])
+            return super().fit(*args, **kwargs)
+
+    def build(meta):
+        model = linear(meta)
+        return Passes(model.inputs, model.outputs)
+
+    assert same_model(fit(build), fit(linear))
+    assert calls == [1]
+
+
+class Compile(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.compile("sgd", self.model.loss)
+
+
+def test_a_callback_that_compiles_in_mid_fit_is_told_what_to_do():
+    with pytest.raises(RuntimeError, match=r"compiled the model again.*warm_start=True"):
+        fit(epochs=2, callbacks=Compile(0))
+    assert isinstance(fit(epochs=2, callbacks=Compile(1)).model_.optimizer, keras.optimizers.SGD)

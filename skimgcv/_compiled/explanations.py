@@ -1,0 +1,50 @@
+"""What Keras' own words do not say: why a model or a callback could not be trained with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import keras
+
+from skimgcv._batches.feed import Feed
+
+
+@contextlib.contextmanager
+def explained(model: keras.Model, feeds: Sequence[Feed], *methods: str) -> Iterator[None]:
+    """Say what to do where a model's own methods, or a callback, get in the way.
+
+    Parameters
+    ----------
+    model : keras.Model
+    feeds : sequence of Feed
+        What the methods are given.
+    *methods : str
+        Those that are called.
+
+    Raises
+    ------
+    TypeError
+        Where a method that is the class's own failed before it read all that it was given.
+    RuntimeError
+        Where a callback compiled the model during the fit.
+    """
+    try:
+        yield
+    except Exception as error:
+        if "'NoneType' object is not callable" in str(error) and model.train_function is None:
+            raise RuntimeError(
+                "A callback compiled the model again during the fit, which takes Keras its steps "
+                "away. Set model.optimizer.learning_rate or a layer's own variables instead; to "
+                "freeze or thaw layers between phases, fit twice with warm_start=True."
+            ) from error
+        own = [m for m in methods if getattr(type(model), m) is not getattr(keras.Model, m)]
+        if not own or not any(feed.is_unread and feed.error is None for feed in feeds):
+            raise
+        kind = type(model).__name__
+        raise TypeError(
+            f"{kind}.{own[0]} is not Keras' own, and cannot take batches ({error}). Return "
+            "keras.Model(model.inputs, model.outputs) from the builder: the same layers, with "
+            f"Keras' methods. What {kind} does to images before, as the preprocessor of a "
+            "KerasHub task does, is then for the augmenter: rescale or preprocessing_function."
+        ) from error
