@@ -39,18 +39,16 @@ class _Switch:
 
 
 def current() -> Settings:
-    """Return how the switches stand.
+    """Return how the switches stand, but for those that ``applied`` has set for a while.
 
     Keras keeps the dtype policy for each thread. A thread that has none of its own, such as
     one that joblib started, is taken to have the main thread's.
     """
-    settings = _actual()
     note_main_thread()
-    if threading.current_thread() is not threading.main_thread() and _main_threads:
-        plain = {**settings, "dtype_policy": _policy(settings["floatx"])}
-        if settings == plain:
-            settings["dtype_policy"] = _main_threads["dtype_policy"]
-    return settings
+    settings = {**_turns.natural(), "dtype_policy": _policy(keras.config.dtype_policy())}
+    is_main = threading.current_thread() is threading.main_thread()
+    has_own = is_main or settings["dtype_policy"] != _policy(settings["floatx"])
+    return settings if has_own else {**settings, **_main_threads}
 
 
 def note_main_thread() -> None:
@@ -59,18 +57,21 @@ def note_main_thread() -> None:
     Called wherever scikit-learn looks at an estimator before it hands out fits: threads
     cannot look up one another's.
     """
-    if threading.current_thread() is threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and not getattr(_held, "by_us", False):
         _main_threads["dtype_policy"] = _policy(keras.config.dtype_policy())
 
 
 _main_threads: Settings = {}
+_held = threading.local()
 
 
 @contextlib.contextmanager
 def applied(settings: Settings | None, *, training: bool = False) -> Iterator[None]:
     """Let the switches stand as they did elsewhere, in this thread and for a while.
 
-    Where they do so already, nothing is touched.
+    Where they do so already, nothing is touched; where another thread needs them otherwise,
+    it is waited for.
 
     Parameters
     ----------
@@ -85,16 +86,14 @@ def applied(settings: Settings | None, *, training: bool = False) -> Iterator[No
     RuntimeError
         Where this process cannot do what the other one did.
     """
-    if settings is None:
-        settings = current()
-    if training and settings["backend"] != keras.backend.backend():
+    if training and settings and settings["backend"] != keras.backend.backend():
         raise RuntimeError(
             f"This estimator comes from a process with Keras' backend {settings['backend']!r}, "
             f"and here it is {keras.backend.backend()!r}, which gives other numbers. Start "
             f"workers with KERAS_BACKEND={settings['backend']} in their environment, or make a "
             "new estimator here from its get_params()."
         )
-    if getattr(_held, "by_us", False) or not _differing(settings, _actual()):
+    if getattr(_held, "by_us", False):  # a score within a fit
         yield
         return
     with _turns.taken(settings):
@@ -105,41 +104,57 @@ def applied(settings: Settings | None, *, training: bool = False) -> Iterator[No
             _held.by_us = False
 
 
-_held = threading.local()
-
-
 class _Turns:
-    """Lets several threads of a process fit under the same switches, but not under two kinds."""
+    """Lets threads of a process fit at once, but never under two settings of one switch."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._users = 0
-        self._settings: Settings = {}
+        self._now: Settings = {}
         self._before: Settings = {}
 
-    @contextlib.contextmanager
-    def taken(self, settings: Settings) -> Iterator[None]:
-        policy = _actual()["dtype_policy"]
+    def natural(self) -> Settings:
+        """Return how the switches stand where nobody has set them for a while."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._users or self._settings == settings)
+            return dict(self._before) if self._users else _actual()
+
+    @contextlib.contextmanager
+    def taken(self, settings: Settings | None) -> Iterator[None]:
+        """Wait until the switches may stand so, which others' fits may need too.
+
+        Only what was set here is set back: a builder may set switches of its own.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users or self._now == self._wanted(settings))
             if not self._users:
-                self._settings, self._before = settings, _actual()
-                _set(settings)
+                self._now, self._before = self._wanted(settings), _actual()
+                _set(_differing(self._now, self._before))
             self._users += 1
+        before = {"dtype_policy": _policy(keras.config.dtype_policy())}
+        own = {"dtype_policy": (settings or current())["dtype_policy"]}
         try:
             # The one switch that each thread has for itself.
-            _set({"dtype_policy": settings["dtype_policy"]})
+            _set(_differing(own, before))
             yield
         finally:
+            if own != before:
+                _set(before)
             with self._changed:
                 self._users -= 1
                 if not self._users:
-                    _set(self._before)
+                    changed = _differing(self._now, self._before)
+                    _set({name: self._before[name] for name in changed if name in self._before})
                     self._changed.notify_all()
-            _set({"dtype_policy": policy})
+
+    def _wanted(self, settings: Settings | None) -> Settings:
+        return _of_process(settings or self.natural())
 
 
 _turns = _Turns()
+
+
+def _of_process(settings: Settings) -> Settings:
+    return {n: v for n, v in settings.items() if n != "dtype_policy"}
 
 
 def _differing(settings: Settings, others: Settings) -> Settings:
@@ -148,7 +163,7 @@ def _differing(settings: Settings, others: Settings) -> Settings:
 
 def _set(settings: Settings) -> None:
     switches = _switches()
-    for name, value in _differing(settings, _actual()).items():
+    for name, value in settings.items():
         if name in switches:  # else it is another backend's, or a newer Keras'
             switches[name].set(value)
 

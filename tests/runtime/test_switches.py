@@ -143,6 +143,17 @@ def test_an_estimator_that_comes_home_goes_by_the_switches_there(switched):
     assert pickle.loads(pickle.dumps(classifier(linear)))._switches is None
 
 
+def test_what_a_builder_sets_itself_stays(switched):
+    def build(meta):
+        switched("epsilon", True)
+        switched("policy", True)
+        return linear(meta)
+
+    classifier(build).fit(X, Y)
+    assert keras.config.epsilon() == 1e-2
+    assert keras.config.dtype_policy().name == "mixed_float16"
+
+
 def test_switches_are_set_back_where_a_fit_fails(switched):
     def build(meta):
         raise ZeroDivisionError
