@@ -54,7 +54,8 @@ class AugmentedKerasClassifier(
         ``X_shape_`` (of the images), ``image_shape_``, ``X_dtype_``,
         ``n_features_in_``, ``target_type_`` and ``n_outputs_expected_``. The
         model may be compiled or not. A keras.Model is cloned, with fresh
-        weights, in each fit: load pretrained weights in a function.
+        weights, in each fit: load pretrained weights in a function. A warning says so
+        where the model can be seen to be trained.
     augmenter : optional
         ``None``; an ``ImageAugmenter``; a Keras ``ImageDataGenerator``; a Keras
         image layer or a ``Sequential`` of them; an Albumentations transform; any
@@ -95,13 +96,16 @@ class AugmentedKerasClassifier(
         A metric of Keras is what scikit-learn gives for the same predictions, of the
         second of two classes where it is of one; one that cannot be is an error. A metric
         of one's own gets ``y_true`` as the loss does: see :doc:`/metrics`.
-    batch_size : int, default=32
-        Rounded up to a multiple of 24 at prediction, where it changes no bit.
+    batch_size : int or None, default=32
+        ``None`` is 32, as in Keras. Rounded up to a multiple of 24 at prediction, where
+        it changes no bit.
     epochs : int, default=1
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
-    callbacks : keras.callbacks.Callback, list or dict of them, optional
-        Each fit uses its own copies: see ``callbacks_``.
+    callbacks : keras.callbacks.Callback, function, list or dict of them, optional
+        Each fit uses its own copies: see ``callbacks_``. A function without arguments is
+        called for each fit, and gives a callback or a list of them: so that each writes to
+        a path of its own, ``lambda: keras.callbacks.CSVLogger(new_path())``.
     verbose : int, default=0
         1 is a line for each fit, with its losses and its time, on standard error: drawn
         on a terminal and in a notebook; written once, when the fit ends, with ``n_jobs``
@@ -213,7 +217,7 @@ class AugmentedKerasClassifier(
         optimizer: Any = "adam",
         loss: Any = "auto",
         metrics: Any = None,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         epochs: int = 1,
         shuffle: bool = True,
         callbacks: Any = None,

@@ -25,6 +25,7 @@ _AUGMENTER = [
 ]
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _COUNT_OR_0 = [Interval(Integral, 0, None, closed="left")]
+_BATCH = [None, *_COUNT]
 _VERBOSE = ["boolean", StrOptions({"auto"}), *_COUNT_OR_0]
 # What reads these says more of what they may be than a list of types does.
 _ELSEWHERE = "no_validation"
@@ -43,10 +44,10 @@ CONSTRAINTS: dict[str, Any] = {
     "optimizer": [None, str, keras.optimizers.Optimizer, type],
     "loss": [None, str, callable, list, tuple, Mapping],
     "metrics": [None, str, callable, list, tuple, Mapping],
-    "batch_size": _COUNT,
+    "batch_size": _BATCH,
     "epochs": _COUNT,
     "shuffle": ["boolean"],
-    "callbacks": [None, keras.callbacks.Callback, type, list, tuple, Mapping],
+    "callbacks": [None, callable, keras.callbacks.Callback, list, tuple, Mapping],
     "verbose": _VERBOSE,
     "random_state": ["random_state", np.random.Generator],
     "warm_start": ["boolean"],
@@ -54,12 +55,12 @@ CONSTRAINTS: dict[str, Any] = {
 """Of the classifier, in the words of scikit-learn's own estimators."""
 
 _ROUTED = {
-    "fit__batch_size": _COUNT,
+    "fit__batch_size": _BATCH,
     "fit__epochs": _COUNT,
     "fit__initial_epoch": _COUNT_OR_0,
     "fit__validation_freq": _COUNT,
     "fit__verbose": _VERBOSE,
-    "predict__batch_size": _COUNT,
+    "predict__batch_size": _BATCH,
     "predict__verbose": _VERBOSE,
 }
 

@@ -67,10 +67,7 @@ def _transformed_rounds(estimator: Any, images: Rows) -> list[Epoch]:
 
 def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
     factory = ModelFactory(estimator, {}, one_hot=False)
-    options = {
-        "batch_size": estimator.batch_size,
-        **factory.options_of("predict"),
-    }
+    options = factory.options_of("predict")
     options["batch_size"] = _whole_blocks(options["batch_size"])
     batches = Batches(images, epoch, estimator.augmenter_, batch_size=options["batch_size"])
     callbacks = factory.callbacks_of("predict")
@@ -89,7 +86,9 @@ def _whole_blocks(batch_size: int) -> int:
 
 def _check_scale(images: Rows, fitted: str | None, name: str) -> None:
     scale = images.scale
-    if images.are_images and None not in (scale, fitted) and scale != fitted:
+    # All of 0..1 may be a part of -1..1.
+    alike = scale == fitted or {scale, fitted} == {"0..1", "-1..1"}
+    if images.are_images and None not in (scale, fitted) and not alike:
         warnings.warn(
             f"{name} was fitted on values in {fitted}, and now gets values in {scale}. "
             "Pass images as they were passed to fit; rescaling is the augmenter's.",

@@ -13,7 +13,9 @@
         ├── LabelsNotFoundWarning
         ├── NonFiniteLossWarning
         ├── PixelScaleWarning
-        └── UnreadableImagesWarning
+        ├── SharedPathWarning
+        ├── UnreadableImagesWarning
+        └── UnusedWeightsWarning
 
 Every warning of this package is a ``SkimgcvWarning``. An argument that cannot be used is a
 ``ValueError`` or ``TypeError``, as in scikit-learn; an error of the user's own builder,
@@ -65,7 +67,24 @@ class ImageCacheWarning(SkimgcvWarning):
 
 
 class PixelScaleWarning(SkimgcvWarning):
-    """Prediction gets values of another range than ``fit`` did, such as 0..1 after 0..255."""
+    """Prediction gets values of another range than ``fit`` did, such as 0..1 after 0..255.
+
+    Ranges are told apart by the smallest and the largest value of X: 0..1, -1..1 (some value
+    is below -0.5), 0..255 and 0..65535. Any other range, and features, do not warn.
+    """
+
+
+class SharedPathWarning(SkimgcvWarning):
+    """Callbacks of several fits write to one path: each fold overwrites the last one's file."""
+
+
+class UnusedWeightsWarning(SkimgcvWarning):
+    """A trained ``keras.Model`` is passed as ``model``, and each fit begins with fresh weights.
+
+    That it is trained is told by the steps of its optimizer, and by weights that are
+    initialised to constants and are so no longer: biases, the scales, means and variances of
+    normalisation. Of a model that has none of these nothing can be told.
+    """
 
 
 class DoubleCorrectionWarning(SkimgcvWarning):

@@ -192,10 +192,28 @@ BYTES = (UNIT * 255).astype(np.uint8)
 LABELS = blobs()[1]
 
 
-@pytest.mark.parametrize(("seen", "given"), [(UNIT, BYTES), (BYTES, UNIT)])
+WORDS = (UNIT * 65535).astype(np.uint16)
+CENTRED = UNIT * 2 - 1
+
+
+@pytest.mark.parametrize(
+    ("seen", "given"),
+    [
+        (UNIT, BYTES),
+        (BYTES, UNIT),
+        (BYTES, WORDS),
+        (WORDS, UNIT),
+        (CENTRED, BYTES),
+        (BYTES, CENTRED),
+        (CENTRED, WORDS),
+        (WORDS.astype(np.float32), BYTES),
+    ],
+)
 def test_another_range_than_that_of_fit_warns(seen, given):
     clf = classifier(linear).fit(seen, LABELS)
-    with pytest.warns(PixelScaleWarning, match=r"fitted on values in 0..\d+, and now .* 0..\d+"):
+    with pytest.warns(
+        PixelScaleWarning, match=r"fitted on values in -?\d..\d+, and now .* -?\d..\d+"
+    ):
         clf.predict(given)
 
 
@@ -207,6 +225,9 @@ def test_another_range_than_that_of_fit_warns(seen, given):
         (BYTES, BYTES // 255),  # dark ones again: integers may be small
         (BYTES, UNIT - 0.5),  # centred by hand
         (UNIT - 0.5, BYTES),
+        (CENTRED, UNIT),  # bright ones
+        (UNIT, CENTRED),
+        (CENTRED * 3, BYTES),  # z-scores
         (UNIT.reshape(24, 16), UNIT.reshape(24, 16) * 200),  # features, not pixels
     ],
 )

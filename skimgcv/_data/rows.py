@@ -28,7 +28,7 @@ class Rows:
         In memory, memory-mapped, or read from files when indexed.
     row_shape : tuple of int
         What one row is to be: an image with its channels, or the features.
-    scale : {"0..1", "0..255", None}
+    scale : str, optional
         The range that the values fill: see ``value_scale``.
     given : object
         X as the user passed it, with the names of its columns.
@@ -79,8 +79,8 @@ class Rows:
         rows = cls(array, row_shape(array.shape, image_shape, name), given=X)
         if rows.has_pixels:
             rows.scale = value_scale(rows.chunks(), name)
-        elif rows.dtype == np.uint8:
-            rows.scale = "0..255"
+        else:
+            rows.scale = {"uint8": "0..255", "uint16": "0..65535"}.get(rows.dtype.name)
         return rows
 
     def __len__(self) -> int:

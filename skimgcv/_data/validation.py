@@ -107,8 +107,8 @@ def value_scale(chunks: Iterable[np.ndarray], name: str) -> str | None:
 
     Returns
     -------
-    {"0..1", "0..255", None}
-        The two ranges that people mix up, and ``None`` for every other.
+    {"0..1", "-1..1", "0..255", "0..65535", None}
+        The ranges that people mix up, and ``None`` for every other.
 
     Raises
     ------
@@ -122,18 +122,21 @@ def value_scale(chunks: Iterable[np.ndarray], name: str) -> str | None:
             _check_finite(chunk, start, name)
         low, high = min(low, chunk.min()), max(high, chunk.max())
         start += len(chunk)
-        if not are_floats and high > 2:
-            break  # integers are finite, and these are not in 0..1
+        if chunk.dtype == np.uint8 and high > 2:
+            break  # nothing else can come
     largest = np.finfo(np.float32).max
     if low < -largest or high > largest:
         raise ValueError(
             f"Input X contains a value too large for float32, {max(high, -low):.3g}; scale X down."
         )
     if low < 0:
-        return None
+        # Some value far below 0: else it may be anything that was centred.
+        return "-1..1" if are_floats and -1 <= low < -0.5 and high <= 1 else None
     if 0 < high <= 1 and are_floats:
         return "0..1"
-    return "0..255" if 2 < high <= 255 else None
+    if 2 < high <= 255:
+        return "0..255"
+    return "0..65535" if 255 < high <= 65535 else None
 
 
 def _check_finite(chunk: np.ndarray, start: int, name: str) -> None:

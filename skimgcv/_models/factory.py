@@ -24,6 +24,9 @@ from skimgcv._runtime.scikeras_internals import (
 
 _FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
 _PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
+_BATCH_SIZE = 32
+"""What None means to Keras, too."""
+
 _BUILDER_EXTRAS = ("meta", "compile_kwargs", "params")
 
 _SCIKERAS_HOOKS = {
@@ -269,10 +272,7 @@ class ModelFactory(SciKerasHooks):
         nested = self.made_callbacks(method)
         flat = [c for item in nested for c in (item if isinstance(item, list) else [item])]
         for callback in flat:
-            if not isinstance(callback, keras.callbacks.Callback):
-                raise TypeError(
-                    f"callbacks must be of keras.callbacks.Callback; got {callback!r}."
-                )
+            _check_callback(callback)
         return flat
 
     def options_of(self, method: str) -> dict[str, Any]:
@@ -285,7 +285,8 @@ class ModelFactory(SciKerasHooks):
                 f"{', '.join(sorted(allowed))}. The rest are parameters of the estimator."
             )
         options.pop("callbacks", None)
-        return options
+        size = options.get("batch_size", self.batch_size)
+        return {**options, "batch_size": _BATCH_SIZE if size is None else size}
 
 
 def take_over(
@@ -347,11 +348,16 @@ def _unshared(argument: Any) -> Any:
 
 
 def _copy_callbacks(callbacks: Any) -> Any:
-    """Copy instances, in lists and dicts as well; classes are made anew by SciKeras."""
+    """Copy instances, call functions, in lists and dicts as well; SciKeras makes classes."""
     if isinstance(callbacks, dict):
         return {k: _copy_callbacks(v) for k, v in callbacks.items()}
     if isinstance(callbacks, (list, tuple)):
         return [_copy_callbacks(c) for c in callbacks]
+    if callable(callbacks) and not isinstance(callbacks, type):
+        made = callbacks()
+        for callback in made if isinstance(made, (list, tuple)) else [made]:
+            _check_callback(callback)
+        return list(made) if isinstance(made, (list, tuple)) else made
     if not isinstance(callbacks, keras.callbacks.Callback):
         return callbacks
     new = copy.copy(callbacks)
@@ -360,6 +366,14 @@ def _copy_callbacks(callbacks: Any) -> Any:
         (k, _copy_value(v)) for k, v in vars(callbacks).items() if not isinstance(v, keras.Model)
     )
     return new
+
+
+def _check_callback(callback: Any) -> None:
+    if not isinstance(callback, keras.callbacks.Callback):
+        raise TypeError(
+            "callbacks must be of keras.callbacks.Callback, their classes, or functions that "
+            f"give them; got {callback!r}."
+        )
 
 
 def _copy_value(value: Any) -> Any:

@@ -19,9 +19,11 @@ from skimgcv._compiled.run import fit_model
 from skimgcv._data.labels import warn_unless_found
 from skimgcv._models.factory import ModelFactory
 from skimgcv._models.targets import Targets
+from skimgcv._models.weights import warn_weights_unused
 from skimgcv._persistence.encoding import find_missing
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.seeding import seeded
+from skimgcv._training.callback_paths import warn_shared_paths
 from skimgcv._training.checkpoint import FitState
 from skimgcv._training.error_notes import FitLocation, errors_noted
 from skimgcv._training.fit_key import fit_key
@@ -82,6 +84,7 @@ def _run_fit(
     factory = ModelFactory(estimator, _meta(data), one_hot=mixing(augmenter) is not None)
     model, targets = _model(estimator, factory, augmenter, call, changes)
     callbacks = factory.callbacks_of("fit")
+    warn_shared_paths(callbacks, estimator)
     options = _options(estimator, factory, call)
     checkpoint = _checkpoint(estimator, data, model, callbacks, options, call)
     epochs = _epochs(estimator, options, checkpoint, call)
@@ -141,6 +144,8 @@ def _model(
 ) -> tuple[keras.Model, Targets]:
     if changes is None:
         model, targets = _build(factory, call.seed)
+        if isinstance(estimator.model, keras.Model):
+            warn_weights_unused(estimator.model, model)
     else:
         model, targets = estimator.model_, estimator._targets
         # loss="auto" is another one where targets are mixed.
@@ -311,7 +316,6 @@ def _options(estimator: Any, factory: ModelFactory, call: FitCall) -> dict[str, 
     """Return what Keras' fit is told; parameters routed by ``fit__`` come before others."""
     options = {
         "epochs": estimator.epochs,
-        "batch_size": estimator.batch_size,
         "verbose": estimator.verbose,
         "initial_epoch": 0,
         "validation_freq": 1,

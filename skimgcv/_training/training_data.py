@@ -34,7 +34,7 @@ class TrainingData:
         ``n_features_in_`` and, of a data frame, ``feature_names_in_``.
     n_rows : int
         How many rows of X count, those held out among them.
-    scale : {"0..1", "0..255", None}
+    scale : str or None
         The range that their values fill: see ``value_scale``.
     """
 

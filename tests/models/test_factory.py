@@ -3,16 +3,19 @@
 The behaviours are those that SciKeras' own tests hold, where this package promises them.
 """
 
+import itertools
 from functools import partial
 
 import keras
 import numpy as np
 import pytest
 from builders import compiled_dense, dense, linear
-from samples import Log, Recorder, blobs, classifier, same_model, weights_of
+from samples import Log, Recorder, blobs, classifier, same_model, same_weights, weights_of
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 from skimgcv._runtime.seeding import seeded
+from skimgcv.exceptions import SharedPathWarning, UnusedWeightsWarning
 
 X, Y = blobs()
 META = {"image_shape_": (4, 4, 1), "n_classes_": 3}
@@ -206,6 +209,87 @@ def test_a_clone_shares_the_model_that_fit_clones():
     clf = classifier(ready_model())
     assert clone(clf).model is clf.model
     assert same_model(clone(clf).fit(X, Y), clf.fit(X, Y))
+
+
+def steps(model):
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(X, Y, verbose=0)
+
+
+def statistics(model):
+    model(X, training=True)
+
+
+def bias(model):
+    model.layers[-1].bias.assign([0.1, 0.2, 0.3])
+
+
+def adapted(model):
+    model.layers[0].adapt(X)
+
+
+def loaded(model):
+    model.set_weights([w + 1 for w in model.get_weights()])
+
+
+TRAINED = {
+    "steps": (steps, keras.layers.BatchNormalization, "its optimizer made 1 steps"),
+    "statistics": (statistics, keras.layers.BatchNormalization, "moving_mean"),
+    "bias": (bias, keras.layers.BatchNormalization, "bias"),
+    "loaded": (loaded, keras.layers.BatchNormalization, "gamma"),
+    "adapted": (adapted, keras.layers.Normalization, "mean"),
+}
+
+
+def layered(first):
+    return keras.Sequential(
+        [
+            keras.layers.Input((4, 4, 1)),
+            first(),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.25),
+            keras.layers.Dense(3, activation="softmax", bias_initializer="ones"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("how", TRAINED)
+def test_a_trained_model_that_is_reset_warns(how, own_random):
+    train, first, why = TRAINED[how]
+    model = layered(first)
+    train(model)
+    with pytest.warns(UnusedWeightsWarning, match=rf"{why}.*copy.set_weights"):
+        fit(model)
+
+
+def test_what_the_warning_says_keeps_the_weights(own_random):
+    model = layered(keras.layers.BatchNormalization)
+    steps(model)
+
+    def build():
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        return copy
+
+    class Begins(keras.callbacks.Callback):
+        weights = Log()
+
+        def on_train_begin(self, logs=None):
+            self.weights += self.model.get_weights()
+
+    fit(build, callbacks=Begins())
+    assert same_weights(Begins.weights, model.get_weights())
+    fit(keras.models.clone_model(model))  # no warning
+
+
+@pytest.mark.parametrize(
+    "first", [keras.layers.BatchNormalization, partial(keras.layers.Rescaling, 2)]
+)
+def test_a_fresh_model_does_not_warn(first, own_random):
+    model = layered(first)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.predict(X, verbose=0)
+    fit(model)
 
 
 # -- routing ---------------------------------------------------------------------------
@@ -516,6 +600,41 @@ def test_callbacks_of_fit_and_predict_are_called_where_they_belong():
     clf.predict(X)
     assert predicting == ["predict"]
     assert "predict" not in training
+
+
+def logger_to(folder):
+    """A function that gives each fit a logger with a file of its own."""
+    numbers = itertools.count()
+    return lambda: keras.callbacks.CSVLogger(str(folder / f"{next(numbers)}.csv"))
+
+
+def test_a_function_gives_each_fit_callbacks_of_its_own(tmp_path):
+    clf = classifier(linear, callbacks=[logger_to(tmp_path), EarlyStopping(**STOP)], epochs=2)
+    cross_val_score(clf, X, Y, cv=3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.csv", "1.csv", "2.csv"]
+    assert all(len(path.read_text().splitlines()) == 3 for path in tmp_path.iterdir())
+    several = fit(callbacks=lambda: [EarlyStopping(**STOP), Recorder()])
+    assert [type(callback) for callback in several.callbacks_] == [EarlyStopping, Recorder]
+    with pytest.raises(TypeError, match=r"callbacks must be of keras.*; got 3"):
+        fit(callbacks=lambda: 3)
+
+
+@pytest.mark.parametrize(
+    "writer",
+    [
+        lambda path: keras.callbacks.ModelCheckpoint(f"{path}.weights.h5", save_weights_only=True),
+        lambda path: keras.callbacks.CSVLogger(f"{path}.csv"),
+        lambda path: keras.callbacks.TensorBoard(path),
+        lambda path: keras.callbacks.BackupAndRestore(path),
+    ],
+    ids=["ModelCheckpoint", "CSVLogger", "TensorBoard", "BackupAndRestore"],
+)
+def test_fits_that_write_to_one_path_warn(writer, tmp_path):
+    clf = classifier(linear, callbacks=writer(str(tmp_path / "one")))
+    clf.fit(X, Y).fit(X, Y)  # the same estimator again: no warning
+    with pytest.warns(SharedPathWarning, match=r"one.*callbacks=lambda: keras.callbacks"):
+        clone(clf).fit(X, Y)
+    fit(callbacks=writer(str(tmp_path / "other")))
 
 
 def test_each_fit_has_copies_of_its_own():

@@ -1,0 +1,60 @@
+"""Callbacks that write files: several fits with one path overwrite one another's."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from skimgcv._runtime.callers import user_stacklevel
+from skimgcv.exceptions import SharedPathWarning
+
+_PATHS = {
+    keras.callbacks.BackupAndRestore: "backup_dir",
+    keras.callbacks.CSVLogger: "filename",
+    keras.callbacks.ModelCheckpoint: "filepath",
+    keras.callbacks.TensorBoard: "log_dir",
+}
+
+# Which estimator's fit wrote to a path last, in this process.
+_writers: dict[str, weakref.ref[Any]] = {}
+_lock = threading.Lock()
+
+
+def warn_shared_paths(callbacks: Sequence[keras.callbacks.Callback], estimator: Any) -> None:
+    """Warn where a fit writes where another estimator's fit wrote, as each fold's clone does.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback
+        The fit's own. Of other classes than Keras' nobody knows what they write.
+    estimator : AugmentedKerasClassifier
+
+    Warns
+    -----
+    SharedPathWarning
+    """
+    for callback in callbacks:
+        for kind, attribute in _PATHS.items():
+            path = getattr(callback, attribute, None) if isinstance(callback, kind) else None
+            if path is not None and _written_by_another(os.path.abspath(path), estimator):
+                name = type(callback).__name__
+                warnings.warn(
+                    f"{name} writes to {os.fspath(path)!r}, to which a fit of another estimator "
+                    "wrote in this process: of several folds or candidates the last one's is "
+                    "left, or all of theirs are mixed. Give each fit a path of its own by a "
+                    f"function: callbacks=lambda: keras.callbacks.{name}(new_path()).",
+                    SharedPathWarning,
+                    stacklevel=user_stacklevel(),
+                )
+
+
+def _written_by_another(path: str, estimator: Any) -> bool:
+    with _lock:
+        last, _writers[path] = _writers.get(path), weakref.ref(estimator)
+    return last is not None and last() is not estimator
