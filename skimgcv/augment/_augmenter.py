@@ -329,10 +329,11 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
                 f"got shape {shape}"
             )
         self._check(self._format.shape_to_last(shape[1:]))
-        if self.zca_whitening:
-            check_whitening_fits(shape[1:])
         seed = fresh_seed() if seed is None else seed
         rounds = check_whole("rounds", rounds, least=1, most=10**6) if augment else 0
+        n_rows = shape[0] * max(1, rounds)
+        if self.zca_whitening:
+            check_whitening_fits(n_rows, shape[1:])
 
         def values(standardizer: Standardizer) -> Iterator[np.ndarray]:
             for part in self._parts(images, rounds, seed):
@@ -343,7 +344,12 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         if self._needs_mean():
             mean, std = channel_moments(values(before.centered(None)))
         if self.zca_whitening:
-            whitening = whitening_matrix(values(before.centered(mean)), self.zca_epsilon)
+            whitening = whitening_matrix(
+                values(before.centered(mean)),
+                self.zca_epsilon,
+                n_rows=n_rows,
+                image_shape=shape[1:],
+            )
         self.mean_ = mean
         self.std_ = std if self._needs_std() else None
         self.zca_whitening_matrix_ = whitening

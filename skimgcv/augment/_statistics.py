@@ -18,6 +18,7 @@ EPSILON = 1e-6
 """Added to a standard deviation before dividing, as in Keras."""
 
 _WHITENING_ROWS = 16
+_BAND_ROWS = 1024
 _BLOCK_VALUES = 1 << 16
 """Summed at a time: half a megabyte of float64 stays in a core's own cache."""
 
@@ -180,50 +181,92 @@ def _block_moments(images: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     return count, mean, lines.sum(axis=0).reshape(width, channels).sum(axis=0)
 
 
-def whitening_matrix(parts: Iterator[np.ndarray], epsilon: float) -> np.ndarray:
+def whitening_matrix(
+    parts: Iterator[np.ndarray], epsilon: float, *, n_rows: int, image_shape: tuple[int, ...]
+) -> np.ndarray:
     """Return the ZCA whitening matrix of centred images, float32 of shape (d, d).
 
-    From the covariance, summed in chunks. Directions in which the training rows do
-    not vary at all are removed, and not blown up by 1 / ``epsilon``.
+    Directions in which the training rows do not vary at all are removed, and not blown
+    up by 1 / ``epsilon``.
+
+    Parameters
+    ----------
+    parts : iterator of ndarray
+        The images in chunks, ``n_rows`` together.
+    epsilon : float
+        Added to singular values.
 
     References
     ----------
     Krizhevsky (2009), "Learning multiple layers of features from tiny images",
     appendix A.
     """
-    count, products = 0, np.zeros((0, 0))
-    for part in parts:
-        rows = part.reshape(len(part), -1).astype(np.float64)
-        if count == 0:
-            products = np.zeros((rows.shape[1], rows.shape[1]))
-        products += rows.T @ rows
-        count += len(rows)
-    variances, directions = np.linalg.eigh(products)
+    d = int(np.prod(image_shape))
+    if n_rows < d:
+        variances, directions = _directions_of_rows(parts, n_rows, d)
+    else:
+        variances, directions = np.linalg.eigh(_products_of_values(parts, d))
     singular = np.sqrt(np.maximum(variances, 0))
     # What is smaller than this is the rounding of the sums.
-    noise = np.sqrt(variances[-1] * len(variances) * np.finfo(np.float64).eps)
-    gains = np.where(singular > noise, np.sqrt(count) / (singular + epsilon), 0.0)
-    return ((directions * gains) @ directions.T).astype(np.float32)
+    noise = np.sqrt(variances[-1] * d * np.finfo(np.float64).eps)
+    kept = singular > noise
+    directions = directions[:, kept]
+    gained = directions * (np.sqrt(n_rows) / (singular[kept] + epsilon))
+    matrix = np.empty((d, d), np.float32)
+    # In bands: float64 of all of it would take twice the memory of the result.
+    for start in range(0, d, _BAND_ROWS):
+        band = slice(start, start + _BAND_ROWS)
+        matrix[band] = gained[band] @ directions.T
+    return matrix
 
 
-def check_whitening_fits(image_shape: tuple[int, ...]) -> None:
-    """Refuse ZCA whitening of images whose covariance is too large for the memory.
+def _products_of_values(parts: Iterator[np.ndarray], d: int) -> np.ndarray:
+    """Return the sums of products of values over all rows, (d, d)."""
+    products = np.zeros((d, d))
+    for part in parts:
+        rows = part.reshape(len(part), -1).astype(np.float64)
+        products += rows.T @ rows
+    return products
+
+
+def _directions_of_rows(
+    parts: Iterator[np.ndarray], n_rows: int, d: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variances that are not zero for want of rows, and their directions (d, n).
+
+    ``rows @ rows.T`` has the same ones as ``rows.T @ rows``, and is the smaller matrix.
+    """
+    rows = np.empty((n_rows, d))
+    start = 0
+    for part in parts:
+        rows[start : start + len(part)] = part.reshape(len(part), -1)
+        start += len(part)
+    variances, weights = np.linalg.eigh(rows @ rows.T)
+    lengths = np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny))
+    return variances, (rows.T @ weights) / lengths
+
+
+def check_whitening_fits(n_rows: int, image_shape: tuple[int, ...]) -> None:
+    """Refuse ZCA whitening of images whose matrices are too large for the memory.
 
     Raises
     ------
     MemoryError
         With the amount that it would take.
     """
-    values = int(np.prod(image_shape))
+    d = int(np.prod(image_shape))
     # Products, eigenvectors and LAPACK's workspace of two more, all in float64.
-    needed = 4 * 8 * values**2
+    needed = 4 * 8 * d**2
+    if n_rows < d:
+        # The rows, their directions twice and the products of pairs of rows; the result.
+        needed = 8 * (3 * n_rows * d + 4 * n_rows**2) + 4 * d**2
     there = _memory_bytes()
     if there is not None and needed > there:
         raise MemoryError(
-            f"zca_whitening of images of shape {image_shape} needs a covariance of "
-            f"{values} x {values} values and {needed / 2**30:.1f} GiB of memory to work it "
-            f"out, this machine has {there / 2**30:.1f} GiB; use smaller images, or "
-            "featurewise_center with featurewise_std_normalization"
+            f"zca_whitening of images of shape {image_shape} needs a matrix of {d} x {d} values "
+            f"and {needed / 2**30:.1f} GiB of memory to work it out, this machine has "
+            f"{there / 2**30:.1f} GiB; use smaller images, or featurewise_center with "
+            "featurewise_std_normalization"
         )
 
 

@@ -89,6 +89,32 @@ def test_whitened_training_rows_are_uncorrelated():
     assert_allclose(augmenter.zca_whitening_matrix_, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("n", [1, 7, 47, 48, 49, 200])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_whitening_is_keras_formula_with_fewer_rows_than_values_too(n, repeats):
+    rng = np.random.default_rng(n)
+    mixing = rng.normal(size=(48, 48))
+    images = (rng.normal(size=(n, 48)) @ mixing).reshape(n, 4, 4, 3).repeat(repeats, axis=0)
+    augmenter = ImageAugmenter(zca_whitening=True, dtype="float64").fit(images)
+    flat = (images - images.mean(axis=(0, 1, 2))).reshape(len(images), -1)
+    u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
+    # Directions without any variance, which Keras multiplies by a million.
+    u, s = u[:, s > 1e-6 * s[0]], s[s > 1e-6 * s[0]]
+    expected = (u * (np.sqrt(len(images)) / (s + 1e-6))) @ u.T
+    result = augmenter.zca_whitening_matrix_
+    # Held in float32, which rounds to 6e-8 of a value.
+    assert_allclose(result, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
+
+
+def test_whitening_of_few_large_images_takes_the_memory_of_its_result(monkeypatch):
+    # 4 GiB: of the 12,288 values of an image all products would take 4.5 GiB.
+    monkeypatch.setattr(_statistics, "_memory_bytes", lambda: 4 * 2**30)
+    _statistics.check_whitening_fits(30, (64, 64, 3))
+    with pytest.raises(MemoryError, match=r"4\.5 GiB of memory"):
+        _statistics.check_whitening_fits(20_000, (64, 64, 3))
+
+
 def test_a_whitened_image_does_not_depend_on_its_companions(small_photos):
     augmenter = ImageAugmenter(zca_whitening=True).fit(small_photos)
     whole = augmenter.standardize(small_photos)
@@ -98,9 +124,10 @@ def test_a_whitened_image_does_not_depend_on_its_companions(small_photos):
     assert_array_equal(augmenter.standardize(small_photos[::-1])[::-1], whole)
 
 
-def test_whitening_refuses_what_does_not_fit_the_memory():
+def test_whitening_refuses_what_does_not_fit_the_memory(monkeypatch):
+    monkeypatch.setattr(_statistics, "_memory_bytes", lambda: 64 * 2**30)
     images = Watched(np.broadcast_to(np.uint8(0), (10, 224, 224, 3)))
-    with pytest.raises(MemoryError, match=r"150528 x 150528 values and 675\.3 GiB of memory"):
+    with pytest.raises(MemoryError, match=r"150528 x 150528 values and 84\.\d GiB of memory"):
         ImageAugmenter(zca_whitening=True).fit(images)
     assert images.read == 0
 
