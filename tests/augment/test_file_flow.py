@@ -130,8 +130,41 @@ def test_subsets_of_a_directory_take_a_share_of_each_class_and_part_it(folder):
 
 def test_subsets_of_a_table_are_its_first_and_last_rows(folder, table):
     random = ImageAugmenter(validation_split=0.25)
-    held = random.flow_from_dataframe(table, folder, subset="validation", **OPTIONS)
+    held = random.flow_from_dataframe(
+        table, folder, subset="validation", ignore_class_split=True, **OPTIONS
+    )
     assert held.filenames == NAMES[-3:]
+
+
+@pytest.mark.parametrize("subset", ["training", "validation"])
+def test_subsets_need_the_same_classes_in_every_flow(folder, table, subset):
+    """A table that is sorted by class would train on some classes and validate on another."""
+    words = (
+        r"the training and the validation subset need the same classes, got {} and {}; "
+        "shuffle sorted rows first"
+    )
+    share = ImageAugmenter(validation_split=0.4)
+    several = table.assign(**{"class": [["a"], ["a", "b"], ["b"]] * 3 + [["c"]] * 3})
+    options = {"subset": subset, **OPTIONS}
+    for mode in ("categorical", "binary", "sparse"):
+        with pytest.raises(ValueError, match=words.format(r"\['a', 'b'\]", r"\['b'\]")):
+            share.flow_from_dataframe(table, folder, class_mode=mode, **options)
+    with pytest.raises(ValueError, match=words.format(r"\['a', 'b'\]", r"\['b', 'c'\]")):
+        share.flow_from_dataframe(several, folder, **options)
+    few = ImageAugmenter(validation_split=0.15)  # less than one of the five of a
+    with pytest.raises(ValueError, match=words.format(r"\['a', 'b'\]", r"\['b'\]")):
+        few.flow_from_directory(folder, **options)
+    names = np.repeat(["a", "b"], [5, 7])
+    with pytest.raises(ValueError, match=words.format(r"\['a', 'b'\]", r"\['b'\]")):
+        share.flow(IMAGES, names, subset=subset)
+    # Shuffled rows, targets that are no classes, and who asks for it.
+    shuffled = table.sample(frac=1, random_state=0)
+    share.flow_from_dataframe(shuffled, folder, **options)
+    share.flow_from_dataframe(table, folder, class_mode="input", **options)
+    share.flow_from_dataframe(table, folder, class_mode=None, **options)
+    flow = share.flow_from_dataframe(table, folder, ignore_class_split=True, **options)
+    assert flow.n == (8 if subset == "training" else 4)
+    few.flow_from_directory(folder, ignore_class_split=True, **options)
 
 
 def test_transforms_are_those_of_the_array(folder):

@@ -15,7 +15,7 @@ from ..._files.image_files import ImageFiles
 from ..._runtime.callers import user_stacklevel
 from ...exceptions import SkimgcvWarning
 from .._ranges import check_choice
-from .flow import ImageFlow
+from .flow import ImageFlow, check_same_classes, subset_rows
 
 if TYPE_CHECKING:
     from .._protocol import FlowingAugmenter
@@ -77,6 +77,7 @@ def flow_from_directory(
     classes: Sequence[str] | None,
     class_mode: str | None,
     subset: str | None,
+    ignore_class_split: bool,
     follow_links: bool,
     files: dict[str, Any],
     **options: Any,
@@ -90,11 +91,16 @@ def flow_from_directory(
     codes = np.repeat(np.arange(len(sizes)), sizes)
     # A share of each class: the rows are sorted by class.
     starts = np.cumsum([0, *sizes[:-1]])
-    parts = [
-        start + _part(size, augmenter.validation_split, subset)
-        for start, size in zip(starts, sizes, strict=True)
-    ]
-    rows = np.concatenate(parts)
+
+    def part(subset: str | None) -> np.ndarray:
+        share = augmenter.validation_split
+        pairs = zip(starts, sizes, strict=True)
+        return np.concatenate([s + np.arange(n)[subset_rows(n, share, subset)] for s, n in pairs])
+
+    rows = part(subset)
+    if subset and class_mode not in _WITHOUT_CLASSES and not ignore_class_split:
+        known = np.array(list(listed))
+        _check_parts([known[codes[part(s)]] for s in ("training", "validation")])
     y, outputs = _targets(class_mode, codes, len(listed))
     X = ImageFiles([Path(directory, name) for name in names], target_size, **files)
     return FileFlow(
@@ -123,6 +129,7 @@ def flow_from_dataframe(
     classes: Sequence[str] | None,
     class_mode: str | None,
     subset: str | None,
+    ignore_class_split: bool,
     validate_filenames: bool,
     files: dict[str, Any],
     **options: Any,
@@ -135,6 +142,7 @@ def flow_from_dataframe(
     if validate_filenames:
         usable = _valid(names, directory or "", x_col)
     class_indices: dict[str, int] = {}
+    sets: list[list[str]] = []
     if class_mode in _WITHOUT_CLASSES:
         labels, (y, outputs) = None, _raw_targets(class_mode, dataframe, y_col, len(names))
     else:
@@ -146,7 +154,13 @@ def flow_from_dataframe(
         labels, y = _encoded(class_mode, sets, class_indices)
         outputs = None
     kept = np.flatnonzero(usable)
-    rows = kept[_part(len(kept), augmenter.validation_split, subset)]
+    rows = kept[subset_rows(len(kept), augmenter.validation_split, subset)]
+    if subset and sets and not ignore_class_split:
+        both = (
+            subset_rows(len(kept), augmenter.validation_split, s)
+            for s in ("training", "validation")
+        )
+        _check_parts([[label for row in kept[own] for label in sets[row]] for own in both])
     X = ImageFiles([Path(directory or "", name) for name in names], target_size, **files)
     return FileFlow(
         X,
@@ -163,21 +177,15 @@ def flow_from_dataframe(
     )
 
 
+def _check_parts(labels: list[Any]) -> None:
+    check_same_classes(*(sorted({str(label) for label in part}) for part in labels))
+
+
 def _check_augmenter(augmenter: FlowingAugmenter) -> None:
     if augmenter.data_format == "channels_first":
         raise ValueError(
             'files are read channels last; the augmenter has data_format="channels_first"'
         )
-
-
-def _part(n: int, share: float, subset: str | None) -> np.ndarray:
-    check_choice("subset", subset, (None, "training", "validation"))
-    if subset is None:
-        return np.arange(n)
-    if not share:
-        raise ValueError(f"`subset`={subset!r} needs `validation_split` in the augmenter")
-    border = n - int(n * share)
-    return np.arange(border) if subset == "training" else np.arange(border, n)
 
 
 def _targets(class_mode: str | None, codes: np.ndarray, n_classes: int) -> tuple[Any, Any]:

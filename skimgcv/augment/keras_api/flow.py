@@ -61,9 +61,11 @@ save_format, ignore_class_split, subset
         super().__init__()
         images, others = _split_inputs(x)
         if rows is None:
-            rows = _subset_rows(
-                len(images), augmenter.validation_split, subset, None if ignore_class_split else y
-            )
+            share = augmenter.validation_split
+            rows = subset_rows(len(images), share, subset)
+            if y is not None and subset is not None and not ignore_class_split:
+                both = (subset_rows(len(images), share, s) for s in ("training", "validation"))
+                check_same_classes(*(np.unique(np.asarray(y)[r], axis=0).tolist() for r in both))
         if len(images.shape) != 4:
             raise ValueError(
                 "`x` needs images of the shape (n, height, width, channels), got "
@@ -197,7 +199,8 @@ def _same_length(name: str, values: Any, images: Any) -> np.ndarray:
     return values
 
 
-def _subset_rows(n: int, share: float, subset: str | None, y: Any) -> slice:
+def subset_rows(n: int, share: float, subset: str | None) -> slice:
+    """Return the rows of a subset: the last ``share`` of them are for validation."""
     check_choice("subset", subset, (None, "training", "validation"))
     if subset is None:
         return slice(0, n)
@@ -206,13 +209,19 @@ def _subset_rows(n: int, share: float, subset: str | None, y: Any) -> slice:
             f"`subset`={subset!r} needs `validation_split` in the augmenter, it is {share!r}"
         )
     border = n - int(n * share)
-    if y is not None:
-        y = np.asarray(y)
-        training, validation = np.unique(y[:border], axis=0), np.unique(y[border:], axis=0)
-        if not np.array_equal(training, validation):
-            raise ValueError(
-                "the training and the validation subset need the same classes, got "
-                f"{training.tolist()} and {validation.tolist()}; shuffle sorted rows first, "
-                "or pass ignore_class_split=True"
-            )
     return slice(0, border) if subset == "training" else slice(border, n)
+
+
+def check_same_classes(training: list[Any], validation: list[Any]) -> None:
+    """Refuse subsets of which one lacks a class of the other's.
+
+    Raises
+    ------
+    ValueError
+    """
+    if training != validation:
+        raise ValueError(
+            "the training and the validation subset need the same classes, got "
+            f"{training} and {validation}; shuffle sorted rows first, give each class more rows, "
+            "or pass ignore_class_split=True"
+        )

@@ -199,6 +199,7 @@ class GeneratorMethods:
         *,
         dtype: Any = "uint8",
         cache: Any = "memory",
+        ignore_class_split: bool = False,
     ) -> FileFlow:
         """Give batches of the images of a folder of class folders, epoch after epoch.
 
@@ -225,6 +226,8 @@ class GeneratorMethods:
             "uint16" keeps the values of files with 16 bits a channel.
         cache : "memory", int, path or None, default="memory"
             Where decoded images are kept: see :class:`skimgcv.ImageFiles`.
+        ignore_class_split : bool, default=False
+            Allow subsets with different classes, as a class of few images may give.
 
         Returns
         -------
@@ -241,6 +244,7 @@ class GeneratorMethods:
             classes=classes,
             class_mode=class_mode,
             subset=subset,
+            ignore_class_split=ignore_class_split,
             follow_links=follow_links,
             files={
                 "color_mode": color_mode,
@@ -281,6 +285,7 @@ class GeneratorMethods:
         *,
         dtype: Any = "uint8",
         cache: Any = "memory",
+        ignore_class_split: bool = False,
     ) -> FileFlow:
         """Give batches of the images that a table lists, epoch after epoch.
 
@@ -311,6 +316,8 @@ class GeneratorMethods:
             standardised. (Keras takes the first, and augments it.)
         interpolation, keep_aspect_ratio, dtype, cache
             As for :meth:`flow_from_directory`.
+        ignore_class_split : bool, default=False
+            Allow subsets with different classes, as the rows of a sorted table give.
         validate_filenames : bool, default=True
             Whether to leave out names that are no image files, with a warning.
 
@@ -332,6 +339,7 @@ class GeneratorMethods:
             classes=classes,
             class_mode=class_mode,
             subset=subset,
+            ignore_class_split=ignore_class_split,
             validate_filenames=validate_filenames,
             files={
                 "color_mode": color_mode,
