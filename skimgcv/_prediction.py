@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._batches.augmenters import check_standardizes_alike
+from skimgcv._batches.augmenters import beside_another, check_standardizes_alike
 from skimgcv._batches.batches import Batches
 from skimgcv._batches.epochs import Draw, Epoch
 from skimgcv._compiled.run import predict_model
@@ -50,7 +50,8 @@ def _transformed_rounds(estimator: Any, images: Rows) -> list[Epoch]:
     random_half = estimator.augmenter_
     if estimator.tta_augmenter is not None:
         images.check_are_images()
-        random_half = as_augmenter(estimator.tta_augmenter, "tta_augmenter")
+        adapted = as_augmenter(estimator.tta_augmenter, "tta_augmenter")
+        random_half = beside_another(adapted, images[:8], "tta_augmenter")
         check_standardizes_alike(random_half, estimator.augmenter_, images[:8], "tta_augmenter")
     rows = np.arange(len(images))
     # One transform a round, for all images: an image's prediction must not

@@ -8,6 +8,7 @@
         └── SavedFileError, also a ValueError
     UserWarning
     └── SkimgcvWarning
+        ├── AugmenterStepWarning
         ├── DoubleCorrectionWarning
         ├── ImageCacheWarning
         ├── LabelsNotFoundWarning
@@ -84,6 +85,14 @@ class UnusedWeightsWarning(SkimgcvWarning):
     That it is trained is told by the steps of its optimizer, and by weights that are
     initialised to constants and are so no longer: biases, the scales, means and variances of
     normalisation. Of a model that has none of these nothing can be told.
+    """
+
+
+class AugmenterStepWarning(SkimgcvWarning):
+    """A step of an augmenter that may not do in training, or at prediction, what it is meant to.
+
+    It is random by numbers that no seed reaches, say, or changes each training image in
+    the same way, and no image at prediction.
     """
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from skimgcv._data.rows import LabelledRows, RowSubset
+from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
+from skimgcv.augment._augmenter import ImageAugmenter
+from skimgcv.augment._checks import check_halves
 from skimgcv.augment._plain import Plain
-from skimgcv.augment._protocol import Augmenter, mixing
+from skimgcv.augment._protocol import Augmenter, SteppedAugmenter, mixing
+from skimgcv.augment._seeded import SeededAugmenter
+from skimgcv.exceptions import AugmenterStepWarning
 
 
 def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmenter:
@@ -18,7 +24,10 @@ def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmente
         return Plain()
     train.images.check_are_images()
     adapted = as_augmenter(augmenter, name)
-    adapted.fit(RowSubset(train.images, train.rows))
+    rows = RowSubset(train.images, train.rows)
+    adapted.fit(rows)
+    if isinstance(adapted, ImageAugmenter):
+        check_halves(adapted, rows, name)
     return adapted
 
 
@@ -57,8 +66,57 @@ def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) 
     adapted = fitted_augmenter(own, train, name)
     if mixing(adapted):
         raise ValueError(f"{name} mixes images; only the estimator's own augmenter can do that.")
-    check_standardizes_alike(adapted, augmenter, train.images[train.rows[:8]], name)
+    some = train.images[train.rows[:8]]
+    adapted = beside_another(adapted, some, name)
+    check_standardizes_alike(adapted, augmenter, some, name)
+    _warn_order(adapted, some, name)
     return adapted
+
+
+def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augmenter:
+    """Return what of an augmenter transforms, where another one standardises.
+
+    Warns
+    -----
+    AugmenterStepWarning
+        Where it does the same to all images of a class.
+    """
+    if not isinstance(augmenter, SeededAugmenter):
+        return augmenter
+    own = augmenter.beside_another(some)
+    moved = [step for step in own.random_steps if step not in augmenter.random_steps]
+    if moved and name.startswith("class_augmenters"):
+        warnings.warn(
+            f"{name} does the same to every training image of its class ({', '.join(moved)}), "
+            "and not at prediction, where no class is known: the model can learn that instead "
+            "of the images. Let it be random, or do it to all classes.",
+            AugmenterStepWarning,
+            stacklevel=2,
+        )
+    return own
+
+
+def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
+    """Warn where steps cannot be taken apart into a random half and what is done after.
+
+    The estimator's own augmenter runs all of its steps in their order, and needs no such
+    warning. Of others the random half alone is used.
+    """
+    if not isinstance(augmenter, SteppedAugmenter):
+        return
+    if not (augmenter.fixed_steps and augmenter.random_steps):
+        return
+    table = augmenter.draw(stream(0, "try"), len(some), some.shape[1:])
+    halves = augmenter.standardize(augmenter.apply(some, table))
+    if not np.allclose(halves, augmenter.prepare(some, table), rtol=1e-3, atol=1e-3):
+        warnings.warn(
+            f"{name} has steps that are always the same ({', '.join(augmenter.fixed_steps)}) "
+            f"before random ones ({', '.join(augmenter.random_steps)}), and their order matters. "
+            f"Of {name} only the random steps are used, and they get images as they are in X: "
+            "write them for those.",
+            AugmenterStepWarning,
+            stacklevel=2,
+        )
 
 
 def check_standardizes_alike(

@@ -85,7 +85,7 @@ class Batches(keras.utils.PyDataset):
         images = self._images[self._epoch.rows[at]]
         draws = self._epoch.draws
         if not draws:
-            return self._augmenter.prepare(images)
+            return _checked(self._augmenter.prepare(images), images)
         if len(draws) == 1:
             return self._transform(images, draws[0], at)
         prepared = np.empty(images.shape, dtype=np.float32)
@@ -98,9 +98,9 @@ class Batches(keras.utils.PyDataset):
     def _transform(self, images: np.ndarray, draw: Draw, at: np.ndarray) -> np.ndarray:
         table = draw.table[draw.place[at]]
         if draw.augmenter is self._augmenter:
-            return self._augmenter.prepare(images, table)
+            return _checked(self._augmenter.prepare(images, table), images)
         # At prediction no label is known: one deterministic half must serve all.
-        return self._augmenter.standardize(draw.augmenter.apply(images, table))
+        return _checked(self._augmenter.standardize(draw.augmenter.apply(images, table)), images)
 
     def _mix(self, at: np.ndarray, draw: Draw, mixer: MixingAugmenter) -> tuple[np.ndarray, ...]:
         """Mix each image and its target with its partner's, by share and weight."""
@@ -116,6 +116,17 @@ class Batches(keras.utils.PyDataset):
             weights = [own + other]
         own = (own / (own + other))[:, None]
         return (images, own * targets + (1 - own) * partner_targets, *weights)
+
+
+def _checked(prepared: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Refuse images of another shape: the model was built for those of X."""
+    if prepared.shape != images.shape:
+        raise ValueError(
+            f"the augmenter made images of shape {prepared.shape[1:]} of {images.shape[1:]}, for "
+            "which the model was built. Crop or resize before fit and predict alike: "
+            "ImageFiles(paths, image_shape), load_images(folder, image_shape), or X itself."
+        )
+    return prepared
 
 
 class TrainingBatches(Batches):

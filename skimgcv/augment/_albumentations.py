@@ -4,95 +4,174 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._runtime.optional import require
+from ._halves import SEEDS, Step, Trial, mark
 from ._seeded import SeededAugmenter
 
 
 class AlbumentationsAugmenter(SeededAugmenter):
     """An Albumentations transform, or a composition of them.
 
-    Transforms that are always the same (``DETERMINISTIC``, with ``p=1``, at the top
-    level) are part of the deterministic half: they run at prediction as well.
+    What lies in a ``Compose`` or ``Sequential`` with ``p=1``, however nested, are its steps.
+    One with ``p`` below 1 is random. So is one that chooses among several others, such as
+    ``OneOf``. Of all others it is tried whether they are: ``InvertImg(p=1)``,
+    ``Normalize()``, ``Sharpen(alpha=(0.5, 0.5), lightness=(1, 1), p=1)`` are not.
 
     Parameters
     ----------
     transform : albumentations transform
         A copy of it is used.
+    fixed : sequence of bool, optional
+        Of each step, whether it is deterministic; None finds it out.
     """
 
-    DETERMINISTIC = (
-        "CenterCrop",
-        "FromFloat",
-        "LongestMaxSize",
-        "Normalize",
-        "PadIfNeeded",
-        "Resize",
-        "SmallestMaxSize",
-        "ToFloat",
-    )
-
-    def __init__(self, transform: Any) -> None:
-        compose = require(
+    def __init__(self, transform: Any, fixed: Sequence[bool] | None = None) -> None:
+        self._package = require(
             "albumentations", extra="albumentations", purpose="an Albumentations augmenter"
-        ).Compose
+        )
         whole = copy.deepcopy(transform)
+        compose = self._package.Compose
         # A composition by itself is not wrapped: each level draws numbers of its own.
         self._whole = whole if type(whole) is compose else compose([whole])
-        steps = self._whole.transforms if self._whole.p == 1 else []
-        fixed = [step for step in steps if self._is_fixed(step)]
-        self.fixed_steps = [type(step).__name__ for step in fixed]
-        self._fixed = compose(fixed) if fixed else None
-        self._random = self._whole
-        if fixed:
-            self._random = compose([step for step in steps if not self._is_fixed(step)])
-        self.random_steps = [
-            type(step).__name__ for step in self._random.transforms if not self._is_fixed(step)
-        ]
+        self._random = self._fixed_transform = self._whole
+        is_sequence = self._is_sequence(self._whole)
+        self._transforms = [*self._leaves(self._whole)] if is_sequence else [self._whole]
+        self._steps = [self._step(transform) for transform in self._transforms]
+        super().__init__(fixed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.to_config()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy's transforms share no numbers with the original's.
+        self.__init__(**state["config"])  # type: ignore[misc]
 
     def to_config(self) -> dict[str, Any]:
-        """Return the transform."""
-        return {"transform": self._whole}
+        """Return the transform, and which of its steps are deterministic."""
+        fixed = None if self._fixed is None else [*self._fixed]
+        return {"transform": self._whole, "fixed": fixed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> AlbumentationsAugmenter:
         """Return an augmenter of the transform."""
-        return cls(config["transform"])
+        return cls(config["transform"], config["fixed"])
 
-    @classmethod
-    def _is_fixed(cls, step: Any) -> bool:
-        return type(step).__name__ in cls.DETERMINISTIC and step.p == 1
+    def steps(self) -> list[Step]:
+        """Return the transforms that are no mere sequences, in their order."""
+        return self._steps
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
         """Run the random transforms from this seed."""
-        return self._run(self._random, image, seed)
+        return _run(self._random, image, seed)
 
-    def standardize(self, images: np.ndarray) -> np.ndarray:
-        """Run the transforms that are always the same; float32."""
-        if self._fixed is None:
-            return super().standardize(images)
-        return np.stack([self._run(self._fixed, image, 0) for image in images], dtype=np.float32)
+    def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
+        """Run the deterministic transforms; say whether they took numbers."""
+        return _run_told(self._fixed_transform, image, seed)
+
+    def run_all(self, image: np.ndarray, seed: int) -> Any:
+        """Run all transforms from this seed."""
+        return _run(self._whole, image, seed)
 
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
-        """Run all transforms in their own order; float32.
-
-        That is ``standardize(apply(images, table))`` if the random ones come first.
-        """
-        if table is None or self._fixed is None:
+        """Run all transforms in their own order, in their own dtypes; float32."""
+        images = np.asarray(images)
+        if table is None or not len(images) or not any(self._decide(images)):
             return super().prepare(images, table)
-        seeds = table["seed"].tolist()
-        results = [
-            self._run(self._whole, image, seed) for image, seed in zip(images, seeds, strict=True)
-        ]
-        return np.stack(results, dtype=np.float32)
+        return self._in_order(images, table)
 
-    @staticmethod
-    def _run(transform: Any, image: np.ndarray, seed: int) -> Any:
-        # One stream for all steps: seeds would give each step the same numbers, and a
-        # horizontal and a vertical flip would always come together.
-        transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        return transform(image=np.ascontiguousarray(image))["image"]
+    def _adopt(self, fixed: Sequence[bool] | None) -> None:
+        super()._adopt(fixed)
+        if self._fixed is None or not self._is_sequence(self._whole):
+            return
+        both = zip(self._transforms, self._fixed, strict=True)
+        self._fixed_transform = self._package.Compose([leaf for leaf, fixed in both if fixed])
+        # The nesting is kept: each level draws numbers of its own.
+        self._random = self._without(copy.deepcopy(self._whole), iter(self._fixed))
+
+    def _is_sequence(self, transform: Any) -> bool:
+        kinds = (self._package.Compose, self._package.Sequential)
+        return type(transform) in kinds and transform.p == 1
+
+    def _leaves(self, sequence: Any) -> Iterator[Any]:
+        for transform in sequence.transforms:
+            if self._is_sequence(transform):
+                yield from self._leaves(transform)
+            else:
+                yield transform
+
+    def _without(self, sequence: Any, left_out: Iterator[bool]) -> Any:
+        """Take the leaves for which the iterator says so out of a sequence."""
+        kept = []
+        for transform in sequence.transforms:
+            if self._is_sequence(transform):
+                kept.append(self._without(transform, left_out))
+            elif not next(left_out):
+                kept.append(transform)
+        sequence.transforms = kept
+        return sequence
+
+    def _step(self, transform: Any) -> Step:
+        package = self._package
+        alone = package.Compose([transform])
+        choosing = isinstance(transform, (package.OneOf, package.SomeOf, package.OneOrOther))
+
+        def run(images: list[np.ndarray], seed: int) -> Trial:
+            results, drew = zip(*(_run_told(alone, image, seed) for image in images), strict=True)
+            return Trial([np.asarray(result) for result in results], any(drew))
+
+        def check_random(images: list[np.ndarray]) -> None:
+            for seed in range(SEEDS):
+                _set_seed(transform, seed)
+                image = np.ascontiguousarray(images[0])
+                # Also what is rarely done.
+                result = transform(force_apply=True, image=image)["image"]
+                _check_dtype(type(transform).__name__, image, np.asarray(result))
+
+        return Step(
+            type(transform).__name__,
+            run,
+            declared=None if transform.p == 1 else False,
+            chooses=choosing and sum(other.p > 0 for other in transform.transforms) > 1,
+            check_random=check_random,
+        )
+
+    def _checked(self, result: np.ndarray, image: np.ndarray) -> np.ndarray:
+        _check_dtype(", ".join(self.random_steps), image, result)
+        return super()._checked(result, image)
+
+
+def _check_dtype(name: str, image: np.ndarray, result: np.ndarray) -> None:
+    if image.dtype.kind in "ui" and result.dtype.kind == "f":
+        raise ValueError(
+            f"{name} is random, and makes {result.dtype} of {image.dtype} images: training would "
+            "get values in another range than prediction, which leaves it out. Normalise by a "
+            "step that is always taken: with p=1, in a Sequential with p=1, or outside of OneOf"
+        )
+
+
+def _set_seed(transform: Any, seed: int) -> tuple[np.random.Generator, random.Random]:
+    # One stream for all steps: seeds would give each step the same numbers, and a
+    # horizontal and a vertical flip would always come together.
+    rng, own = np.random.default_rng(seed), random.Random(seed)
+    transform.set_random_state(rng, own)
+    return rng, own
+
+
+def _run(transform: Any, image: np.ndarray, seed: int) -> Any:
+    _set_seed(transform, seed)
+    return transform(image=np.ascontiguousarray(image))["image"]
+
+
+def _run_told(transform: Any, image: np.ndarray, seed: int) -> tuple[Any, bool]:
+    """Run a composition of transforms; say whether any of them took numbers."""
+    rng, own = _set_seed(transform, seed)
+    before = mark(rng)
+    result = transform(image=np.ascontiguousarray(image))["image"]
+    untouched = random.Random(seed)
+    untouched.random()  # The composition asks first whether it is to run.
+    return result, mark(rng) != before or own.getstate() != untouched.getstate()

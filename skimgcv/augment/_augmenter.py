@@ -326,7 +326,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         if len(shape) != 4 or 0 in shape:
             raise ValueError(
                 "`fit` needs at least one image, as an array (n, height, width, channels), "
-                f"got shape {shape}"
+                f"got shape {shape}; grey images have an axis of one channel: images[..., None]"
             )
         self._check(self._format.shape_to_last(shape[1:]))
         seed = fresh_seed() if seed is None else seed

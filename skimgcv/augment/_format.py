@@ -24,10 +24,15 @@ class Format(NamedTuple):
         images = np.asarray(images)
         if images.ndim != 4:
             raise ValueError(
-                "images need the shape (n, height, width, channels), got "
-                f"{images.shape}; add the missing axis, for instance X[..., np.newaxis] for grey"
+                f"images need the shape (n, height, width, channels), got {images.shape}; "
+                f"{self._missing_axis('images' if images.ndim == 3 else 'image')}"
             )
         return np.moveaxis(images, 1, 3) if self.channels_first else images
+
+    def _missing_axis(self, name: str) -> str:
+        index = ":, None" if name == "images" else "None"
+        index = index if self.channels_first else "..., None"
+        return f"a grey one has an axis of one channel: {name}[{index}]"
 
     def from_last(self, images: np.ndarray) -> np.ndarray:
         """Return images with channels last in the user's order, C-contiguous."""
@@ -35,6 +40,12 @@ class Format(NamedTuple):
 
     def shape_to_last(self, shape: Sequence[int]) -> tuple[int, int, int]:
         """Return (height, width, channels) of the shape of one of the user's images."""
+        if len(shape) != 3:
+            order = "channels, height, width" if self.channels_first else "height, width, channels"
+            raise ValueError(
+                f"an image needs the shape ({order}), got {tuple(shape)}; "
+                f"{self._missing_axis('image')}"
+            )
         if self.channels_first:
             return int(shape[1]), int(shape[2]), int(shape[0])
         return int(shape[0]), int(shape[1]), int(shape[2])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from .._runtime.keras_internals import layers_in
+from .._runtime.keras_internals import layers_in, seed_generators
 from .._runtime.seeding import seeded
 from ._dtypes import from_working
+from ._halves import Step, Trial, check_shape
 from ._seeded import SeededAugmenter
 
 
@@ -27,14 +28,15 @@ class GeneratorAugmenter(SeededAugmenter):
     ----------
     generator : instance of a subclass of ImageDataGenerator
         A copy of it is used.
+    fixed : sequence of two bool, optional
+        Whether its transform, and its standardising, are deterministic; None finds it out.
     """
 
-    def __init__(self, generator: Any) -> None:
+    def __init__(self, generator: Any, fixed: Sequence[bool] | None = None) -> None:
         self._generator = copy.deepcopy(generator)
         for name in ("mean", "std", "zca_whitening_matrix"):
             setattr(self._generator, name, None)
-        self.fixed_steps = ["standardize"]
-        self.random_steps = ["apply_transform"]
+        super().__init__(fixed)
 
     @property
     def learns(self) -> bool:
@@ -50,7 +52,7 @@ class GeneratorAugmenter(SeededAugmenter):
         """Let the generator learn its statistics, if it has any; reads all images at once."""
         if self.learns:
             self._generator.fit(np.asarray(images))
-        return self
+        return super().fit(images)
 
     def to_config(self) -> dict[str, Any]:
         """Return the generator.
@@ -66,12 +68,27 @@ class GeneratorAugmenter(SeededAugmenter):
                 "of ImageDataGenerator; use ImageAugmenter, which takes the same parameters, or "
                 "pickle the classifier for readers who trust you"
             )
-        return {"generator": self._generator}
+        fixed = None if self._fixed is None else [*self._fixed]
+        return {"generator": self._generator, "fixed": fixed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> GeneratorAugmenter:
         """Return an augmenter of the generator."""
-        return cls(config["generator"])
+        return cls(config["generator"], config["fixed"])
+
+    def steps(self) -> list[Step]:
+        """Return the two things that its ``flow`` does."""
+        return [
+            Step("apply_transform", self._try_transform, standardizes=False),
+            Step("standardize", self._try_standardizing, declared=True, standardizes=True),
+        ]
+
+    def _try_transform(self, images: list[np.ndarray], seed: int) -> Trial:
+        # What it takes of global numbers is not looked at.
+        return Trial([np.asarray(self.augment(image, seed)) for image in images], drew=True)
+
+    def _try_standardizing(self, images: list[np.ndarray], seed: int) -> Trial:
+        return Trial([self._standardized(image) for image in images], drew=False)
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
         """Draw and apply a transform, as the generator's own ``flow`` does."""
@@ -79,31 +96,39 @@ class GeneratorAugmenter(SeededAugmenter):
             parameters = self._generator.get_random_transform(image.shape)
             return self._generator.apply_transform(image.astype(self._generator.dtype), parameters)
 
-    def standardize(self, images: np.ndarray) -> np.ndarray:
-        """Let the generator standardise copies of the images, one by one."""
-        out = np.empty(np.shape(images), np.float32)
-        for image, target in zip(images, out, strict=True):
-            target[...] = self._generator.standardize(image.astype(self._generator.dtype))
-        return out
+    def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
+        """Let the generator standardise a copy, transformed if it always does so alike."""
+        transforms = self._fixed is not None and self._fixed[0]
+        if transforms:
+            image = np.asarray(self.augment(image, seed))
+        return self._standardized(image), transforms
+
+    def _standardized(self, image: np.ndarray) -> np.ndarray:
+        result = self._generator.standardize(image.astype(self._generator.dtype))
+        return np.asarray(result, dtype=np.float32)
 
 
 class LayerAugmenter(SeededAugmenter):
     """Keras image layers, run outside of the model.
 
-    With ``training=True`` the layers' seeds are set for each image, so that what it gets
-    does not depend on its batch. At prediction they run with ``training=False``, in which
-    random layers do nothing, and others (Rescaling, Resizing) what they always do.
+    The layers in a ``Sequential`` or ``Pipeline``, however nested, are its steps. One that
+    does the same to an image with every seed, such as ``Rescaling`` or
+    ``RandomInvert((1, 1))``, runs in training and at prediction alike. In training the
+    seeds of all layers are set for each image, so that what it gets does not depend on its
+    batch. At prediction random layers run with ``training=False``, in which they do nothing.
 
     Parameters
     ----------
     layer : keras.Layer
         An image layer, a ``Sequential`` of them, or a ``keras.layers.Pipeline``. A copy
         of it is used.
+    fixed : sequence of bool, optional
+        Of each step, whether it is deterministic; None finds it out.
     """
 
     _MIXING = ("CutMix", "MixUp")
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, fixed: Sequence[bool] | None = None) -> None:
         for step in layers_in(layer):
             if type(step).__name__ in self._MIXING:
                 raise ValueError(
@@ -111,75 +136,132 @@ class LayerAugmenter(SeededAugmenter):
                     "an augmenter of images cannot; use ImageAugmenter's mixup_alpha or "
                     "cutmix_alpha"
                 )
-        self.__setstate__({"layer": _described(layer)})
+        self.__setstate__({"layer": _described(layer), "fixed": fixed})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layer": _described(self._whole)}
+        return {"layer": _described(self._whole), "fixed": self._fixed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         with seeded(0):  # Layers without a seed draw one from `random` when they are made.
             self._whole = _made(*state["layer"])
-        steps = getattr(self._whole, "layers", [self._whole])
-        self._random = [step for step in steps if _seed_states(step)]
-        self._fixed = [step for step in steps if not _seed_states(step)]
-        self.fixed_steps = [type(step).__name__ for step in self._fixed]
-        self.random_steps = [type(step).__name__ for step in self._random]
-        self._random_first = self._random == steps[: len(self._random)]
+        self._layers = list(_leaves(self._whole))
         # The layers' seeds are variables: two threads must not set them at once.
         self._lock = threading.Lock()
         self._run_whole = _image_by_image(
-            lambda images: self._whole(images, training=True), lambda: _seed_states(self._whole)
+            lambda images: _trained(self._layers, images), lambda: _all_seed_states(self._layers)
         )
         self._run_random = _image_by_image(
-            self._call_random, lambda: [s for step in self._random for s in _seed_states(step)]
+            lambda images: _trained(self._random_layers(), images),
+            lambda: _all_seed_states(self._random_layers()),
         )
+        super().__init__(state["fixed"])
 
     def to_config(self) -> dict[str, Any]:
-        """Return the layer."""
-        return {"layer": self._whole}
+        """Return the layer, and which of its steps are deterministic."""
+        fixed = None if self._fixed is None else [*self._fixed]
+        return {"layer": self._whole, "fixed": fixed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> LayerAugmenter:
-        """Return an augmenter of the layer."""
-        return cls(config["layer"])
+        """Return an augmenter of the layer; without ``fixed`` it finds that out anew."""
+        return cls(config["layer"], config.get("fixed"))
 
     def to_layers(self) -> list[Callable[[Any], Any]]:
-        """Return the layers that run at prediction; copies."""
-        return [partial(step, training=False) for step in LayerAugmenter(self._whole)._fixed]
+        """Return copies of the layers, as they run at prediction.
+
+        Raises
+        ------
+        ValueError
+            Where one that can be random never is: in a Keras model it does nothing at
+            prediction.
+        """
+        own = LayerAugmenter(self._whole, self._fixed)
+        pairs = zip(own._layers, own._fixed or (), strict=True)
+        idle = [type(layer).__name__ for layer, fixed in pairs if fixed and _has_seeds(layer)]
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)} does the same to every image, at prediction too, and in a "
+                "Keras model it would do nothing there; use a layer that is not random, or "
+                "change X itself."
+            )
+        return [partial(layer, training=False) for layer in own._layers]
+
+    def steps(self) -> list[Step]:
+        """Return the layers that are no mere sequences, in their order."""
+        return [
+            Step(type(layer).__name__, partial(_try, layer), standardizes=not _has_seeds(layer))
+            for layer in self._layers
+        ]
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Run the random layers with each image's seeds, in the images' own dtype."""
-        images = np.asarray(images)
+        images = np.array(images)
+        if not len(images) or all(self._decide(images)):
+            return images
         with self._lock:
             result = self._run_random(images, table)
+        check_shape(result, images.shape)
         return from_working(result, images.dtype)
 
     def standardize(self, images: np.ndarray) -> np.ndarray:
-        """Run all layers with ``training=False``; float32."""
-        out = self._whole(np.asarray(images, np.float32), training=False)
-        return np.array(keras.ops.convert_to_numpy(out), np.float32)
+        """Run the deterministic layers, and the random ones with ``training=False``; float32."""
+        images = np.array(images, np.float32)
+        if not len(images):
+            return images
+        fixed = self._decide(images)
+        out = self._at_prediction(images)
+        drawing = any(f and _has_seeds(la) for f, la in zip(fixed, self._layers, strict=True))
+        # That it was so for the images that were tried does not prove it for these.
+        if drawing and not np.array_equal(out, self._at_prediction(images), equal_nan=True):
+            raise ValueError(
+                f"{', '.join(self.fixed_steps)} did the same with every seed to the images that "
+                "were tried, and does not to these: prediction would be random"
+            )
+        check_shape(out, images.shape)
+        return out
 
-    def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
-        """Run all layers in their own order, with each image's seeds; float32.
+    def _at_prediction(self, images: Any) -> np.ndarray:
+        for layer, fixed in zip(self._layers, self._fixed or (), strict=True):
+            images = layer(images, training=fixed and _has_seeds(layer))
+        return np.array(keras.ops.convert_to_numpy(images), np.float32)
 
-        That is ``standardize(apply(images, table))`` if the random ones come first.
-        """
-        if table is None or self._random_first:
-            return super().prepare(images, table)
+    def _in_order(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
         with self._lock:
-            return self._run_whole(np.asarray(images), table)
+            result = self._run_whole(images, table)
+        check_shape(result, images.shape)
+        return result
 
-    def _call_random(self, images: Any) -> Any:
-        for step in self._random:
-            images = step(images, training=True)
-        return images
+    def _random_layers(self) -> list[Any]:
+        both = zip(self._layers, self._fixed or (), strict=True)
+        return [layer for layer, fixed in both if not fixed]
+
+
+def _leaves(layer: Any) -> Iterator[Any]:
+    if not isinstance(layer, (keras.Sequential, keras.layers.Pipeline)):
+        yield layer
+        return
+    for part in layer.layers:
+        yield from _leaves(part)
+
+
+def _trained(layers: list[Any], images: Any) -> Any:
+    for layer in layers:
+        images = layer(images, training=_has_seeds(layer))
+    return images
+
+
+def _try(layer: Any, images: list[np.ndarray], seed: int) -> Trial:
+    """Run a layer as in training, on all images at once."""
+    for number, state in enumerate(_seed_states(layer)):
+        state.assign(np.array([seed, number]))
+    result = layer(np.stack(images).astype(np.float32), training=_has_seeds(layer))
+    return Trial(list(np.array(keras.ops.convert_to_numpy(result))), drew=_has_seeds(layer))
 
 
 def _described(layer: Any) -> tuple[type, Any, Any]:
     """Return what makes an equal layer; by class, so that nobody needs to register theirs."""
-    steps = getattr(layer, "layers", None)
-    if steps is not None:
-        return type(layer), [_described(step) for step in steps], None
+    if isinstance(layer, (keras.Sequential, keras.layers.Pipeline)):
+        return type(layer), [_described(step) for step in layer.layers], None
     learned: dict[str, Any] = {}
     if layer.weights:
         layer.save_own_variables(learned)
@@ -206,8 +288,16 @@ def _made(kind: type, config: Any, state: Any) -> Any:
     return layer
 
 
+def _has_seeds(layer: Any) -> bool:
+    return bool(_seed_states(layer))
+
+
+def _all_seed_states(layers: list[Any]) -> list[Any]:
+    return [state for layer in layers for state in _seed_states(layer)]
+
+
 def _seed_states(layer: Any) -> list[Any]:
-    return [variable for variable in layer.variables if variable.name == "seed_generator_state"]
+    return [own.state for part in layers_in(layer) for own in seed_generators(part)]
 
 
 def _image_by_image(

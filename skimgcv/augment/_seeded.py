@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from ._dtypes import from_working
+from ._halves import Step, Trial, check_shape, decide, mark, same_bits, samples, standardizes
 from ._protocol import by_rows
 
 SEED = np.dtype([("seed", np.uint64)])
@@ -16,21 +19,102 @@ SEED = np.dtype([("seed", np.uint64)])
 class SeededAugmenter:
     """What is common to adapters whose randomness is a function of one seed an image.
 
-    A subclass says what happens to one image; its deterministic half is a change to
-    float32, unless it says more.
-
-    Attributes
-    ----------
-    fixed_steps, random_steps : list of str
-        Names of what belongs to the deterministic half, and to the random one.
+    It is made of steps. Those that do the same to an image whatever the seed are the
+    deterministic half, which runs at prediction too; the others are the random half. Which
+    are which is found out by trying, on the first images that ``fit``, or any other
+    method, gets: see :func:`~skimgcv.augment._halves.decide`.
     """
 
-    fixed_steps: list[str]
-    random_steps: list[str]
+    with_noise = True
+    """Whether steps are tried on noise too."""
 
-    def fit(self, images: Any) -> Any:
-        """Return self: there is nothing to learn."""
+    def __init__(self, fixed: Sequence[bool] | None = None) -> None:
+        self._fixed: tuple[bool, ...] | None = None
+        self._adopt(fixed)
+
+    # -- what a subclass says ----------------------------------------------------
+
+    def steps(self) -> list[Step]:
+        """Return the steps, in their order."""
+        raise NotImplementedError
+
+    def augment(self, image: np.ndarray, seed: int) -> Any:
+        """Run one image (height, width, channels) through the random steps."""
+        raise NotImplementedError
+
+    def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
+        """Run one image through the deterministic steps; say whether they drew numbers."""
+        raise NotImplementedError
+
+    def run_all(self, image: np.ndarray, seed: int) -> Any:
+        """Run one image through all steps, in their order."""
+        raise NotImplementedError
+
+    # -- which step belongs to which half ------------------------------------------
+
+    @property
+    def fixed_steps(self) -> list[str]:
+        """Names of the deterministic half's steps: they run at prediction too."""
+        return self._names(True)
+
+    @property
+    def random_steps(self) -> list[str]:
+        """Names of the random half's steps: they run in training only."""
+        return self._names(False)
+
+    def __repr__(self) -> str:
+        if self._fixed is None:
+            return f"{type(self).__name__}(not tried yet)"
+        return (
+            f"{type(self).__name__}(fixed_steps={self.fixed_steps}, "
+            f"random_steps={self.random_steps})"
+        )
+
+    def fit(self, images: Any) -> Self:
+        """Find out which steps are deterministic; return self."""
+        self._decide(images)
         return self
+
+    def beside_another(self, images: np.ndarray) -> Self:
+        """Return a copy for use beside an augmenter that standardises: the other steps are random.
+
+        A flip of every image, say, is a transform like any other in test-time rounds.
+        """
+        fixed, images_now = [], samples(images, with_noise=self.with_noise)
+        for step, is_fixed in zip(self.steps(), self._decide(images), strict=True):
+            results = step.run(images_now, 0).images
+            fixed.append(is_fixed and standardizes(step, images_now, results))
+            images_now = results
+        own = copy.deepcopy(self)
+        own._adopt(fixed)
+        return own
+
+    def _names(self, kind: bool) -> list[str]:
+        fixed = self._fixed or ()
+        pairs = zip(self.steps(), fixed, strict=bool(fixed))
+        return [step.name for step, is_fixed in pairs if is_fixed == kind]
+
+    def _decide(self, images: Any) -> tuple[bool, ...]:
+        if self._fixed is None:
+            self._adopt(decide(self.steps(), samples(images, with_noise=self.with_noise)))
+        assert self._fixed is not None
+        return self._fixed
+
+    def _adopt(self, fixed: Sequence[bool] | None) -> None:
+        if fixed is None:
+            return
+        if [type(kind) for kind in fixed] != [bool] * len(self.steps()):
+            raise ValueError(
+                f"this augmenter has the steps {[step.name for step in self.steps()]}, and "
+                f"{fixed!r} does not say of each whether it is deterministic"
+            )
+        self._fixed = tuple(fixed)
+
+    @property
+    def _random_first(self) -> bool:
+        return list(self._fixed or ()) == sorted(self._fixed or ())
+
+    # -- the protocol ----------------------------------------------------------------
 
     @by_rows
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
@@ -40,8 +124,10 @@ class SeededAugmenter:
         return table
 
     def apply(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """Transform each image by its seed, in the images' own dtype."""
-        images = np.asarray(images)
+        """Run each image through the random steps by its seed, in the images' own dtype."""
+        images = np.array(images)
+        if not len(images) or all(self._decide(images)):
+            return images
         out = np.empty(images.shape, images.dtype)
         for image, target, seed in zip(images, out, table["seed"].tolist(), strict=True):
             result = np.asarray(self.augment(image, seed))
@@ -49,16 +135,44 @@ class SeededAugmenter:
         return out
 
     def standardize(self, images: np.ndarray) -> np.ndarray:
-        """Return what the model gets: float32, a new array."""
-        return np.array(images, dtype=np.float32)
+        """Run images through the deterministic steps; float32, a new array."""
+        images = np.asarray(images)
+        if not len(images) or not any(self._decide(images)):
+            return np.array(images, dtype=np.float32)
+        return np.stack([self._finished(image) for image in images], dtype=np.float32)
 
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
-        """Equal ``standardize(apply(images, table))``; without a table, the second half."""
-        return self.standardize(images if table is None else self.apply(images, table))
+        """Run all steps in their own order; without a table, the deterministic ones.
 
-    def augment(self, image: np.ndarray, seed: int) -> Any:
-        """Transform one image (height, width, channels), without writing to it."""
-        raise NotImplementedError
+        That is ``standardize(apply(images, table))`` if the random ones come first.
+        """
+        images = np.asarray(images)
+        if table is None:
+            return self.standardize(images)
+        if not len(images) or (self._decide(images) and self._random_first):
+            return self.standardize(self.apply(images, table))
+        return self._in_order(images, table)
+
+    def _in_order(self, images: np.ndarray, table: np.ndarray) -> np.ndarray:
+        out = np.empty(images.shape, np.float32)
+        for image, target, seed in zip(images, out, table["seed"].tolist(), strict=True):
+            result = np.asarray(self.run_all(image, seed))
+            check_shape(result, image.shape)
+            target[...] = result
+        return out
+
+    def _finished(self, image: np.ndarray) -> np.ndarray:
+        result, drew = self.finish(image, 0)
+        # That it was so for the images that were tried does not prove it for this one.
+        if drew and not same_bits(result, self.finish(image, 1)[0]):
+            raise ValueError(
+                f"{', '.join(self.fixed_steps)} did the same with every seed to the images that "
+                "were tried, and does not to this one: prediction would be random. Let it be "
+                "always the same, or take random numbers for each image"
+            )
+        result = np.asarray(result)
+        check_shape(result, image.shape)
+        return result
 
     def to_layers(self) -> list[Callable[[Any], Any]]:
         """Return the deterministic half in Keras' operations: nothing, where it has no steps.
@@ -77,11 +191,7 @@ class SeededAugmenter:
 
     def _checked(self, result: np.ndarray, image: np.ndarray) -> np.ndarray:
         """Refuse what cannot be an image of the same kind, before it trains a model."""
-        if result.shape != image.shape:
-            raise ValueError(
-                f"an augmenter needs to return images of the shape that it gets, {image.shape}, "
-                f"this one returned {result.shape}; crop or resize before fit and predict alike"
-            )
+        check_shape(result, image.shape)
         if image.dtype.kind in "ui" and result.dtype.kind == "f" and image.max() > 1:
             least, greatest = result.min(), result.max()
             if least >= 0 and greatest <= 1 and np.any(result != np.rint(result)):
@@ -96,39 +206,89 @@ class SeededAugmenter:
 class CallableAugmenter(SeededAugmenter):
     """Any ``f(image, rng) -> image``.
 
+    It is random if what it returns depends on ``rng``. One that does the same to an image
+    whatever ``rng`` gives belongs to the deterministic half: it runs at prediction too.
+
     Parameters
     ----------
     function : callable
         Of one image (height, width, channels) in its own dtype, a copy that may be
         written to, and a ``numpy.random.Generator``. Returns an image of the same
-        shape; it is given on in the same dtype.
+        shape; what is random is given on in the same dtype.
+    fixed : sequence of one bool, optional
+        Whether it is deterministic; None finds it out.
 
     Examples
     --------
     >>> import numpy as np
     >>> def darken(image, rng):
     ...     return image * rng.uniform(0.5, 1)
-    >>> augmenter = CallableAugmenter(darken)
     >>> images = np.full((2, 4, 4, 1), 200, np.uint8)
+    >>> augmenter = CallableAugmenter(darken).fit(images)
+    >>> augmenter
+    CallableAugmenter(fixed_steps=[], random_steps=['darken'])
     >>> table = augmenter.draw(np.random.default_rng(0), 2, (4, 4, 1))
     >>> augmenter.apply(images, table).dtype
     dtype('uint8')
     """
 
-    def __init__(self, function: Callable[[np.ndarray, np.random.Generator], Any]) -> None:
+    with_noise = False
+
+    def __init__(
+        self,
+        function: Callable[[np.ndarray, np.random.Generator], Any],
+        fixed: Sequence[bool] | None = None,
+    ) -> None:
+        _check_takes_two(function)
         self.function = function
-        self.fixed_steps = []
-        self.random_steps = [getattr(function, "__name__", type(function).__name__)]
+        super().__init__(fixed)
 
     def to_config(self) -> dict[str, Any]:
-        """Return the function."""
-        return {"function": self.function}
+        """Return the function, and whether it is deterministic."""
+        return {
+            "function": self.function,
+            "fixed": None if self._fixed is None else [*self._fixed],
+        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> CallableAugmenter:
-        """Return an augmenter of the function."""
-        return cls(config["function"])
+        """Return an augmenter of the function; where nothing else is said, it is random."""
+        return cls(config["function"], config.get("fixed", [False]))
+
+    def steps(self) -> list[Step]:
+        """Return the function as the one step."""
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return [Step(name, self._try, standardizes=False)]
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
         """Call the function with a generator of this seed."""
         return self.function(image.copy(), np.random.Generator(np.random.SFC64(seed)))
+
+    def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
+        """Call the function with a generator of this seed; say whether it took numbers."""
+        return self._call(image, seed)
+
+    def _call(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
+        rng = np.random.Generator(np.random.SFC64(seed))
+        before = mark(rng)
+        result = self.function(image.copy(), rng)
+        return result, mark(rng) != before
+
+    def _try(self, images: list[np.ndarray], seed: int) -> Trial:
+        results = [self._call(image, seed) for image in images]
+        return Trial([np.asarray(r) for r, _ in results], any(drew for _, drew in results))
+
+
+def _check_takes_two(function: Any) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # Some of what is written in C does not tell.
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise TypeError(
+            f"an augmenter needs to be f(image, rng), got {function!r} with the parameters "
+            f"{signature}. Take random numbers from rng, a numpy.random.Generator; what is "
+            "always the same can be ImageAugmenter(preprocessing_function=...)"
+        ) from None

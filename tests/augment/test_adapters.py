@@ -264,8 +264,12 @@ def test_a_one_of_is_drawn_as_a_whole(small_photos):
     chosen = as_augmenter(
         albumentations.OneOf([albumentations.Normalize(), albumentations.ToFloat()], p=1)
     )
-    # Nothing of it is always the same.
-    assert_array_equal(chosen.standardize(small_photos), small_photos.astype(np.float32))
+    # Nothing of it is always the same, so prediction could not normalise.
+    with pytest.raises(ValueError, match="OneOf is random, and makes float32 of uint8"):
+        chosen.fit(small_photos)
+    flips = [albumentations.HorizontalFlip(), albumentations.VerticalFlip()]
+    one = as_augmenter(albumentations.OneOf(flips, p=1))
+    assert_array_equal(one.standardize(small_photos), small_photos.astype(np.float32))
 
 
 def test_a_callable_gets_a_copy_and_a_generator_of_its_own(small_photos):
@@ -286,7 +290,7 @@ def test_a_callable_must_return_an_image_of_the_same_shape(small_photos):
 
 
 def test_a_callable_must_keep_the_range(small_photos):
-    augmenter = as_augmenter(lambda image, rng: image / 255)
+    augmenter = as_augmenter(lambda image, rng: image / 255 * rng.uniform(0.5, 1))
     with pytest.raises(ValueError, match=r"returned floats within \[0, 1\]"):
         augmenter.apply(small_photos, augmenter.draw(stream(0, "a"), 24, (12, 12, 3)))
 

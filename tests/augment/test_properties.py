@@ -175,6 +175,34 @@ def test_one_image_is_no_batch():
         ImageAugmenter().prepare(np.zeros((4, 4)))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda augmenter, image: augmenter.random_transform(image, seed=0),
+        lambda augmenter, image: augmenter.apply_transform(image, {"theta": 9}),
+        lambda augmenter, image: augmenter.get_random_transform(image.shape, seed=0),
+        lambda augmenter, image: augmenter.draw(np.random.default_rng(0), 2, image.shape),
+        lambda augmenter, image: augmenter.standardize(image),
+        lambda augmenter, image: augmenter.prepare(image),
+        lambda augmenter, image: augmenter.fit(image[None]),
+        lambda augmenter, image: augmenter.flow(image[None]),
+        lambda augmenter, image: augmenter.apply(image[None], np.zeros(1)),
+        lambda augmenter, image: augmenter.mix(image[None], image[None], np.zeros(1)),
+    ],
+)
+def test_grey_images_without_channels_are_told_how_to_get_them(call):
+    with pytest.raises(ValueError, match=r"\[\.\.\., None\]"):
+        call(ImageAugmenter(rotation_range=20), np.zeros((8, 6)))
+
+
+def test_channels_first_gets_its_own_words():
+    first = ImageAugmenter(rotation_range=20, data_format="channels_first")
+    with pytest.raises(ValueError, match=r"\(channels, height, width\), got .*image\[None\]"):
+        first.random_transform(np.zeros((8, 6)))
+    with pytest.raises(ValueError, match=r"images\[:, None\]"):
+        first.apply(np.zeros((2, 8, 6)), np.zeros(2))
+
+
 def test_no_images_are_a_batch():
     augmenter = ImageAugmenter(rotation_range=5)
     nothing = np.empty((0, 4, 4, 3), np.uint8)

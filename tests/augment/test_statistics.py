@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skimgcv._runtime import chunks
-from skimgcv.augment import ImageAugmenter
+from skimgcv.augment import ImageAugmenter, _statistics
 
 
 class Watched:

@@ -67,7 +67,7 @@ AUGMENTERS = {
             [keras.layers.RandomFlip(), keras.layers.Rescaling(1 / 255, offset=-0.5)]
         )
     },
-    "a function": {"augmenter": lambda image, rng: image[::-1]},
+    "a function": {"augmenter": lambda image, rng: np.rot90(image, 2 * rng.integers(2))},
     "Albumentations": {"augmenter": albumentations.HorizontalFlip()},
 }
 MODELS = {
@@ -133,11 +133,17 @@ def halve(image):
     return image / 2
 
 
+def turn(image, rng):
+    return image[::-1]
+
+
 @pytest.mark.parametrize(
     ("augmenter", "message"),
     [
         (ImageAugmenter(preprocessing_function=halve), "preprocessing_function=.*halve"),
         (albumentations.Compose([albumentations.Normalize()]), "Normalize"),
+        (turn, "turn"),
+        (keras.layers.RandomInvert((1.0, 1.0)), "RandomInvert"),
     ],
 )
 def test_what_keras_cannot_do_is_named(augmenter, message):

@@ -69,7 +69,7 @@ save_format, ignore_class_split, subset
         if len(images.shape) != 4:
             raise ValueError(
                 "`x` needs images of the shape (n, height, width, channels), got "
-                f"{tuple(images.shape)}"
+                f"{tuple(images.shape)}; grey images have an axis of one channel: x[..., None]"
             )
         self._images = images[rows]
         self.n = len(self._images)

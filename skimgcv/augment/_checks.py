@@ -1,0 +1,83 @@
+"""Parameters of an ImageAugmenter that would not do what they are meant to in a fit."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .._runtime.random_streams import stream
+from ..exceptions import AugmenterStepWarning
+from ._augmenter import ImageAugmenter
+from ._halves import same_bits, samples
+from ._parameters import columns
+from ._table import neutral_table
+
+_ROWS = 64
+
+
+def check_halves(augmenter: ImageAugmenter, images: Any, name: str) -> None:
+    """Look for randomness in the deterministic half, and for what never varies in the random one.
+
+    Parameters
+    ----------
+    augmenter : ImageAugmenter
+    images : array-like of shape (n, height, width, channels)
+        Rows that train.
+    name : str
+        What the augmenter is, for words.
+
+    Raises
+    ------
+    ValueError
+        If ``preprocessing_function`` is random: prediction would be.
+
+    Warns
+    -----
+    AugmenterStepWarning
+        If a range holds one value only: each training image is changed by it, and no
+        image at prediction.
+    """
+    if augmenter.preprocessing_function is not None:
+        _check_deterministic(augmenter.preprocessing_function, images, name)
+    alike = _unvarying(augmenter, tuple(images.shape[1:]))
+    if alike:
+        warnings.warn(
+            f"{name} changes every training image alike in {', '.join(alike)}, and no image at "
+            "prediction. If the model is to see all images so, change X itself or use "
+            "preprocessing_function; if not, give a range, or p below 1.",
+            AugmenterStepWarning,
+            stacklevel=2,
+        )
+
+
+def _check_deterministic(function: Any, images: Any, name: str) -> None:
+    for image in samples(images, with_noise=False):
+        before = _global_numbers()
+        first = np.asarray(function(image.astype(np.float32)))
+        drew = _global_numbers() != before
+        if drew or not same_bits(first, function(image.astype(np.float32))):
+            raise ValueError(
+                f"preprocessing_function={function!r} of {name} is random, and belongs to the "
+                "deterministic half: prediction would be random too. What is random needs to be "
+                "an augmenter, f(image, rng) -> image, with its numbers from rng"
+            )
+
+
+def _global_numbers() -> tuple[Any, ...]:
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]
+
+
+def _unvarying(augmenter: ImageAugmenter, image_shape: tuple[int, ...]) -> list[str]:
+    table = augmenter.draw(stream(0, "try"), _ROWS, image_shape)
+    parameters = augmenter.get_params(deep=False)
+    known = columns(parameters, 1, augmenter._format.shape_to_last(image_shape))
+    neutral = neutral_table(1, known)[0]
+    return [
+        name
+        for name in neutral.dtype.names
+        if (table[name] == table[name][0]).all() and np.any(table[name][0] != neutral[name])
+    ]
