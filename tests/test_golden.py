@@ -7,9 +7,11 @@ import pytest
 
 from skimgcv import ImageAugmenter
 from skimgcv._batches.epochs import EpochPlan
+from skimgcv._data.rows import Rows
 from skimgcv._runtime.random_streams import stream
 from skimgcv._training.holdout import hold_out
 from skimgcv._training.sampling import sample_rows
+from skimgcv.augment import as_augmenter
 
 CHANGED = (
     "a seed no longer gives what it gave. If that is not meant, undo it. If it is: raise the "
@@ -43,6 +45,7 @@ EVERYTHING = {
     "cutmix_alpha": 1.0,
 }
 Y = np.repeat([0, 1, 2], [30, 12, 6])
+IMAGES = (np.arange(48 * 32 * 24 * 3) % 251).astype(np.uint8).reshape(48, 32, 24, 3)
 
 
 def table_of(epoch, **parameters):
@@ -50,10 +53,26 @@ def table_of(epoch, **parameters):
     return ImageAugmenter(**parameters).draw(rng, 48, (32, 24, 3))
 
 
-def plan(sample=None, shuffle=True):
-    rows = np.arange(len(Y))
-    augmenter = ImageAugmenter(rotation_range=20)
-    return EpochPlan(rows, Y, (8, 8, 1), augmenter, {}, sample, shuffle, seed=7)
+def plan(**changes):
+    options = {
+        "images": Rows(IMAGES, IMAGES.shape[1:]),
+        "rows": np.arange(len(Y)),
+        "y": Y,
+        "augmenter": ImageAugmenter(**TYPICAL),
+        "class_augmenters": {},
+        "sample": None,
+        "shuffle": True,
+        "seed": 7,
+    }
+    return EpochPlan(**options | changes)
+
+
+def balanced(y, rng):
+    return sample_rows({0: 30, 1: 30, 2: 30}, y, rng)
+
+
+def turn(image, rng):
+    return np.rot90(image, 2 * rng.integers(2))
 
 
 def rounded(table):
@@ -105,6 +124,12 @@ DRAWS = {
         "67531d09cf949479",
     ),
 }
+EPOCHS = {
+    "typical": (0, {}, "f7083782989543e4"),
+    "the next epoch": (1, {}, "25f74186cae5d460"),
+    "repeated images": (1, {"sample": balanced}, "5e3a1946952d4573"),
+    "a function": (0, {"augmenter": as_augmenter(turn)}, "478fc84fe87707fb"),
+}
 SHUFFLED = [
     [26, 7, 2, 41, 16, 1, 20, 10, 3, 42, 46, 47],
     [6, 32, 45, 15, 44, 21, 19, 12, 42, 41, 3, 13],
@@ -135,9 +160,16 @@ def test_the_order_of_an_epoch():
 
 
 def test_sampling():
-    balanced = plan(lambda y, rng: sample_rows({0: 30, 1: 30, 2: 30}, y, rng), shuffle=False)
-    rows = balanced.epoch(1).rows
+    rows = plan(sample=balanced, shuffle=False).epoch(1).rows
     assert [rows[::9].tolist(), np.bincount(Y[rows]).tolist()] == SAMPLED, CHANGED
+
+
+@pytest.mark.parametrize("case", EPOCHS)
+def test_transforms_of_an_epoch(case):
+    """By the images, their repeats and the epoch, for our augmenter and for others'."""
+    number, changes, expected = EPOCHS[case]
+    (draw,) = plan(**changes).epoch(number).draws
+    assert rounded(draw.table[draw.place]) == expected, CHANGED
 
 
 def test_the_hold_out():
