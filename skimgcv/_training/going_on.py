@@ -17,6 +17,7 @@ from skimgcv._models.routing import has_prefix
 from skimgcv._persistence.encoding import NotInFile
 from skimgcv._runtime.keras_internals import compile_arguments
 from skimgcv.augment._adapters import as_augmenter
+from skimgcv.augment._protocol import SavableAugmenter
 
 _COMPILED = ("optimizer", "loss", "metrics", "compile")
 _EACH_CALL = {
@@ -157,6 +158,8 @@ def _described(value: Any) -> Any:
         return {"class": type(value).__qualname__} | {
             n: _described(v) for n, v in parameters.items()
         }
+    if isinstance(value, SavableAugmenter) and not isinstance(value, type):
+        return {"class": type(value).__qualname__} | _described(value.to_config())
     if isinstance(value, (np.ndarray, np.generic)):
         content = repr(value.tolist()) if value.dtype == object else value.tobytes().hex()
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
