@@ -14,7 +14,6 @@ from skimgcv.augment._augmenter import ImageAugmenter
 from skimgcv.augment._checks import check_halves
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter, SteppedAugmenter, mixing
-from skimgcv.augment._seeded import SeededAugmenter
 from skimgcv.exceptions import AugmenterStepWarning
 
 
@@ -81,7 +80,7 @@ def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augment
     AugmenterStepWarning
         Where it does the same to all images of a class.
     """
-    if not isinstance(augmenter, SeededAugmenter):
+    if not isinstance(augmenter, SteppedAugmenter):
         return augmenter
     own = augmenter.beside_another(some)
     moved = [step for step in own.random_steps if step not in augmenter.random_steps]

@@ -66,6 +66,17 @@ def as_augmenter(augmenter: Any, name: str = "an augmenter") -> Augmenter:
     TypeError
         If it is none of these.
 
+    Notes
+    -----
+    Of layers, Albumentations transforms, subclasses of ``ImageDataGenerator`` and callables,
+    a step that does the same to an image with every seed belongs to the deterministic half,
+    which runs at prediction too. Which steps do is found out by trying: each is run with up
+    to 16 seeds on the first three images that ``fit`` gets, and all but callables on one of
+    noise too. It is random if anything differs, if it leaves these images as they are, or if
+    it is declared so: by ``p`` below 1, or as a choice among several, such as ``OneOf``. What
+    is in a ``Sequential``, ``Compose`` or ``Pipeline`` that always runs is a step of its own.
+    ``fixed_steps`` and ``random_steps`` of what is returned name them, after ``fit``.
+
     Examples
     --------
     >>> import numpy as np

@@ -122,6 +122,13 @@ class SteppedAugmenter(Augmenter, Protocol):
     def random_steps(self) -> list[str]:
         """Names of the random half's steps: they run in training only."""
 
+    def beside_another(self, images: Images) -> SteppedAugmenter:
+        """Return a copy for use beside an augmenter that standardises.
+
+        Its steps that are always the same and keep the kind of values, such as a flip of
+        every image, are random steps there.
+        """
+
 
 class FlowingAugmenter(MixingAugmenter, Protocol):
     """What Keras' flows read of an augmenter: :class:`ImageAugmenter`, that is."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skimgcv.augment import Augmenter, MixingAugmenter, as_augmenter
+from skimgcv.augment import Augmenter, MixingAugmenter, SteppedAugmenter, as_augmenter
 from skimgcv.display._plotting import (
     clear_frame,
     draw_image,
@@ -232,10 +232,10 @@ def _policy(estimator: Any, images: np.ndarray, labels: np.ndarray | None, subse
     augmenter = _ready(getattr(estimator, "augmenter_", estimator.augmenter), images)
     if subset == "validation":
         own = estimator.validation_augmenter
-        halves = [] if own is None else [_ready(own, images)]
+        halves = [] if own is None else [_beside(own, images)]
         return _Policy(augmenter, halves, none + len(halves) - 1, none > 0)
     own = {} if labels is None else estimator.class_augmenters or {}
-    halves = [augmenter, *(_ready(each, images) for each in own.values())]
+    halves = [augmenter, *(_beside(each, images) for each in own.values())]
     places = {label: place for place, label in enumerate(own, start=1)}
     which = none if labels is None else np.array([places.get(k, 0) for k in labels.tolist()])
     return _Policy(augmenter, halves, which, which > 0)
@@ -254,6 +254,12 @@ def _ready(augmenter: Any, images: np.ndarray) -> Augmenter:
     adapted = as_augmenter(augmenter)
     adapted.fit(images)
     return adapted
+
+
+def _beside(augmenter: Any, images: np.ndarray) -> Augmenter:
+    """Return what of an augmenter transforms where the estimator's own one standardises."""
+    ready = _ready(augmenter, images)
+    return ready.beside_another(images) if isinstance(ready, SteppedAugmenter) else ready
 
 
 def _names(policy: _Policy, rows: np.ndarray, labels: np.ndarray | None) -> list[str]:

@@ -4,6 +4,7 @@ import pickle
 
 import albumentations
 import keras
+import matplotlib as mpl
 import numpy as np
 import pytest
 from builders import linear
@@ -14,6 +15,7 @@ from tensorflow.keras.preprocessing.image import ImageDataGenerator
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
 from skimgcv._runtime.random_streams import stream
 from skimgcv.augment import SteppedAugmenter, as_augmenter
+from skimgcv.display import AugmentationDisplay
 from skimgcv.exceptions import AugmenterStepWarning
 
 A = albumentations
@@ -260,6 +262,16 @@ def test_rounds_must_not_standardise_otherwise(standardizing, dtype, digits):
     clf = classifier(linear, tta_rounds=1, tta_augmenter=standardizing).fit(X, y)
     with pytest.raises(ValueError, match="tta_augmenter standardises images in another way"):
         clf.predict(X)
+
+
+def test_a_display_shows_what_a_hold_out_goes_through(digits):
+    mpl.use("Agg")
+    X, _ = digits
+    clf = classifier(linear, validation_augmenter=A.HorizontalFlip(p=1))
+    display = AugmentationDisplay.from_estimator(
+        clf, X[..., 0], n_images=2, n_draws=1, subset="validation", image_shape=(8, 8)
+    )
+    np.testing.assert_allclose(display.draws[:, 0], display.originals[:, :, ::-1], atol=1e-6)
 
 
 def test_the_same_to_all_images_of_a_class_warns(digits):
