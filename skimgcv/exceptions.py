@@ -115,3 +115,7 @@ class MetricTargetsWarning(SkimgcvWarning):
 
 class NonFiniteLossWarning(SkimgcvWarning):
     """The loss became NaN or infinite: what was trained from then on is worth nothing."""
+
+
+class OneHotLabelsWarning(SkimgcvWarning):
+    """``y`` is one-hot, which scikit-learn's scorers and stratified splitters do not take."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Number
 from typing import Any
 
@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skimgcv._runtime.callers import user_stacklevel
-from skimgcv.exceptions import LabelsNotFoundWarning
+from skimgcv.exceptions import LabelsNotFoundWarning, OneHotLabelsWarning
 
 
 def decode_one_hot(y: Any) -> Any:
@@ -31,6 +31,18 @@ def decode_one_hot(y: Any) -> Any:
     )
 
 
+def warn_if_one_hot(y: Any) -> None:
+    """Warn where scikit-learn's tools around a fit will not take its y."""
+    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        warnings.warn(
+            "y is one-hot: fit and score take it, but scikit-learn's scorers ('accuracy', "
+            "'f1_macro', 'roc_auc', ...) cannot compare it with labels, and cv=5 does not "
+            "stratify it. Pass y.argmax(axis=1) to them and here.",
+            OneHotLabelsWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
 def refuse_masks(value: Any, name: str) -> None:
     """Refuse an array whose mask NumPy would drop in silence."""
     if isinstance(value, np.ma.MaskedArray):
@@ -42,6 +54,11 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
     if y is None:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
+        )
+    if isinstance(y, Mapping):
+        raise TypeError(
+            f"y must be one label a row; it is a {type(y).__name__} of {list(y)!r}. Fit a "
+            f"{name} for each of them."
         )
     refuse_masks(y, "y")
     if hasattr(y, "to_numpy") and (numbers := y.to_numpy()).dtype.kind in "iu":
@@ -131,13 +148,13 @@ def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any
             f"A {' or '.join(kinds)} never equals a {' or '.join(others)}: "
             "name the labels as they are in y"
         )
-        if others == ["number"] and set(labels) <= set(range(len(labels))):
-            why += (
-                " (scikit-learn's cross_val_predict(method='predict_proba') renumbers them in "
-                "sorted order: there name them 0, 1, ...)"
-            )
     else:
         why = "A fold may lack a class; if this is none, name the labels as they are in y"
+    if others == ["number"] and set(labels) <= set(range(len(labels))):
+        why += (
+            " (scikit-learn's cross_val_predict(method='predict_proba') renumbers them in "
+            "sorted order: there name them 0, 1, ...)"
+        )
     warnings.warn(
         f"{parameter} has no effect in this fit: it names {named!r}, and y has {labels!r}. {why}.",
         LabelsNotFoundWarning,

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._data.labels import check_labels, encode_labels, refuse_masks, warn_unless_found
+from skimgcv._data.labels import (
+    check_labels,
+    encode_labels,
+    refuse_masks,
+    warn_if_one_hot,
+    warn_unless_found,
+)
 from skimgcv._data.rows import LabelledRows, Rows
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
@@ -81,6 +87,7 @@ def check_training_data(
     images = Rows.of(X, image_shape=estimator.image_shape, name=name, fitted_shape=fitted_shape)
     features = images.features(estimator, reset=not resume)
     labels, classes = _check_labels(y, len(images), classes, name)
+    warn_if_one_hot(y)
     groups = _check_groups(images.groups if groups is None else groups, len(images))
     if class_weight is None:
         class_weight = estimator.class_weight

@@ -16,6 +16,7 @@ from sklearn.preprocessing import LabelBinarizer
 
 from skimgcv._models.targets import Targets, auto_loss
 from skimgcv._runtime.seeding import seeded
+from skimgcv.exceptions import OneHotLabelsWarning
 
 
 def model_of(units, activation=None, last=None):
@@ -294,7 +295,8 @@ def test_labels_of_any_kind_come_back_as_scikit_learn_gives_them(y):
 def test_one_hot_rows_are_classes_by_number(dtype):
     X, y = blobs()
     one_hot = np.eye(3, dtype=dtype)[y]
-    clf = classifier(linear, **QUICK).fit(X, one_hot)
+    with pytest.warns(OneHotLabelsWarning):
+        clf = classifier(linear, **QUICK).fit(X, one_hot)
     assert clf.classes_.tolist() == [0, 1, 2]
     assert clf.predict(X).shape == (24,)
     assert clf.score(X, one_hot) == clf.score(X, y) > 0.9
@@ -302,7 +304,8 @@ def test_one_hot_rows_are_classes_by_number(dtype):
 
 def test_one_hot_rows_keep_the_class_that_a_fold_lacks():
     X, y = blobs()
-    clf = classifier(linear).fit(X, np.eye(5)[y])
+    with pytest.warns(OneHotLabelsWarning):
+        clf = classifier(linear).fit(X, np.eye(5)[y])
     assert clf.classes_.tolist() == [0, 1, 2, 3, 4]
     assert clf.predict_proba(X).shape == (24, 5)
 

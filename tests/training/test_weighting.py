@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.class_weight import compute_class_weight
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
-from skimgcv.exceptions import PixelScaleWarning, UnreadableImagesWarning
+from skimgcv.exceptions import OneHotLabelsWarning, PixelScaleWarning, UnreadableImagesWarning
 
 WEIGHTS = {"a": 5.0, "b": 0.5}
 
@@ -197,7 +197,8 @@ def test_a_class_that_is_named_stays_one_without_weight():
     clf = classifier(linear).partial_fit(X, Y, classes=[0, 1, 2], sample_weight=(Y != 2))
     assert clf.classes_.tolist() == [0, 1, 2]
     assert clf.partial_fit(X, Y, class_weight={2: 0}).classes_.tolist() == [0, 1, 2]
-    one_hot = classifier(linear).fit(X, np.eye(3)[Y], sample_weight=(Y != 2))
+    with pytest.warns(OneHotLabelsWarning):
+        one_hot = classifier(linear).fit(X, np.eye(3)[Y], sample_weight=(Y != 2))
     assert one_hot.classes_.tolist() == [0, 1, 2]
 
 
