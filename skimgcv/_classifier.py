@@ -23,7 +23,12 @@ from skimgcv._models.routing import (
     parameter_names,
     passes_on,
 )
-from skimgcv._parameters import CONSTRAINTS, check_parameters
+from skimgcv._parameters import (
+    CONSTRAINTS,
+    check_parameter_names,
+    check_parameters,
+    options_explained,
+)
 from skimgcv._persistence.export import deployable_model
 from skimgcv._persistence.pickling import packed, unpacked
 from skimgcv._persistence.saving import load_estimator, save_estimator
@@ -114,7 +119,8 @@ class AugmentedKerasClassifier(
         by ``predict__verbose=1``.
     random_state : int, RandomState instance or None, default=None
         An int gives the same weights, bit for bit, in any process on one kind of
-        machine. No global generator is read or changed.
+        machine. No global generator has a say in it, and all stay as they were: those of
+        ``random``, NumPy and Keras are seeded while the builder runs, and then restored.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the model of the last call: see Notes.
     **routed
@@ -291,6 +297,7 @@ class AugmentedKerasClassifier(
             own_parameter = nested and owner in type(self)._get_param_names()
             if own_parameter and params.get(owner, getattr(self, owner)) is None:
                 raise ValueError(f"{name} needs an augmenter to set it on; {owner} is None.")
+        check_parameter_names(self, params)
         super().set_params(**params)
         return self
 
@@ -314,6 +321,7 @@ class AugmentedKerasClassifier(
 
     # -- training -----------------------------------------------------------
 
+    @options_explained
     def fit(
         self,
         X: ArrayLike,
@@ -389,6 +397,7 @@ class AugmentedKerasClassifier(
             checkpoint_dir=checkpoint_dir,
         )
 
+    @options_explained
     def partial_fit(
         self,
         X: ArrayLike,
@@ -470,6 +479,7 @@ class AugmentedKerasClassifier(
 
     # -- evaluation ---------------------------------------------------------
 
+    @options_explained
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class.
 
@@ -495,6 +505,7 @@ class AugmentedKerasClassifier(
         with applied(self._switches):
             return predict_images(self, X)
 
+    @options_explained
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the logarithm of the probability of each class.
 
@@ -517,6 +528,7 @@ class AugmentedKerasClassifier(
         with np.errstate(divide="ignore"):  # a probability of 0
             return np.log(self.predict_proba(X))
 
+    @options_explained
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the likeliest class.
 
@@ -532,6 +544,7 @@ class AugmentedKerasClassifier(
         likeliest = self.predict_proba(X).argmax(axis=1)
         return self.classes_[likeliest]
 
+    @options_explained
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on plain images.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
 
+from skimgcv._models.routing import nearest
 from skimgcv._persistence.encoding import find_missing, missing
 from skimgcv._runtime.other_internals import (
     HasMethods,
@@ -87,4 +90,66 @@ def check_parameters(estimator: Any, *, resume: bool = False) -> None:
             raise ValueError(f"{name}: {missing(reference)}.")
     validate_parameter_constraints(
         CONSTRAINTS | _ROUTED, parameters, caller_name=type(estimator).__name__
+    )
+
+
+def check_parameter_names(estimator: Any, params: Mapping[str, Any]) -> None:
+    """Refuse names that ``set_params`` does not know, with those that may be meant.
+
+    Raises
+    ------
+    ValueError
+        As scikit-learn has it, which would list all names there are.
+    """
+    for name in params:
+        owner, _, nested = name.partition("__")
+        known = estimator.get_params(deep=False)
+        if owner not in known:
+            near = nearest(name, known, getattr(estimator, "optimizer", None))
+            raise ValueError(
+                f"Invalid parameter {name!r} for {type(estimator).__name__}{near or ';'} A "
+                f"parameter of the builder is model__{name}; the others are {', '.join(known)}."
+            )
+        its_own = getattr(params.get(owner, known[owner]), "get_params", None)
+        if nested and its_own and nested.partition("__")[0] not in its_own(deep=False):
+            near = nearest(nested, its_own(deep=False))
+            raise ValueError(
+                f"Invalid parameter {nested!r} for {owner}{near or ';'} It has "
+                f"{', '.join(its_own(deep=False))}."
+            )
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+_PREFIXED = {
+    "fit": ("initial_epoch", "validation_freq"),
+    "predict": ("batch_size", "callbacks", "verbose"),
+}
+
+
+def options_explained(method: _Method) -> _Method:
+    """Let a method say where an option belongs that Keras and SciKeras would take here."""
+    known = inspect.signature(method).parameters
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in kwargs:
+            if name not in known:
+                raise TypeError(_where_it_belongs(method.__name__, name, list(known)[1:]))
+        return method(self, *args, **kwargs)
+
+    return cast(_Method, call)
+
+
+def _where_it_belongs(method: str, name: str, known: list[str]) -> str:
+    keras_method = "predict" if method.startswith("predict") or method == "score" else "fit"
+    if name in _PREFIXED[keras_method]:
+        name = f"{keras_method}__{name}"
+    elif name not in CONSTRAINTS:
+        return (
+            f"{method}() takes no {name!r}, but {', '.join(known)}. Other options are parameters "
+            "of the classifier; an epoch is all rows, or what sampling_strategy makes of them."
+        )
+    return (
+        f"{method}() takes no {name.rpartition('__')[2]!r}: it is a parameter of the classifier. "
+        f"Pass {name}=... where the classifier is made, or call set_params({name}=...) before."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def check_form(X: Any, name: str) -> Any:
         Where X is a stream of batches, sparse, ragged, masked, not numeric, or names of files.
     """
     refuse_streams(X, name)
+    _refuse_several_inputs(X)
     X = _as_sequence(_from_tensor(X))
     if any(isinstance(i, np.ma.MaskedArray) for i in (X if isinstance(X, (list, tuple)) else [X])):
         raise TypeError(
@@ -60,6 +62,16 @@ def check_form(X: Any, name: str) -> Any:
         return X
     # Tables, and everything that is no array of numbers: scikit-learn's own checks and words.
     return check_array(X, dtype="numeric", ensure_all_finite=False, estimator=name, input_name="X")
+
+
+def _refuse_several_inputs(X: Any) -> None:
+    in_lists = isinstance(X, (list, tuple)) and any(getattr(part, "ndim", 0) > 3 for part in X)
+    if isinstance(X, Mapping) or in_lists:
+        raise TypeError(
+            f"X must be one array of images; it is a {type(X).__name__} of several inputs. Give "
+            "it what the others hold as further channels, or as columns of flat rows, and take "
+            "it apart with layers of the model."
+        )
 
 
 def refuse_streams(X: Any, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import inspect
 from typing import Any
@@ -12,7 +11,7 @@ import keras
 
 from skimgcv._models.custom_objects import custom_objects_of
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
-from skimgcv._models.routing import PREFIXES, arrives, has_prefix
+from skimgcv._models.routing import PREFIXES, arrives, has_prefix, nearest, optimizer_arguments
 from skimgcv._models.targets import Targets, auto_loss, has_graph, units_of
 from skimgcv._runtime.keras_internals import SafeModeScope, compile_arguments, learning_rate_of
 from skimgcv._runtime.scikeras_internals import (
@@ -98,6 +97,12 @@ class ModelFactory(SciKerasHooks):
         if not has_graph(model):
             # A subclass, or a Sequential without an Input: now its output is known.
             model(keras.Input(self.image_shape_))
+        elif len(model.inputs) > 1:
+            raise ValueError(
+                f"The model must have one input, of images {self.image_shape_}; it has "
+                f"{len(model.inputs)}. Give X what the others need as further channels, or as "
+                "columns of flat rows, and take it apart with layers."
+            )
         self.compiles = not model.compiled
         return model, self._compile(model)
 
@@ -195,11 +200,23 @@ class ModelFactory(SciKerasHooks):
             if name.startswith(("optimizer__", "loss__", "metrics__")):
                 self._check_arrives(name)
         check_names(self.metrics)
-        arguments = super().compile_arguments()
+        try:
+            arguments = super().compile_arguments()
+        except (TypeError, ValueError) as error:
+            if near := self._near_argument(routed):
+                raise type(error)(f"{error}{near}") from error
+            raise
         if not any(n.startswith("metrics__") and n.endswith("name") for n in routed):
             given = self.metrics if isinstance(self.metrics, (list, dict)) else [self.metrics]
             arguments["metrics"] = named(given, arguments["metrics"])
         return {k: _unshared(v) for k, v in arguments.items()}
+
+    def _near_argument(self, routed: list[str]) -> str:
+        """Ask whether a parameter was meant that the optimizer does have."""
+        known = optimizer_arguments(self.optimizer)
+        names = [n.removeprefix("optimizer__") for n in routed if n.startswith("optimizer__")]
+        near = [nearest(n, known) for n in names if n not in known]
+        return "".join(near).replace("is '", "is 'optimizer__")
 
     def _check_builder_parameters(self, builder: Any) -> None:
         """Refuse what neither the estimator nor the builder knows."""
@@ -211,9 +228,11 @@ class ModelFactory(SciKerasHooks):
                 )
             prefix, _, rest = name.partition("__")
             if rest and prefix not in PREFIXES:
+                owner = getattr(self._estimator, prefix, None)
+                nested: dict[str, Any] = getattr(owner, "get_params", dict)()
                 raise TypeError(
-                    f"{self.__name__} takes no {name!r}; names before __ are "
-                    f"{', '.join(PREFIXES)}. Augmenters have set_params."
+                    f"{self.__name__} takes no {name!r}{nearest(rest, nested)}; names before __ "
+                    f"are {', '.join(PREFIXES)}. Augmenters have set_params."
                 )
             wanted = rest if prefix == "model" else name
             to_builder = prefix == "model" if rest else True
@@ -235,11 +254,10 @@ class ModelFactory(SciKerasHooks):
         known = [p for p in inspect.signature(builder).parameters if p not in _BUILDER_EXTRAS]
         routed = self._estimator._routed_names()
         own = [n for n in self._estimator.get_params(deep=False) if n not in routed]
-        near = difflib.get_close_matches(wanted, [*known, *own], n=1)
+        near = nearest(wanted, [*known, *own], None if "__" in name else self.optimizer)
         return (
             f"Neither {self.__name__} nor the builder {_name(builder)} has a parameter {name!r}"
-            + (f"; is {near[0]!r} meant? " if near else ". ")
-            + f"The builder takes {', '.join(known) or 'none'}."
+            f"{near or '.'} The builder takes {', '.join(known) or 'none'}."
         )
 
     def _takes_compile_kwargs(self) -> bool:

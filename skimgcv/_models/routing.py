@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import keras
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
 """What ``prefix__name`` may be routed to."""
@@ -79,6 +82,48 @@ def _signatures(kind: type) -> Iterator[list[inspect.Parameter]]:
 
 def _is_ours(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == "skimgcv"
+
+
+def nearest(name: str, known: Iterable[str], optimizer: Any = None) -> str:
+    """Return a question whether another name is meant, or nothing.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+        Names that may be meant.
+    optimizer : str, type or keras.optimizers.Optimizer, optional
+        Whose arguments may be meant too, as ``optimizer__...``.
+
+    Examples
+    --------
+    >>> nearest("rotation", ["rotation_range", "zoom_range"])
+    "; is 'rotation_range' meant?"
+    >>> nearest("lr", ["epochs"], "adam")
+    "; is 'optimizer__learning_rate' meant?"
+    """
+    known = list(known)
+    name = _SHORT.get(name, name)
+    near = [n for n in known if n.startswith(f"{name}_")] or difflib.get_close_matches(name, known)
+    if name not in known and optimizer is not None and name in optimizer_arguments(optimizer):
+        near = [f"optimizer__{name}"]
+    return f"; is {near[0]!r} meant?" if near else ""
+
+
+def optimizer_arguments(optimizer: Any) -> list[str]:
+    """Return the names of what an optimizer's class takes."""
+    kind = optimizer
+    if isinstance(optimizer, str):
+        try:
+            kind = type(keras.optimizers.get(optimizer))
+        except ValueError:
+            return []
+    kind = kind if inspect.isclass(kind) else type(kind)
+    return [n for n in inspect.signature(kind).parameters if n not in ("name", "kwargs")]
+
+
+_SHORT = {"lr": "learning_rate", "decay": "weight_decay"}
+"""What Keras called them once."""
 
 
 def arrives(name: str, parameters: Mapping[str, Any]) -> bool:

@@ -99,10 +99,16 @@ def units_of(model: keras.Model, n_classes: int) -> int:
     outputs = model.outputs if has_graph(model) else keras.tree.flatten(model.output)
     shapes = [output.shape for output in outputs]
     shape = shapes[0]
-    if len(shapes) != 1 or len(shape) != 2:
+    if len(shapes) != 1:
+        raise ValueError(
+            f"The model must have one output of shape (None, {n_classes}); it has {len(shapes)}: "
+            f"{' and '.join(map(str, shapes))}. Return keras.Model(model.inputs, "
+            "model.outputs[0]) from the builder, and fit a classifier for each target."
+        )
+    if len(shape) != 2:
         raise ValueError(
             f"The model must have one output of shape (None, {n_classes}), or (None, 1) for two "
-            f"classes; it has {' and '.join(map(str, shapes))}. End it with Flatten or a pooling "
+            f"classes; it has {shape}. End it with Flatten or a pooling "
             "layer."
         )
     if shape[1] == n_classes or (shape[1] == 1 and n_classes == 2):

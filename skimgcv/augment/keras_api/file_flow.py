@@ -137,6 +137,12 @@ def flow_from_dataframe(
     """Flow from the files that a table lists; see ``ImageAugmenter.flow_from_dataframe``."""
     check_choice("class_mode", class_mode, _OF_TABLES)
     _check_augmenter(augmenter)
+    if class_mode not in _WITHOUT_CLASSES and not isinstance(y_col, str):
+        raise ValueError(
+            f"class_mode={class_mode!r} takes one column of labels; y_col names {list(y_col)}. "
+            "For a list of labels a row make them one column of lists; for numbers pass "
+            "class_mode='raw', or 'multi_output' for an array a column."
+        )
     names = list(dataframe[x_col])
     usable = np.ones(len(names), dtype=bool)
     if validate_filenames:
