@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from skimgcv._data.labels import warn_unless_found
 from skimgcv._data.rows import LabelledRows, RowSubset
 from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
@@ -115,6 +117,42 @@ def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
             "write them for those.",
             AugmenterStepWarning,
             stacklevel=2,
+        )
+
+
+def class_augmenters(
+    given: Mapping[Any, Any], augmenter: Augmenter, train: LabelledRows, classes: np.ndarray
+) -> dict[int, Augmenter]:
+    """Adapt the augmenters of single classes, by the numbers of their classes.
+
+    A fold may lack a class, as with class_weight: a warning says where it lacks all of them.
+    """
+    codes = {label: code for code, label in enumerate(classes.tolist())}
+    warn_unless_found("class_augmenters", given, codes)
+    return {
+        codes[label]: random_half(own, augmenter, train, f"class_augmenters[{label!r}]")
+        for label, own in given.items()
+        if label in codes
+    }
+
+
+def check_mixable(class_augmenters: Any, *, sparse_targets: bool) -> None:
+    """Refuse to mix images where nothing could take the mixture.
+
+    Raises
+    ------
+    ValueError
+        Where classes have augmenters of their own, or the loss takes class numbers.
+    """
+    if class_augmenters:
+        raise ValueError(
+            "MixUp and CutMix mix images of all classes, so class_augmenters cannot be told "
+            "apart from them; use one or the other."
+        )
+    if sparse_targets:
+        raise ValueError(
+            "MixUp and CutMix mix labels, which a sparse loss cannot take; use loss='auto', "
+            "'categorical_crossentropy', or another loss over one-hot rows."
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from skimgcv._batches.augmenters import changed_augmenter, fitted_augmenter, random_half
+from skimgcv._batches.augmenters import (
+    changed_augmenter,
+    check_mixable,
+    class_augmenters,
+    fitted_augmenter,
+    random_half,
+)
 from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._batches.epochs import Epoch, EpochPlan, transformed
 from skimgcv._compiled.run import fit_model
-from skimgcv._data.labels import warn_unless_found
 from skimgcv._models.factory import ModelFactory
 from skimgcv._models.targets import Targets
 from skimgcv._models.weights import warn_weights_unused
@@ -70,9 +76,7 @@ def run_fit(
     task : FitTask, optional
         Told of each epoch.
     """
-    if not call.resume:
-        return _run_fit(estimator, data, call, task)
-    with restored_on_error(estimator.model_):
+    with restored_on_error(estimator.model_) if call.resume else contextlib.nullcontext():
         return _run_fit(estimator, data, call, task)
 
 
@@ -90,10 +94,9 @@ def _run_fit(
     epochs = _epochs(estimator, options, checkpoint, call)
     batches = _training_batches(estimator, data, augmenter, targets, options, epochs, call)
     validation = _validation_batches(estimator, data, augmenter, targets, options, call)
+    fitted = _fitted_attributes(estimator, data, model, augmenter, targets, call)
     compiled_here = changes.compiled_here if changes else factory.compiles
-    fitted = _fitted_attributes(estimator, data, model, augmenter, targets, call) | {
-        "_trained_with": record_of(estimator, compiled_here=compiled_here)
-    }
+    fitted["_trained_with"] = record_of(estimator, compiled_here=compiled_here)
     if task:
         task.fitted_after = lambda history: {
             **fitted,
@@ -153,7 +156,7 @@ def _model(
         if changes.compiled_here and (changes.of_compile or mixes_now):
             targets = factory.compile_again(model, new_optimizer=changes.of_optimizer)
     if mixing(augmenter):
-        _check_mixable(targets, estimator.class_augmenters)
+        check_mixable(estimator.class_augmenters, sparse_targets=targets.sparse)
     return model, targets
 
 
@@ -363,25 +366,13 @@ def _plan(estimator: Any, data: TrainingData, augmenter: Augmenter, seed: int) -
         rows=train.rows,
         y=train.y,
         augmenter=augmenter,
-        class_augmenters=_class_augmenters(estimator, data, augmenter),
+        class_augmenters=class_augmenters(
+            estimator.class_augmenters or {}, augmenter, train, data.classes
+        ),
         sample=None if counts is None else partial(sample_rows, counts),
         shuffle=estimator.shuffle,
         seed=seed,
     )
-
-
-def _class_augmenters(
-    estimator: Any, data: TrainingData, augmenter: Augmenter
-) -> Mapping[int, Augmenter]:
-    given = estimator.class_augmenters or {}
-    codes = {label: code for code, label in enumerate(data.classes.tolist())}
-    # A fold may lack a class, as with class_weight.
-    warn_unless_found("class_augmenters", given, codes)
-    return {
-        codes[label]: random_half(own, augmenter, data.train, f"class_augmenters[{label!r}]")
-        for label, own in given.items()
-        if label in codes
-    }
 
 
 def _validation_batches(
@@ -409,16 +400,3 @@ def _validation_batches(
         targets=targets.encode(held.y),
         weights=held.weights,
     )
-
-
-def _check_mixable(targets: Targets, class_augmenters: Any) -> None:
-    if class_augmenters:
-        raise ValueError(
-            "MixUp and CutMix mix images of all classes, so class_augmenters cannot be told "
-            "apart from them; use one or the other."
-        )
-    if targets.sparse:
-        raise ValueError(
-            "MixUp and CutMix mix labels, which a sparse loss cannot take; use loss='auto', "
-            "'categorical_crossentropy', or another loss over one-hot rows."
-        )
