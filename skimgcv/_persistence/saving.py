@@ -82,6 +82,8 @@ def load_estimator(
         _check_fitted(values)
         values["_targets"] = Targets(**values["_targets"])
         values["augmenter_"] = _as_fitted_augmenter(values["augmenter_"])
+        # Files of earlier versions have the height of an image.
+        values["n_features_in_"] = int(np.prod(values["image_shape_"]))
         if "_trained_with" in values:
             compiled_here, made_with = values.pop("_compiled_here"), values["_trained_with"]
             values["_trained_with"] = {"compiled_here": compiled_here, "parameters": made_with}
@@ -95,8 +97,6 @@ def load_estimator(
             f"{os.fspath(path)}: it does not hold what a classifier needs ({error!r})"
         ) from error
     vars(estimator).update(values)
-    # Files of earlier versions have the height of an image.
-    estimator.n_features_in_ = int(np.prod(estimator.image_shape_))
     return estimator
 
 

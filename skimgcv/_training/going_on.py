@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from skimgcv._models.routing import has_prefix
 from skimgcv._persistence.encoding import NotInFile
 from skimgcv._runtime.keras_internals import compile_arguments
+from skimgcv._runtime.scikeras_internals import has_param
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._protocol import SavableAugmenter
 
@@ -49,12 +50,27 @@ def record_of(estimator: Any, *, compiled_here: bool) -> Record:
     compiled_here : bool
         Whether the estimator compiled the model, and not its builder.
     """
+    elsewhere = _EACH_CALL | _not_the_builders(estimator)
     parameters = {
         name: _described(_adapted(value) if name == "augmenter" else value)
         for name, value in estimator._all_parameters().items()
-        if name not in _EACH_CALL and _root(name) not in ("fit", "predict", "callbacks")
+        if name not in elsewhere and _root(name) not in ("fit", "predict", "callbacks")
     }
     return {"parameters": parameters, "compiled_here": compiled_here}
+
+
+def _not_the_builders(estimator: Any) -> set[str]:
+    """Return a subclass's own parameters, unless its builder may read them."""
+    if hasattr(estimator, "_keras_build_fn"):
+        return set()
+    builder = estimator.model
+    return {
+        name
+        for name in estimator._own_parameters()
+        if isinstance(builder, keras.Model)
+        or not callable(builder)
+        or not has_param(builder, name)
+    }
 
 
 class Changes:

@@ -128,3 +128,11 @@ def test_an_overridden_method_is_called():
     assert set(clf.predict(X)) <= {10, 11, 12}
     assert clf.score(X, Y + 10) == AugmentedKerasClassifier.score(clf, X, Y + 10)
     assert isinstance(clf.model_, keras.Model)
+
+
+def test_what_a_subclass_changes_before_it_is_trained_further():
+    clf = MADE[Mlp](warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="^units was 3 and now is 5"):
+        clf.set_params(units=5).fit(X, Y)
+    own = MADE[Own](warm_start=True).fit(X, Y)
+    own.set_params(extra=5).fit(X, Y)  # the builder does not ask for it
