@@ -132,7 +132,7 @@ def test_an_overridden_method_is_called():
 
 def test_what_a_subclass_changes_before_it_is_trained_further():
     clf = MADE[Mlp](warm_start=True).fit(X, Y)
-    with pytest.raises(ValueError, match="^units was 3 and now is 5"):
+    with pytest.raises(ValueError, match=r"^units was 3 and now is 5"):
         clf.set_params(units=5).fit(X, Y)
     own = MADE[Own](warm_start=True).fit(X, Y)
     own.set_params(extra=5).fit(X, Y)  # the builder does not ask for it
