@@ -5,7 +5,8 @@
     Exception
     └── SkimgcvError
         ├── ImageReadError, also an OSError
-        └── SavedFileError, also a ValueError
+        ├── SavedFileError, also a ValueError
+        └── UnsupportedVersionError, also a RuntimeError
     UserWarning
     └── SkimgcvWarning
         ├── AugmenterStepWarning
@@ -16,6 +17,7 @@
         ├── PixelScaleWarning
         ├── SharedPathWarning
         ├── UnreadableImagesWarning
+        ├── UnsupportedVersionWarning
         └── UnusedWeightsWarning
 
 Every warning of this package is a ``SkimgcvWarning``. An argument that cannot be used is a
@@ -57,6 +59,10 @@ class ImageReadError(SkimgcvError, OSError):
 
 class SavedFileError(SkimgcvError, ValueError):
     """A file cannot be loaded: damaged, of another version, or asking for what it may not."""
+
+
+class UnsupportedVersionError(SkimgcvError, RuntimeError):
+    """A package's version lacks what a result depends on. The message names the version."""
 
 
 class UnreadableImagesWarning(SkimgcvWarning):
@@ -119,3 +125,10 @@ class NonFiniteLossWarning(SkimgcvWarning):
 
 class OneHotLabelsWarning(SkimgcvWarning):
     """``y`` is one-hot, which scikit-learn's scorers and stratified splitters do not take."""
+
+
+class UnsupportedVersionWarning(SkimgcvWarning):
+    """A package's version lacks what something is built on, which is done another way.
+
+    Results are the same; it takes longer, or more memory. The message names the version.
+    """

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from skimgcv._batches.channels import Channel, channels
-from skimgcv._runtime.keras_internals import DataAdapter, data_adapter_utils
+from skimgcv._runtime.keras_internals import adapted
 
 Batch = tuple[np.ndarray, ...]
 
 
-class Feed(DataAdapter):
+class Feed:
     """Passes batches on to Keras, in their order, each made once.
 
     Keras' own way looks at the first batches of a ``PyDataset`` twice, to see what
@@ -38,6 +38,10 @@ class Feed(DataAdapter):
         self._begun = False
         self._channel: Channel | None = None
         self.error: BaseException | None = None
+
+    @property
+    def num_batches(self) -> int:
+        return self._n_batches
 
     @property
     def n_rows(self) -> int:
@@ -83,38 +87,23 @@ class Feed(DataAdapter):
             channels.give_back(self._channel)
         self._channel = self._data = self._looked_at = self.error = None
 
-    # -- what Keras asks for ----------------------------------------------------
+    # -- what Keras gets and asks for -------------------------------------------
 
-    def get_tf_dataset(self) -> Any:
-        """Return the channel's data set, connected to this data."""
+    def for_keras(self) -> Any:
+        """Return what Keras' methods take as data."""
+        adapter = adapted(self)
+        return _Dataset(self) if adapter is None else adapter
+
+    def dataset(self) -> Any:
+        """Return the channel's TensorFlow data set, connected to this data."""
         spec = tuple(((None, *part.shape[1:]), part.dtype.name) for part in self.first())
         self._channel = channels.take(spec)
         self._channel.connect(self.read, self._n_batches)
         return self._channel.dataset
 
-    def get_numpy_iterator(self) -> Iterator[Batch]:
+    def epoch(self) -> Iterator[Batch]:
         """Return one epoch of arrays."""
         return (self.read(batch) for batch in range(self._n_batches))
-
-    def get_jax_iterator(self) -> Any:
-        """Return one epoch of what JAX takes."""
-        return data_adapter_utils.get_jax_iterator(self.get_numpy_iterator())
-
-    def get_torch_dataloader(self) -> Any:
-        """Return one epoch of what PyTorch takes."""
-        return data_adapter_utils.get_torch_dataloader(self.get_numpy_iterator())
-
-    @property
-    def num_batches(self) -> int:
-        return self._n_batches
-
-    @property
-    def batch_size(self) -> None:
-        """Not told: the last batch may have fewer rows."""
-        return None
-
-    has_partial_batch = False
-    partial_batch_size = None
 
     def on_epoch_begin(self) -> None:
         """Let the data draw its next epoch."""
@@ -125,6 +114,27 @@ class Feed(DataAdapter):
         """Tell the data that its epoch is over."""
         if self._data is not None:
             self._data.on_epoch_end()
+
+
+class _Dataset(keras.utils.PyDataset):
+    """A feed's batches for a Keras that asks for them its own way, some of them twice."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self._feed = feed
+
+    @property
+    def num_batches(self) -> int:
+        return self._feed.num_batches
+
+    def __getitem__(self, batch: int) -> Batch:
+        return self._feed.read(batch)
+
+    def on_epoch_begin(self) -> None:
+        self._feed.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._feed.on_epoch_end()
 
 
 def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import keras
 
 from skimgcv._compiled.code import names_in
 from skimgcv._compiled.libraries import is_trusted
-from skimgcv._runtime.keras_internals import (
+from skimgcv._runtime.step_internals import (
     bookkeeping_of,
     is_noted_by_tensorflow,
     is_tracker,

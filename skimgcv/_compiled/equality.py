@@ -32,7 +32,7 @@ from skimgcv._compiled.values import (
     is_singular,
     value_record,
 )
-from skimgcv._runtime.keras_internals import (
+from skimgcv._runtime.step_internals import (
     functions_of,
     has_value_of_its_own,
     keras_switches,

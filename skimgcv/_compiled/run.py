@@ -24,21 +24,22 @@ import keras
 import numpy as np
 
 from skimgcv._batches.feed import Feed, released
+from skimgcv._compiled.canary import models_share_steps
 from skimgcv._compiled.equality import Fingerprint, fingerprint
 from skimgcv._compiled.explanations import explained
 from skimgcv._compiled.twins import Twin, Twins, in_place_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.targets import has_graph
-from skimgcv._runtime.keras_internals import (
+from skimgcv._runtime.keras_internals import global_seed_generator
+from skimgcv._runtime.seeding import seeded
+from skimgcv._runtime.step_internals import (
     build_beside_graph,
     build_by_tracing,
     built_once,
     drop_kernels,
-    global_seed_generator,
     is_built,
     reduce_nothing,
 )
-from skimgcv._runtime.seeding import seeded
 
 _log = logging.getLogger("skimgcv")
 _twins = Twins(limit=4)
@@ -91,8 +92,8 @@ def fit_model(
         explained(model, feeds, "fit", "evaluate"),
     ):
         history = model.fit(
-            feeds[0],
-            validation_data=feeds[1] if validation is not None else None,
+            feeds[0].for_keras(),
+            validation_data=feeds[1].for_keras() if validation is not None else None,
             epochs=epochs,
             initial_epoch=initial_epoch,
             callbacks=list(callbacks),
@@ -133,7 +134,7 @@ def predict_model(
     """
     feed = Feed(data, batch_size)
     with released([feed]), _borrowed(model, None, feed), explained(model, [feed], "predict"):
-        filled = model.predict(feed, verbose=verbose, **options)
+        filled = model.predict(feed.for_keras(), verbose=verbose, **options)
     return filled[: feed.n_rows]
 
 
@@ -158,6 +159,9 @@ def _borrowed(
     feed: Feed,
 ) -> Iterator[None]:
     """Let a model run on its twin's compiled steps, if it can be shown to have a twin."""
+    if not models_share_steps():
+        yield
+        return
     try:
         _build(model, feed.first())
         mine = fingerprint(model)

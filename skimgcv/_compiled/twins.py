@@ -13,7 +13,7 @@ import keras
 
 from skimgcv._compiled.equality import Fingerprint
 from skimgcv._compiled.values import UnprovableError
-from skimgcv._runtime.keras_internals import in_places_of, metric_names
+from skimgcv._runtime.step_internals import in_places_of, metric_names
 
 _STEPS = ("train_function", "test_function", "predict_function")
 

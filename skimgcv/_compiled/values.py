@@ -74,7 +74,7 @@ def value_record(it: Any) -> Hashable | None:
     """Return a record of a thing that never changes, or None."""
     kind = type(it)
     if isinstance(it, keras.KerasTensor):
-        return ("tensor", tuple(it.shape), it.dtype, it.sparse, it.ragged)
+        return ("tensor", tuple(it.shape), it.dtype, it.sparse, getattr(it, "ragged", False))
     if isinstance(it, range):
         return ("range", it.start, it.stop, it.step)
     if isinstance(it, re.Pattern):

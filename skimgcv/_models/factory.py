@@ -13,13 +13,8 @@ from skimgcv._models.custom_objects import custom_objects_of
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
 from skimgcv._models.routing import PREFIXES, arrives, has_prefix, nearest, optimizer_arguments
 from skimgcv._models.targets import Targets, auto_loss, has_graph, units_of
-from skimgcv._runtime.keras_internals import SafeModeScope, compile_arguments, learning_rate_of
-from skimgcv._runtime.scikeras_internals import (
-    SciKerasHooks,
-    accepts_kwargs,
-    has_param,
-    route_params,
-)
+from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
+from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
 _FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
 _PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
@@ -165,7 +160,7 @@ class ModelFactory(SciKerasHooks):
         builder = self.builder()
         routed = self._estimator._routed_names()
         # A subclass's own parameters are its own, but a builder may ask for them by name.
-        asked = {n for n in self._estimator._own_parameters() if has_param(builder, n)}
+        asked = {n for n in self._estimator._own_parameters() if _has_parameter(builder, n)}
         plain = {n: getattr(self, n) for n in [*asked, *routed] if not has_prefix(n)}
         prefixed = {
             n.removeprefix("model__"): getattr(self, n) for n in routed if n.startswith("model__")
@@ -173,7 +168,7 @@ class ModelFactory(SciKerasHooks):
         arguments = plain | prefixed
         offered = (self.meta, self.compile_arguments, self.get_params)
         for name, make in zip(_BUILDER_EXTRAS, offered, strict=True):
-            if has_param(builder, name) or accepts_kwargs(builder):
+            if _takes(builder, name):
                 arguments[name] = make()
         return builder(**arguments)
 
@@ -209,7 +204,12 @@ class ModelFactory(SciKerasHooks):
         if not any(n.startswith("metrics__") and n.endswith("name") for n in routed):
             given = self.metrics if isinstance(self.metrics, (list, dict)) else [self.metrics]
             arguments["metrics"] = named(given, arguments["metrics"])
-        return {k: _unshared(v) for k, v in arguments.items()}
+        arguments = {k: _unshared(v) for k, v in arguments.items()}
+        for name in ("metrics", "weighted_metrics"):
+            # All are of the one output. Keras before 3.14 does not know its name.
+            if isinstance(arguments.get(name), dict):
+                arguments[name] = keras.tree.flatten(arguments[name])
+        return arguments
 
     def _near_argument(self, routed: list[str]) -> str:
         """Ask whether a parameter was meant that the optimizer does have."""
@@ -240,7 +240,7 @@ class ModelFactory(SciKerasHooks):
                 raise TypeError(
                     f"{name} cannot be set: what a builder gets as {wanted} is made in each fit."
                 )
-            if to_builder and not (accepts_kwargs(builder) or has_param(builder, wanted)):
+            if to_builder and not _takes(builder, wanted):
                 raise TypeError(self._unknown(name, wanted, builder))
 
     def _check_arrives(self, name: str) -> None:
@@ -263,7 +263,7 @@ class ModelFactory(SciKerasHooks):
     def _takes_compile_kwargs(self) -> bool:
         if isinstance(self.model, keras.Model):
             return False
-        return has_param(self.model, "compile_kwargs") or accepts_kwargs(self.model)
+        return _takes(self.model, "compile_kwargs")
 
     def _check_no_idle_parameters(self) -> None:
         """Refuse to search a parameter that changes nothing."""
@@ -296,7 +296,9 @@ class ModelFactory(SciKerasHooks):
     def options_of(self, method: str) -> dict[str, Any]:
         """Return the options routed by ``fit__`` or ``predict__``."""
         allowed = _FIT_OPTIONS if method == "fit" else _PREDICT_OPTIONS
-        options = route_params(self.get_params(), method, pass_filter=set(), strict=True)
+        prefix = f"{method}__"
+        routed = {n: v for n, v in self.get_params().items() if n.startswith(prefix)}
+        options = {n.removeprefix(prefix): v for n, v in routed.items() if n.count("__") == 1}
         if unknown := sorted(set(options) - allowed):
             raise ValueError(
                 f"{method}__{unknown[0]} is not an option; {method}__ takes "
@@ -330,10 +332,22 @@ def _kinds_of_optimizer(optimizer: keras.optimizers.Optimizer | None) -> list[ty
     return [type(optimizer), *_kinds_of_optimizer(getattr(optimizer, "inner_optimizer", None))]
 
 
+def _takes(function: Any, name: str) -> bool:
+    """Whether a function has a parameter of this name, or any other that it is given."""
+    parameters = inspect.signature(function).parameters.values()
+    return _has_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _has_parameter(function: Any, name: str) -> bool:
+    parameter = inspect.signature(function).parameters.get(name)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return parameter is not None and parameter.kind in by_name
+
+
 def _fresh_copy(model: keras.Model) -> keras.Model:
     """Clone a model with new weights, compiled as the original is."""
     # Not safe mode, which guards against files: these lambdas are the caller's own.
-    with SafeModeScope(False), keras.saving.custom_object_scope(custom_objects_of(model)):
+    with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
         fresh = keras.models.clone_model(model)
     if model.compiled:
         fresh.compile(**{k: _unshared(v) for k, v in compile_arguments(model).items()})

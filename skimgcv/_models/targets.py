@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Literal
@@ -9,7 +11,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from skimgcv._runtime.keras_internals import Functional, operation_of
+from skimgcv._runtime.keras_internals import operation_of
 
 Outputs = Literal["probabilities", "logits", "scores"]
 
@@ -92,7 +94,14 @@ def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.los
 
 def has_graph(model: keras.Model) -> bool:
     """Whether it is known which layer gives the model's output."""
-    return isinstance(model, (keras.Sequential, Functional)) and model.built
+    return isinstance(model, (keras.Sequential, _functional())) and model.built
+
+
+@functools.cache
+def _functional() -> Any:
+    """Return the class of models that are made of inputs and outputs, which has no public name."""
+    it = keras.Input((1,), name="input")
+    return type(keras.Model(it, keras.layers.Identity(name="identity")(it), name="functional"))
 
 
 def units_of(model: keras.Model, n_classes: int) -> int:
@@ -135,8 +144,7 @@ def _is_sparse(loss: Any, n_classes: int) -> bool:
 
 def outputs_are(model: keras.Model, loss: Any) -> Outputs:
     """Tell what a model's outputs are: ``"scores"`` are fitted, but neither of the others."""
-    fixed = getattr(loss, "keywords", {})  # of a functools.partial
-    if getattr(loss, "from_logits", fixed.get("from_logits", False)):
+    if _says_logits(loss):
         return "logits"
     if _last_activation(model)[1] in (keras.activations.linear, keras.activations.tanh):
         return "scores"
@@ -154,6 +162,15 @@ def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
         return outputs == "logits"
     # One output that was fitted to 0 and 1 parts the classes at 0.5; a hinge's does at 0.
     return units_of(model, n_classes) > 1 or "hinge" in _name(loss)
+
+
+def _says_logits(loss: Any) -> bool:
+    fixed = getattr(loss, "keywords", {})  # of a functools.partial
+    if isinstance(loss, keras.losses.Loss) and not hasattr(loss, "from_logits"):
+        # From Keras 3.16 on some losses tell it in their config alone.
+        with contextlib.suppress(Exception):  # one of the user's own may have none
+            fixed = loss.get_config()
+    return bool(getattr(loss, "from_logits", fixed.get("from_logits", False)))
 
 
 def _name(loss: Any) -> str:

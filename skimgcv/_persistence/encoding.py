@@ -11,7 +11,7 @@ import numpy as np
 
 from skimgcv._persistence.keras_config import harmless_symbol
 from skimgcv._persistence.keras_state import read_layer, read_object, write_layer, write_object
-from skimgcv._runtime.keras_internals import get_name_from_symbol
+from skimgcv._runtime.keras_internals import public_name
 from skimgcv.augment._adapters import own_augmenters
 from skimgcv.augment._protocol import SavableAugmenter
 from skimgcv.exceptions import SavedFileError
@@ -149,7 +149,7 @@ class Encoder:
             return {"type": "Keras layer", **write_layer(value, self.arrays)}
         if hasattr(value, "get_config") and not isinstance(value, type):
             return {"type": "Keras object", "config": write_object(value)}
-        name = get_name_from_symbol(value) if isinstance(value, type) else ""
+        name = public_name(value) if isinstance(value, type) else ""
         if name and harmless_symbol(name) is value:
             return {"type": "Keras class", "name": name}
         return None

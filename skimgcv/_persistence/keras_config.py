@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from skimgcv._runtime.keras_internals import get_symbol_from_name, place_in_keras
+from skimgcv._runtime.keras_internals import by_public_name, place_in_keras
 from skimgcv.exceptions import SavedFileError
 
 # By where they are defined. Left out, among others: Lambda (code), TFSMLayer,
@@ -109,7 +109,7 @@ def check_config(config: Any, custom_objects: Mapping[str, Any]) -> set[str]:
 
 def harmless_symbol(name: str) -> Any:
     """Return a class of Keras' by its public name, such as "keras.losses.Hinge", or None."""
-    symbol = get_symbol_from_name(name)
+    symbol = by_public_name(name)
     return symbol if isinstance(symbol, type) and _is_harmless(symbol) else None
 
 
@@ -140,8 +140,8 @@ def _check_function(config: dict[str, Any], custom_objects: Mapping[str, Any]) -
     if isinstance(name, str) and name in custom_objects:
         return {name}
     modules = [f"keras.{m}" for m in _BUILT_IN_FUNCTIONS] if module == "builtins" else [module]
-    found = [get_symbol_from_name(f"{m}.{name}") for m in modules]
-    if not any((place_in_keras(f) or "").startswith(_FUNCTIONS) for f in found):
+    found = [by_public_name(f"{m}.{name}") for m in modules]
+    if not any(f and place_in_keras(f).startswith(_FUNCTIONS) for f in found):
         raise _refused(name, module)
     return set()
 
@@ -150,7 +150,7 @@ def _class_of(config: dict[str, Any]) -> Any:
     module, name = config.get("module"), config["class_name"]
     if not isinstance(module, str):
         return None
-    public = get_symbol_from_name(f"{module}.{name}")
+    public = by_public_name(f"{module}.{name}")
     # Nothing is imported to find it: what Keras has is there already.
     return public if public is not None else getattr(sys.modules.get(module), name, None)
 
@@ -158,7 +158,7 @@ def _class_of(config: dict[str, Any]) -> Any:
 def _is_harmless(kind: Any) -> bool:
     return (
         isinstance(kind, type)
-        and (place_in_keras(kind) or "").startswith(_HARMLESS)
+        and place_in_keras(kind).startswith(_HARMLESS)
         and (kind is keras.DTypePolicy or hasattr(kind, "from_config"))
     )
 

@@ -16,15 +16,15 @@ import numpy as np
 from skimgcv._models.custom_objects import custom_objects_in, custom_objects_of
 from skimgcv._persistence.keras_config import check_config
 from skimgcv._runtime.keras_internals import (
-    ObjectSharingScope,
-    SafeModeScope,
     bits_of,
     layers_in,
     seed_generators,
+    sharing,
     variables_wait,
+    without_code,
 )
 from skimgcv._runtime.seeding import seeded
-from skimgcv.exceptions import SavedFileError
+from skimgcv.exceptions import SavedFileError, UnsupportedVersionError
 
 Arrays = list[np.ndarray]
 
@@ -37,7 +37,7 @@ def write_layer(layer: keras.Layer, arrays: Arrays) -> dict[str, Any]:
     ValueError
         Where it could not be loaded again: it has a lambda, say.
     """
-    with ObjectSharingScope():
+    with sharing():
         config = keras.saving.serialize_keras_object(layer)
     try:
         check_config(config, {**_registered(), **custom_objects_of(layer)})
@@ -82,12 +82,12 @@ def read_layer(
     most_bytes = None if uses_custom else sum(array.nbytes for array in arrays)
     try:
         # Layers that are made draw seeds, though their states are then replaced.
-        with seeded(0), SafeModeScope(True), keras.saving.custom_object_scope(custom_objects):
+        with seeded(0), without_code(), keras.saving.custom_object_scope(custom_objects):
             layer = _made(_not_compiled(config), most_bytes)
             if compiled:
                 layer.compile_from_config(compiled)
         _put_in(layer, described, arrays)
-    except (SavedFileError, MemoryError):
+    except (SavedFileError, UnsupportedVersionError, MemoryError):
         raise
     except Exception as error:
         raise SavedFileError(f"Keras cannot make its {config['class_name']}: {error}") from error
@@ -139,10 +139,10 @@ def _made(config: Any, most_bytes: int | None) -> keras.Layer:
     A custom layer may make variables in ways that cannot wait.
     """
     if most_bytes is None:
-        with ObjectSharingScope():
+        with sharing():
             return keras.saving.deserialize_keras_object(config)
     with variables_wait() as let_have_memory:
-        with keras.StatelessScope(initialize_variables=False), ObjectSharingScope():
+        with keras.StatelessScope(initialize_variables=False), sharing():
             layer = keras.saving.deserialize_keras_object(config)
         asked = sum(map(_bytes, layer.variables))
         if asked > most_bytes:

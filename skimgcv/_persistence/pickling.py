@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import keras
 
 from skimgcv._models.custom_objects import custom_objects_in, custom_objects_of, flat
-from skimgcv._runtime.keras_internals import load_model, save_model
+from skimgcv._runtime.keras_internals import model_from_bytes, model_to_bytes
 from skimgcv._runtime.seeding import seeded
 
 
@@ -49,18 +48,14 @@ class _PackedModel:
 
     def __init__(self, model: keras.Model) -> None:
         self.custom_objects = custom_objects_of(model)
-        archive = io.BytesIO()
-        save_model(model, archive)
-        self.archive = archive.getvalue()
+        self.archive = model_to_bytes(model)
         # Keras leaves out the states of random layers, such as Dropout.
         self.states = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
 
     def load(self) -> keras.Model:
         # Layers that are made draw seeds, though their states are then replaced.
         with seeded(0):
-            model = load_model(
-                io.BytesIO(self.archive), custom_objects=self.custom_objects, safe_mode=False
-            )
+            model = model_from_bytes(self.archive, self.custom_objects)
         for variable, state in zip(model.non_trainable_variables, self.states, strict=True):
             variable.assign(state)
         return model

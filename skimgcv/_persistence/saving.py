@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import keras
@@ -14,13 +13,22 @@ from skimgcv._models.routing import may_be_routed, parameter_names
 from skimgcv._models.targets import Targets
 from skimgcv._persistence.archive import read_archive, write_archive
 from skimgcv._persistence.encoding import Decoder, Encoder, find_missing, missing
+from skimgcv._runtime.versions import version_of
 from skimgcv.augment import as_augmenter
 from skimgcv.augment._protocol import Augmenter, SteppedAugmenter
-from skimgcv.exceptions import SavedFileError
+from skimgcv.exceptions import SavedFileError, UnsupportedVersionError
 
 KIND = "skimgcv classifier"
 _PARAMETERS, _FITTED = "parameters.json", "fitted.json"
-_PACKAGES = ("skimgcv", "keras", "numpy", "scikit-learn", "tensorflow")
+# What makes a file's content, by the names of their modules.
+_PACKAGES = {
+    "skimgcv": "skimgcv",
+    "keras": "keras",
+    "numpy": "numpy",
+    "opencv": "cv2",
+    "scikit-learn": "sklearn",
+    "tensorflow": "tensorflow",
+}
 _NEEDED: dict[str, Any] = {
     "classes_": np.ndarray,
     "n_features_in_": int,
@@ -61,7 +69,7 @@ def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of what makes a file's content."""
-    return {name: version(name) for name in _PACKAGES}
+    return {name: version_of(module) for name, module in _PACKAGES.items()}
 
 
 def load_estimator(
@@ -87,7 +95,7 @@ def load_estimator(
         if "_trained_with" in values:
             compiled_here, made_with = values.pop("_compiled_here"), values["_trained_with"]
             values["_trained_with"] = {"compiled_here": compiled_here, "parameters": made_with}
-    except MemoryError:
+    except (UnsupportedVersionError, MemoryError):
         raise
     except SavedFileError as error:
         raise SavedFileError(f"{os.fspath(path)}: {error}") from error

@@ -1,242 +1,146 @@
 """The one door to what Keras and TensorFlow do not promise: each private name is here, once.
 
-What SciKeras keeps private is in ``scikeras_internals``, whose import changes Keras; the few
-names of other packages are in ``other_internals``, which imports none of them.
+A name that is missing, or that has changed its meaning, is told with the package's version:
+
+- what only saves time is given up with an ``UnsupportedVersionWarning``, once a process;
+- what a result depends on is an ``UnsupportedVersionError``.
+
+Nothing private is imported before it is used. Each name was tried with Keras 3.8, 3.13, 3.15
+and 3.16 (nightly), and TensorFlow 2.18, 2.20, 2.21 and 2.23 (nightly); where one is younger, it
+says so. What a compiled step depends on is in ``step_internals``; SciKeras is in
+``scikeras_internals``, whose import changes Keras; and the few names of other packages are in
+``other_internals``, which imports no Keras.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-import types
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+import functools
+import importlib
+import inspect
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.api_export import get_name_from_symbol, get_symbol_from_name
-from keras.src.backend.common import global_state
-from keras.src.backend.common.variables import initialize_all_variables
-from keras.src.models.functional import Functional
-from keras.src.ops.symbolic_arguments import SymbolicArguments
-from keras.src.saving.saving_lib import load_model, save_model
-from keras.src.saving.serialization_lib import ObjectSharingScope, SafeModeScope
-from keras.src.trainers.compile_utils import CompileLoss
-from keras.src.trainers.data_adapters import data_adapter_utils
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
-from keras.src.utils.dtype_utils import dtype_size
-from keras.src.utils.tracking import Tracker
 
-__all__ = [
-    "DataAdapter",
-    "Functional",
-    "ObjectSharingScope",
-    "SafeModeScope",
-    "data_adapter_utils",
-    "get_name_from_symbol",
-    "get_symbol_from_name",
-    "load_model",
-    "save_model",
-]
+from skimgcv._runtime.versions import given_up, needed, refusing, require
+
+
+def private(module: str, name: str) -> Any:
+    """Return something of Keras' by its place, such as ``("utils.tracking", "Tracker")``."""
+    return getattr(importlib.import_module(f"keras.src.{module}"), name)
+
 
 # -- random states ---------------------------------------------------------------------------
 
 _GLOBAL_SEED_GENERATOR = "global_seed_generator"
 
 
+@refusing("keras", "to seed random numbers")
 def global_seed_generator() -> Any:
-    """Return the generator of Keras' unseeded numbers; None before it is first needed."""
-    return global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
+    """Return the generator of Keras' unseeded numbers; None before it is first needed.
+
+    Without it no fit could be repeated; ``seeding`` tries whether it can.
+    """
+    return private("backend.common.global_state", "get_global_attribute")(_GLOBAL_SEED_GENERATOR)
 
 
+@refusing("keras", "to seed random numbers")
 def set_global_seed_generator(generator: Any) -> None:
     """Put another one in its place; for None Keras makes one, from ``random``'s numbers."""
-    global_state.set_global_attribute(_GLOBAL_SEED_GENERATOR, generator)
+    set_attribute = private("backend.common.global_state", "set_global_attribute")
+    set_attribute(_GLOBAL_SEED_GENERATOR, generator)
+
+
+# -- global switches -------------------------------------------------------------------------
+
+
+@refusing("keras", "to let its switches go with an estimator")
+def flash_attention() -> bool | None:
+    """Return whether attention is computed so; None lets Keras choose."""
+    return private("backend.common.global_state", "get_global_attribute")("flash_attention")
+
+
+@refusing("keras", "to let its switches go with an estimator")
+def set_flash_attention(on: bool | None) -> None:
+    """Keras' own functions cannot set None again."""
+    private("backend.common.global_state", "set_global_attribute")("flash_attention", on)
+
+
+@refusing("tensorflow", "to let its switches go with an estimator")
+def op_determinism() -> bool:
+    """Whether TensorFlow's operations are deterministic."""
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return bool(is_op_determinism_enabled())
+
+
+@refusing("tensorflow", "to let its switches go with an estimator")
+def set_op_determinism(on: bool) -> None:
+    """TensorFlow's public function can only switch it on."""
+    from tensorflow.python.framework import config
+
+    (config.enable_op_determinism if on else config.disable_op_determinism)()
 
 
 # -- layers and models -----------------------------------------------------------------------
 
 
+@needed("keras", "to find the layers inside of a layer")
+def _check_layers() -> None:
+    dropout = keras.layers.Dropout(0.5, seed=0, name="dropout")
+    outer = keras.Sequential([keras.Sequential([dropout], name="inner")], name="outer")
+    require(dropout in outer._flatten_layers(), "_flatten_layers leaves layers out")
+    (generator,) = dropout._seed_generators
+    require(isinstance(generator, keras.random.SeedGenerator), "_seed_generators has others")
+
+
 def layers_in(layer: keras.Layer) -> list[keras.Layer]:
-    """Return a layer and all that are inside of it, at any depth."""
+    """Return a layer and all that are inside of it, at any depth.
+
+    Without it custom layers, and the states of Dropout, would be left out of files.
+    """
+    _check_layers()
     return list(layer._flatten_layers())
 
 
 def seed_generators(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
-    """Return a layer's own generators, without those of the layers inside of it."""
+    """Return a layer's own generators, in the order in which files have their states."""
+    _check_layers()
     return list(layer._seed_generators)
 
 
+@refusing("keras", "to see how a model was compiled")
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """Return what ``compile()`` was called with.
 
     The public getter serialises it, and so loses custom functions that are not registered.
     """
-    return dict(model._compile_config.config)
+    arguments = dict(model._compile_config.config)
+    require({"optimizer", "loss", "metrics"} <= set(arguments), "_compile_config lacks arguments")
+    return arguments
 
 
-def learning_rate_of(optimizer: Any) -> Any:
-    """Return the schedule or function that gives an optimizer its rate, if there is one."""
-    return getattr(optimizer, "_learning_rate", None)
+@refusing("keras", "to see an optimizer's schedule")
+def learning_rate_of(value: Any) -> Any:
+    """Return the schedule, function or variable that an optimizer has its rate from, or None.
+
+    The public attribute is the rate of this moment. Without it a custom schedule would be
+    left out of a pickle.
+    """
+    return value._learning_rate if isinstance(value, keras.optimizers.Optimizer) else None
 
 
+@refusing("keras", "to see which layer gives a model's output")
 def operation_of(tensor: keras.KerasTensor) -> keras.Operation:
-    """Return which layer or operation gave a symbolic tensor."""
+    """Return which layer or operation gave a symbolic tensor.
+
+    Without it scores could be taken for probabilities.
+    """
     return tensor._keras_history.operation
-
-
-# -- files -----------------------------------------------------------------------------------
-
-
-def place_in_keras(symbol: Any) -> str | None:
-    """Return where in Keras a class or function is defined: "layers.core.dense", or None."""
-    root, private, place = getattr(symbol, "__module__", "").partition("keras.src.")
-    return place if private and not root else None
-
-
-@contextlib.contextmanager
-def variables_wait() -> Iterator[Callable[[], None]]:
-    """Let variables that are made within get no memory before the function given is called."""
-    name = "uninitialized_variables"
-    waiting = global_state.get_global_attribute(name)
-    global_state.set_global_attribute(name, [])
-    try:
-        yield initialize_all_variables
-    finally:
-        global_state.set_global_attribute(name, waiting)
-
-
-def bits_of(dtype: str) -> int:
-    """Return how many bits a value of a dtype takes."""
-    return dtype_size(dtype)
-
-
-# -- what a compiled step depends on ---------------------------------------------------------
-
-# What Keras keeps on its objects that no trace depends on: names, bookkeeping, results of
-# the last call, and what is derived from something that is walked anyway.
-_BOOKKEEPING = {
-    "name",
-    "_name",
-    "_path",
-    "_parent_path",
-    "_lock",
-    "_auto_config",
-    "_tracked",
-    "_obj_reference_counts_dict",
-}
-_OF_LAYERS = {
-    "_inbound_nodes",
-    "_outbound_nodes",
-    "_call_signature",
-    "_called",
-    "_build_shapes_dict",
-    "_losses",
-    "_loss_ids",
-    "_losses_override",
-    "_saved_model_inputs_spec",
-    "_saved_model_arg_spec",
-    "_nodes",
-    "_operations_by_depth",
-    "output_names",
-}
-_OF_MODELS = {
-    "train_function",
-    "test_function",
-    "predict_function",
-    "history",
-    "stop_training",
-    "stop_evaluating",
-    "stop_predicting",
-    "_initial_epoch",
-    "_eval_epoch_iterator",
-    "_compile_config",
-    "_compiled_trainable_state",
-    "_jax_state",
-    "_jax_state_synced",
-}
-_OF_OPTIMIZERS = {
-    "_trainable_variables_indices",
-    "_distribution_strategy",
-    "_exclude_from_weight_decay_cache",
-}
-_OF_SYMBOLIC_ARGUMENTS = {"_flat_arguments", "_single_positional_tensor", "keras_tensors"}
-
-# What TensorFlow notes of the objects that it tracks; users' names may begin like these.
-_OF_TENSORFLOW = re.compile(
-    "_self_(setattr_tracking|unconditional_|update_uid|name_based_restores|saveable_object|"
-    "tracked_trackables|extra_variables|last_wrapped|external_mod|non_append|non_string|"
-    "attribute_sentinel|wrapped_)"
-)
-
-
-def bookkeeping_of(it: Any) -> set[str]:
-    """Return the attributes of a Keras object, or of a subclass's, that no trace depends on."""
-    if isinstance(it, keras.Model):
-        return _BOOKKEEPING | _OF_LAYERS | _OF_MODELS
-    if isinstance(it, keras.Operation):
-        return _BOOKKEEPING | _OF_LAYERS
-    if isinstance(it, keras.optimizers.Optimizer):
-        return _BOOKKEEPING | _OF_OPTIMIZERS
-    if isinstance(it, keras.random.SeedGenerator):
-        return _BOOKKEEPING | {"_initial_seed"}
-    if isinstance(it, SymbolicArguments):
-        return _OF_SYMBOLIC_ARGUMENTS
-    if type(it).__module__.partition(".")[0] == "keras":
-        return _BOOKKEEPING | {"output_names"}
-    return _BOOKKEEPING if isinstance(it, (keras.Loss, keras.Metric)) else set()
-
-
-def is_noted_by_tensorflow(name: str) -> bool:
-    """Whether this is an attribute that TensorFlow gives to what it tracks."""
-    return _OF_TENSORFLOW.match(name) is not None
-
-
-def is_tracker(value: Any) -> bool:
-    """Whether this is Keras' list of what an object holds, which it holds anyway."""
-    return isinstance(value, Tracker)
-
-
-def is_wrapper_of_layers(name: str, value: types.FunctionType) -> bool:
-    """Whether Keras put this on each layer; what it wraps is in the layer's class."""
-    return (
-        name in ("build", "quantize") and value.__globals__["__name__"] == keras.Layer.__module__
-    )
-
-
-def without_name(it: Any) -> tuple[Any, ...] | None:
-    """Return Keras' record of a model's loss without its name, made from a layer's; else None."""
-    return it[:-1] if isinstance(it, CompileLoss.Loss) else None
-
-
-def has_value_of_its_own(variable: keras.Variable) -> bool:
-    """Whether a variable has a value, and all of it in one place."""
-    return variable._value is not None and variable._layout is None
-
-
-def settings_of(variable: keras.Variable) -> tuple[Hashable, ...]:
-    """Return what a trace takes from a variable but its value."""
-    return (
-        tuple(variable._shape),
-        variable._dtype,
-        variable._trainable,
-        variable._autocast,
-        variable._aggregation,
-        variable._synchronization,
-        variable._overwrite_with_gradient,
-    )
-
-
-def functions_of(variable: keras.Variable) -> tuple[Any, Any]:
-    """Return a variable's regulariser and constraint."""
-    return variable._regularizer, variable._constraint
-
-
-def picks_variables_by_name(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an optimizer spares some variables its weight decay, or all else it does."""
-    for choosing in ("_exclude_from_weight_decay", "exclude_layers"):
-        if getattr(optimizer, choosing, None):
-            return True
-    return getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None
 
 
 CHOICES_OF_VARIABLES = {
@@ -247,164 +151,209 @@ CHOICES_OF_VARIABLES = {
 """Where an optimizer keeps which variables it lets decay; see ``decays``."""
 
 
+@refusing("keras", "to tell whether two fits let the same weights decay")
 def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
     """Whether an optimizer's weight decay is for this variable."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return bool(inner._use_weight_decay(variable))
 
 
-def keras_switches() -> list[Hashable]:
-    """Return what a trace takes from settings of Keras' that it has no public getter for."""
-    return [flash_attention()]
+# -- files and pickles -----------------------------------------------------------------------
 
 
-def flash_attention() -> bool | None:
-    """Return whether attention is computed so; None lets Keras choose."""
-    return global_state.get_global_attribute("flash_attention")
+@needed("keras", "to tell Keras' own classes from others")
+def _check_names() -> None:
+    dense, name = keras.layers.Dense, "keras.layers.Dense"
+    require(private("api_export", "get_symbol_from_name")(name) is dense, "no class by its name")
+    require(private("api_export", "get_name_from_symbol")(dense) == name, "no name of a class")
+    require(_place(dense) == "layers.core.dense", f"Dense lies in {dense.__module__}")
 
 
-def set_flash_attention(on: bool | None) -> None:
-    """Keras' own functions cannot set None again."""
-    global_state.set_global_attribute("flash_attention", on)
+def _place(symbol: Any) -> str:
+    return getattr(symbol, "__module__", "").partition("keras.src.")[2]
 
 
-def tensorflow_switches() -> list[Hashable]:
-    """Return what a trace takes from settings of TensorFlow's without a public getter."""
-    from tensorflow.python.eager import context
-    from tensorflow.python.framework.config import is_op_determinism_enabled
+def place_in_keras(symbol: Any) -> str:
+    """Return where in Keras a class or function is defined, "layers.core.dense", or "".
 
-    return [is_op_determinism_enabled(), context.context().device_name]
-
-
-def op_determinism() -> bool:
-    """Whether TensorFlow's operations are deterministic."""
-    from tensorflow.python.framework.config import is_op_determinism_enabled
-
-    return bool(is_op_determinism_enabled())
+    By places it is decided what a file may name.
+    """
+    _check_names()
+    return _place(symbol) if symbol.__module__.startswith("keras.src.") else ""
 
 
-def set_op_determinism(on: bool) -> None:
-    """TensorFlow's public function can only switch it on."""
-    from tensorflow.python.framework import config
-
-    (config.enable_op_determinism if on else config.disable_op_determinism)()
-
-
-# -- building a model before its first step --------------------------------------------------
+def public_name(symbol: type) -> str | None:
+    """Return a name of a Keras class such as "keras.losses.Hinge"; None of any other class."""
+    _check_names()
+    return private("api_export", "get_name_from_symbol")(symbol)
 
 
-def is_built(model: keras.Model) -> bool:
-    """Whether a compiled model has all variables that its first step would make."""
-    parts = (model._compile_loss, model._compile_metrics, model.optimizer)
-    return all(p is None or p.built for p in parts) and all(
-        layer.built for layer in layers_in(model)
+def by_public_name(name: str) -> Any:
+    """Return what has a public name in Keras, or None."""
+    _check_names()
+    return private("api_export", "get_symbol_from_name")(name)
+
+
+@refusing("keras", "to load nobody's code")
+def without_code() -> Any:
+    """Return a context in which Keras makes no lambda of a config."""
+    return private("saving.serialization_lib", "SafeModeScope")(True)
+
+
+@refusing("keras", "to clone a model")
+def with_code() -> Any:
+    """Return a context in which Keras makes lambdas of a config, for a caller's own."""
+    return private("saving.serialization_lib", "SafeModeScope")(False)
+
+
+@refusing("keras", "to save what layers share")
+def sharing() -> Any:
+    """Return a context in which what several layers share is written, and read, once."""
+    return private("saving.serialization_lib", "ObjectSharingScope")()
+
+
+def variables_wait() -> contextlib.AbstractContextManager[Callable[[], None]]:
+    """Let variables of a ``StatelessScope`` get no memory before the function given is called.
+
+    Without it a damaged file could ask for any amount.
+    """
+    _check_waiting()
+    return _variables_wait([])
+
+
+@contextlib.contextmanager
+def _variables_wait(waiting: list[Any]) -> Iterator[Callable[[], None]]:
+    name = "uninitialized_variables"
+    set_attribute = private("backend.common.global_state", "set_global_attribute")
+    before = private("backend.common.global_state", "get_global_attribute")(name)
+    set_attribute(name, waiting)
+    try:
+        yield private("backend.common.variables", "initialize_all_variables")
+    finally:
+        set_attribute(name, before)
+
+
+@needed("keras", "to load a model within the memory that its file fills")
+def _check_waiting() -> None:
+    waiting: list[Any] = []
+    with _variables_wait(waiting) as initialize:
+        with keras.StatelessScope(initialize_variables=False):
+            variable = keras.Variable("ones", shape=(1,), dtype="float32", name="waits")
+        require(len(waiting) == 1 and waiting[0] is variable, "variables do not wait")
+        initialize()
+    require(keras.ops.convert_to_numpy(variable) == [1], "variables wait for ever")
+    require(private("utils.dtype_utils", "dtype_size")("float32") == 32, "dtype_size is no size")
+
+
+def bits_of(dtype: str) -> int:
+    """Return how many bits a value of a dtype takes."""
+    _check_waiting()
+    return private("utils.dtype_utils", "dtype_size")(dtype)
+
+
+def model_to_bytes(model: keras.Model) -> bytes:
+    """Return what a ``.keras`` file of a model holds.
+
+    Without Keras' way to write it into memory it goes through a file.
+    """
+    try:
+        write = private("saving.saving_lib", "save_model")
+    except (ImportError, AttributeError):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            keras.saving.save_model(model, path)
+            with open(path, "rb") as file:
+                return file.read()
+    archive = io.BytesIO()
+    write(model, archive)
+    return archive.getvalue()
+
+
+def model_from_bytes(data: bytes, custom_objects: dict[str, Any]) -> keras.Model:
+    """Return the model that such bytes hold, lambdas included."""
+    options = {"custom_objects": custom_objects, "safe_mode": False}
+    try:
+        read = private("saving.saving_lib", "load_model")
+    except (ImportError, AttributeError):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            with open(path, "wb") as file:
+                file.write(data)
+            return keras.saving.load_model(path, **options)
+    return read(io.BytesIO(data), **options)
+
+
+# -- batches ---------------------------------------------------------------------------------
+
+
+def adapted(feed: Any) -> Any | None:
+    """Return what Keras takes a feed's batches from as they are; None where it does not.
+
+    Without it Keras takes them by way of a ``PyDataset``: it makes the first ones twice, and
+    builds a pipeline for each fit, which it keeps for ever.
+    """
+    adapter = _adapter_class()
+    return None if adapter is None else adapter(feed)
+
+
+@given_up("keras", "passing batches on", "Keras takes them its own way, which is slower")
+def _adapter_class() -> type:
+    base = private("trainers.data_adapters.data_adapter", "DataAdapter")
+    adapter = _adapter(base)
+    for name, member in vars(base).items():
+        theirs = getattr(member, "fget", member)
+        if name.startswith("_") or not inspect.isfunction(theirs):
+            continue
+        own = vars(adapter).get(name, theirs)
+        abstract = "NotImplementedError" in theirs.__code__.co_names
+        require(own is not theirs or not abstract, f"DataAdapter asks for {name}")
+        if inspect.isfunction(own):
+            asked, known = (inspect.signature(f).parameters for f in (theirs, own))
+            require(set(asked) <= set(known), f"DataAdapter.{name} takes {list(asked)}")
+    it = adapter(None)
+    require(
+        private("trainers.data_adapters", "get_data_adapter")(it) is it,
+        "Keras does not take a DataAdapter as it is",
     )
+    return adapter
 
 
-def build_by_tracing(model: keras.Model, batch: tuple[keras.KerasTensor, ...]) -> None:
-    """Make all variables that the first training step would make."""
-    model._symbolic_build(data_batch=batch)
+def _adapter(base: Any) -> type:
+    utils = functools.partial(private, "trainers.data_adapters.data_adapter_utils")
 
+    class Adapter(base):
+        """A feed's batches, in the words of Keras' private base class."""
 
-def build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) -> None:
-    """Build metrics, loss and optimizer without a pass through the layers.
+        def __init__(self, feed: Any) -> None:
+            self._feed = feed
 
-    Keras would trace the whole model to learn its output's shape, which a graph tells:
-    for a deep model that takes as long as training it on hundreds of images.
-    """
-    (known,) = model.outputs
-    output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
-    spec = keras.src.backend.compute_output_spec
-    spec(model.compute_metrics, x, y, output, sample_weight=weights)
-    spec(model._compute_loss, x, y, output, sample_weight=weights, training=False)
-    model.optimizer.build(model.trainable_variables)
-    model._post_build()
+        def get_tf_dataset(self) -> Any:
+            return self._feed.dataset()
 
+        def get_numpy_iterator(self) -> Any:
+            return self._feed.epoch()
 
-@contextlib.contextmanager
-def built_once(model: keras.Model) -> Iterator[None]:
-    """Keep Keras from building a model again that is spread over devices.
+        def get_jax_iterator(self, super_batch: int | None = None) -> Any:
+            if not super_batch:  # asked for from Keras 3.16 on, with steps_per_execution
+                return utils("get_jax_iterator")(self._feed.epoch())
+            stack = importlib.import_module("jax.numpy").stack
+            return utils("super_batch_iterator")(self._feed.epoch(), super_batch, stack_fn=stack)
 
-    It would do so by the first batch: an epoch begun, of which the data draws the next one
-    instead, and an error where the devices cannot share the rows out evenly.
-    """
-    if getattr(model, "_distribute_strategy", None) is None or not is_built(model):
-        yield
-        return
-    vars(model)["_maybe_symbolic_build"] = lambda **_: None
-    try:
-        yield
-    finally:
-        del vars(model)["_maybe_symbolic_build"]
+        def get_torch_dataloader(self) -> Any:
+            return utils("get_torch_dataloader")(self._feed.epoch())
 
+        @property
+        def num_batches(self) -> int:
+            return self._feed.num_batches
 
-# -- steps that models share -----------------------------------------------------------------
+        # Not told: the last batch may have fewer rows.
+        batch_size = partial_batch_size = None
+        has_partial_batch = False
 
+        def on_epoch_begin(self) -> None:
+            self._feed.on_epoch_begin()
 
-def metric_names(model: keras.Model) -> list[str]:
-    """Return the names of a model's metrics, in the order of its logs."""
-    return [m.name for m in model.metrics if m is not model._compile_metrics] + [
-        m.name for m in (model._compile_metrics.metrics if model._compile_metrics else ())
-    ]
+        def on_epoch_end(self) -> None:
+            self._feed.on_epoch_end()
 
-
-@contextlib.contextmanager
-def in_places_of(
-    variables: Sequence[keras.Variable],
-    optimizers: Sequence[keras.optimizers.Optimizer],
-    others: Sequence[keras.Variable],
-    other_optimizers: Sequence[keras.optimizers.Optimizer],
-) -> Iterator[None]:
-    """Let variables have the places of others for a while, TensorFlow's, with their own values."""
-    own = [v._value for v in variables]
-    places = [v._value for v in others]
-    _copy(own, places)
-    indices = [vars(o).get("_trainable_variables_indices") for o in optimizers]
-    try:
-        for variable, place in zip(variables, places, strict=True):
-            variable._value = place
-        for optimizer, other in zip(optimizers, other_optimizers, strict=True):
-            optimizer.__dict__["_trainable_variables_indices"] = vars(other)[
-                "_trainable_variables_indices"
-            ]
-        yield
-    finally:
-        _copy(places, own)
-        for variable, value in zip(variables, own, strict=True):
-            variable._value = value
-        for optimizer, index in zip(optimizers, indices, strict=True):
-            optimizer.__dict__["_trainable_variables_indices"] = index
-
-
-def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
-    """Assign TensorFlow variables to others, one by one but without Keras' checks."""
-    from tensorflow import raw_ops
-
-    for source, target in zip(sources, targets, strict=True):
-        value = raw_ops.ReadVariableOp(resource=source.handle, dtype=source.dtype)
-        raw_ops.AssignVariableOp(resource=target.handle, value=value)
-
-
-def reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
-    """Spare a twin's step the sum over replicas, of which there is one.
-
-    TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
-    without this each architecture would take a megabyte that is never given back.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return
-    from keras.src.backend.tensorflow.optimizer import filter_empty_gradients
-
-    def unreduced(grads_and_vars: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        filter_empty_gradients(grads_and_vars)  # for its warning, and its error
-        return list(grads_and_vars)
-
-    for optimizer in optimizers:
-        vars(optimizer)["_all_reduce_sum_gradients"] = unreduced
-
-
-def drop_kernels() -> None:
-    """Drop the kernels that TensorFlow keeps by variables' names, for ever."""
-    from tensorflow.python.eager import context
-
-    context.context().clear_kernel_cache()
+    return Adapter

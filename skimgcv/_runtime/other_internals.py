@@ -1,6 +1,8 @@
-"""The one door to what scikit-learn, joblib, Dask and Keras' old generator do not promise.
+"""The door, continued: what scikit-learn, joblib, Dask and Keras' old generator do not promise.
 
-It imports scikit-learn only: lists of files and their readers come by here, too.
+It imports scikit-learn only: lists of files and their readers come by here, too. What is missing
+is told as in ``keras_internals``. Each name was tried with scikit-learn 1.6 to 1.9, joblib 1.4 to
+1.6 and Dask 2026; where one is younger, it says so.
 """
 
 from __future__ import annotations
@@ -9,38 +11,76 @@ import multiprocessing
 import sys
 from typing import Any
 
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
+from skimgcv._runtime.versions import given_up, refusing, require, unsupported
+
+try:
+    # scikit-learn's own words for what a parameter may be, and for what is wrong with it.
+    from sklearn.utils._param_validation import (
+        HasMethods,
+        Interval,
+        StrOptions,
+        validate_parameter_constraints,
+    )
+except ImportError as error:
+    raise unsupported("sklearn", "to check parameters", error) from error
 
 __all__ = ["HasMethods", "Interval", "StrOptions", "validate_parameter_constraints"]
 
 
+@refusing("sklearn", "to tell its callbacks of a fit")
 def listens_to_callbacks(estimator: Any) -> bool:
-    """Whether an estimator has scikit-learn's callbacks (from 1.9 on) set."""
-    return bool(getattr(estimator, "_skl_callbacks", None))
+    """Whether an estimator has scikit-learn's callbacks (from 1.9 on) set.
+
+    Without the attribute in its place they would never be called.
+    """
+    if hasattr(estimator, "_skl_callbacks"):
+        return True
+    setter = getattr(type(estimator), "set_callbacks", None)
+    names = getattr(getattr(setter, "__code__", None), "co_names", ("_skl_callbacks",))
+    require("_skl_callbacks" in names, "no _skl_callbacks")
+    return False
 
 
+@refusing("sklearn", "to tell its callbacks of a fit")
 def begin_task(estimator: Any, max_subtasks: int) -> Any:
     """Return the context of the task that a fit is to scikit-learn's callbacks."""
     return estimator._init_callback_context(max_subtasks=max_subtasks)
 
 
+_LOKY = "joblib.externals.loky.backend.process"
+
+
 def is_loky_worker() -> bool:
-    """Whether joblib started this process."""
-    loky = sys.modules.get("joblib.externals.loky.backend.process")
-    return bool(loky and isinstance(multiprocessing.current_process(), loky.LokyProcess))
+    """Whether joblib started this process; without it, its workers do not share a GPU."""
+    return bool(
+        _LOKY in sys.modules
+        and (kind := _loky_process())
+        and isinstance(multiprocessing.current_process(), kind)
+    )
+
+
+@given_up("joblib", "knowing its workers", "the first of them may take all of a GPU's memory")
+def _loky_process() -> Any:
+    return sys.modules[_LOKY].LokyProcess
 
 
 def dask_workers() -> list[Any]:
-    """Return the Dask workers in this process: seldom any, or one."""
-    dask = sys.modules.get("distributed.worker")
-    return list(dask.Worker._instances) if dask else []
+    """Return the Dask workers in this process: seldom any, or one.
+
+    Without it each would use all cores and, the first, all of a GPU's memory.
+    """
+    worker = _dask_worker() if "distributed.worker" in sys.modules else None
+    return list(worker._instances) if worker else []
 
 
+@given_up("distributed", "knowing its workers", "each may use all cores and a GPU's memory")
+def _dask_worker() -> Any:
+    worker = sys.modules["distributed.worker"].Worker
+    iter(worker._instances)
+    return worker
+
+
+@refusing("keras", "to read an ImageDataGenerator's validation_split")
 def validation_split_of(generator: Any) -> float:
     """Return the share of images that a Keras ImageDataGenerator holds out."""
     return generator._validation_split

@@ -1,14 +1,32 @@
-"""The one door to SciKeras: its routing of parameters, and its hooks under names of ours."""
+"""The door, continued: SciKeras' hooks, under names of ours.
+
+Apart from the others, since importing SciKeras changes how Keras' objects are copied and
+pickled. The names were tried with SciKeras 0.13.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
-from scikeras._utils import accepts_kwargs, has_param, route_params
 from scikeras.wrappers import BaseWrapper
 
-__all__ = ["SciKerasHooks", "accepts_kwargs", "has_param", "route_params"]
+from skimgcv._runtime.versions import needed, require
+
+# Which of its methods reads what: a hook that it does not call would be passed over in silence.
+_READS = {
+    "get_params": {"_get_param_names"},
+    "_get_compile_kwargs": {"get_params"},
+    "_initialize_callbacks": {"get_params", "_fit_callbacks", "_predict_callbacks"},
+}
+
+
+@needed("scikeras", "to build a model and route its parameters")
+def _check_hooks() -> None:
+    for method, names in _READS.items():
+        code = getattr(BaseWrapper, method).__code__
+        missing = names.difference(code.co_names, code.co_consts)
+        require(not missing, f"{method} does not read {missing}")
 
 
 class SciKerasHooks(BaseWrapper):
@@ -23,6 +41,7 @@ class SciKerasHooks(BaseWrapper):
     """
 
     def __init__(self, parameters: dict[str, Any], meta: dict[str, Any]) -> None:
+        _check_hooks()
         super().__init__()
         self.__dict__.update(parameters, **meta)
         self._own_names = frozenset(parameters)

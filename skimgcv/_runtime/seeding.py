@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+import keras
 import numpy as np
 from sklearn.utils import check_random_state
 
 from skimgcv._runtime.keras_internals import global_seed_generator, set_global_seed_generator
+from skimgcv._runtime.versions import needed, require
 
 # The generators are the process's: two threads must not seed them at once.
 _lock = threading.RLock()
@@ -44,10 +46,30 @@ def seeded(seed: int) -> Iterator[None]:
     Keras' initialisers and layers draw their own seeds from ``random`` when
     they are made: this is what makes a builder give the same weights again.
     """
+    _check_numbers_are_seeded()
+    with _seeded(seed):
+        yield
+
+
+@needed("keras", "to repeat random numbers")
+def _check_numbers_are_seeded() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        with _seeded(seed):
+            number = keras.random.uniform((), dtype="float32")
+            state = keras.random.SeedGenerator(name="seed_generator").state
+            drawn.append([float(keras.ops.convert_to_numpy(v).sum()) for v in (number, state)])
+    again = drawn[0] == drawn[1]
+    require(again, "its numbers are not drawn from `random`, or its generator is elsewhere")
+    require(not set(drawn[1]) & set(drawn[2]), "another seed gives the same numbers")
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
     words = np.random.SeedSequence(seed).generate_state(4)
     with _lock:
         python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-        keras = global_seed_generator()
+        generator = global_seed_generator()
         try:
             random.seed(words.tobytes())
             np.random.seed(words)  # noqa: NPY002
@@ -58,7 +80,7 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
-            set_global_seed_generator(keras)
+            set_global_seed_generator(generator)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._runtime.keras_internals import layers_in, seed_generators
 from .._runtime.seeding import seeded
+from .._runtime.versions import unsupported
 from ._dtypes import from_working
 from ._halves import Step, Trial, check_shape
 from ._seeded import SeededAugmenter
@@ -297,7 +298,24 @@ def _all_seed_states(layers: list[Any]) -> list[Any]:
 
 
 def _seed_states(layer: Any) -> list[Any]:
-    return [own.state for part in layers_in(layer) for own in seed_generators(part)]
+    parts = layers_in(layer)
+    for part in filter(_must_be_random, parts):
+        if not any(seed_generators(inner) for inner in layers_in(part)):
+            raise unsupported(
+                "keras",
+                f"to seed {type(part).__name__}, which would give other images each time",
+                LookupError("no keras.random.SeedGenerator"),
+            )
+    return [own.state for part in parts for own in seed_generators(part)]
+
+
+def _must_be_random(layer: keras.Layer) -> bool:
+    """Whether it is one of Keras' image layers that draw, by its name in Keras' documentation."""
+    return any(
+        kind.__module__.partition(".")[0] == "keras"
+        and (kind.__name__.startswith("Rand") or kind.__name__ == "AugMix")
+        for kind in type(layer).__mro__
+    )
 
 
 def _image_by_image(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
-from sklearn.utils.validation import _num_samples
 
 from skimgcv import ImageArray, ImageFiles
 
@@ -165,8 +164,9 @@ stratified splitter
     if duplicates is not None:
         duplicates = _labels(duplicates, len(y), "duplicates")
     elif X is not None:
-        if _num_samples(X) != len(y):
-            raise ValueError(f"X has {_num_samples(X)} rows and y has {len(y)}")
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        if n_rows != len(y):
+            raise ValueError(f"X has {n_rows} rows and y has {len(y)}")
         duplicates = duplicate_groups(X, n_jobs=n_jobs)
     splits = folds_of(cv, y, groups)
     rows = np.arange(len(y))

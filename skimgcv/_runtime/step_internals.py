@@ -1,0 +1,334 @@
+"""The door, continued: what a compiled step of Keras' depends on, and how models share one.
+
+All of it serves to compile once. ``_compiled.canary`` tries it on two small models before it
+is first relied on; where anything is missing or has changed, each model is compiled for itself:
+the same results, later. The versions are those of ``keras_internals``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import types
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+from skimgcv._runtime.keras_internals import flash_attention, layers_in, op_determinism, private
+from skimgcv._runtime.versions import given_up, refusing, remembered, require
+
+# -- what a step depends on ------------------------------------------------------------------
+
+# What Keras keeps on its objects that no trace depends on: names, bookkeeping, results of
+# the last call, and what is derived from something that is walked anyway. One that is missing
+# here makes equal models look different.
+_BOOKKEEPING = {
+    "name",
+    "_name",
+    "_path",
+    "_parent_path",
+    "_lock",
+    "_auto_config",
+    "_tracked",
+    "_obj_reference_counts_dict",
+}
+_OF_LAYERS = {
+    "_inbound_nodes",
+    "_outbound_nodes",
+    "_call_signature",
+    "_called",
+    "_build_shapes_dict",
+    "_losses",
+    "_loss_ids",
+    "_losses_override",
+    "_saved_model_inputs_spec",
+    "_saved_model_arg_spec",
+    "_nodes",
+    "_operations_by_depth",
+    "output_names",
+}
+_OF_MODELS = {
+    "train_function",
+    "test_function",
+    "predict_function",
+    "history",
+    "stop_training",
+    "stop_evaluating",
+    "stop_predicting",
+    "_initial_epoch",
+    "_eval_epoch_iterator",
+    "_compile_config",
+    "_compiled_trainable_state",
+    "_jax_state",
+    "_jax_state_synced",
+}
+# By variables' names or ids: which place an optimizer keeps of each, and (from Keras 3.16 on)
+# whether it decays. Eager calls look them up, so they go with the variables' places.
+_BY_VARIABLE = ("_trainable_variables_indices", "_weight_decay_by_var_key")
+_OF_OPTIMIZERS = {
+    *_BY_VARIABLE,
+    "_distribution_strategy",
+    "_exclude_from_weight_decay_cache",
+}
+_OF_SYMBOLIC_ARGUMENTS = {"_flat_arguments", "_single_positional_tensor", "keras_tensors"}
+
+# What TensorFlow notes of the objects that it tracks; users' names may begin like these.
+_OF_TENSORFLOW = re.compile(
+    "_self_(setattr_tracking|unconditional_|update_uid|name_based_restores|saveable_object|"
+    "tracked_trackables|extra_variables|last_wrapped|external_mod|non_append|non_string|"
+    "attribute_sentinel|wrapped_)"
+)
+
+_private = remembered(private)
+
+
+def bookkeeping_of(it: Any) -> set[str]:
+    """Return the attributes of a Keras object, or of a subclass's, that no trace depends on."""
+    if isinstance(it, keras.Model):
+        return _BOOKKEEPING | _OF_LAYERS | _OF_MODELS
+    if isinstance(it, keras.Operation):
+        return _BOOKKEEPING | _OF_LAYERS
+    if isinstance(it, keras.optimizers.Optimizer):
+        return _BOOKKEEPING | _OF_OPTIMIZERS
+    if isinstance(it, keras.random.SeedGenerator):
+        return _BOOKKEEPING | {"_initial_seed"}
+    if isinstance(it, _private("ops.symbolic_arguments", "SymbolicArguments")):
+        return _OF_SYMBOLIC_ARGUMENTS
+    if type(it).__module__.partition(".")[0] == "keras":
+        return _BOOKKEEPING | {"output_names"}
+    return _BOOKKEEPING if isinstance(it, (keras.Loss, keras.Metric)) else set()
+
+
+def is_noted_by_tensorflow(name: str) -> bool:
+    """Whether this is an attribute that TensorFlow gives to what it tracks."""
+    return _OF_TENSORFLOW.match(name) is not None
+
+
+def is_tracker(value: Any) -> bool:
+    """Whether this is Keras' list of what an object holds, which it holds anyway."""
+    return isinstance(value, _private("utils.tracking", "Tracker"))
+
+
+def is_wrapper_of_layers(name: str, value: types.FunctionType) -> bool:
+    """Whether Keras put this on each layer; what it wraps is in the layer's class."""
+    return (
+        name in ("build", "quantize") and value.__globals__["__name__"] == keras.Layer.__module__
+    )
+
+
+def without_name(it: Any) -> tuple[Any, ...] | None:
+    """Return Keras' record of a model's loss without its name, made from a layer's; else None."""
+    record = _private("trainers.compile_utils", "CompileLoss").Loss
+    return it[:-1] if isinstance(it, record) else None
+
+
+def has_value_of_its_own(variable: keras.Variable) -> bool:
+    """Whether a variable has a value, and all of it in one place.
+
+    Layouts are known in 3.8 to 3.11 in subclasses, and from 3.14 on in all; 3.12 and 3.13 lack
+    them.
+    """
+    return variable._value is not None and getattr(variable, "_layout", None) is None
+
+
+def settings_of(variable: keras.Variable) -> tuple[Hashable, ...]:
+    """Return what a trace takes from a variable but its value."""
+    return (
+        tuple(variable._shape),
+        variable._dtype,
+        variable._trainable,
+        variable._autocast,
+        variable._aggregation,
+        getattr(variable, "_synchronization", None),  # absent in 3.8
+        variable._overwrite_with_gradient,
+    )
+
+
+def functions_of(variable: keras.Variable) -> tuple[Any, Any]:
+    """Return a variable's regulariser and constraint."""
+    return variable._regularizer, variable._constraint
+
+
+def picks_variables_by_name(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer spares some variables its weight decay, or all else it does.
+
+    Without these attributes it does not: Keras sets them when it is asked to.
+    """
+    for choosing in ("_exclude_from_weight_decay", "exclude_layers"):
+        if getattr(optimizer, choosing, None):
+            return True
+    return getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None
+
+
+def keras_switches() -> list[Hashable]:
+    """Return what a trace takes from settings of Keras' that it has no public getter for."""
+    return [flash_attention()]
+
+
+def tensorflow_switches() -> list[Hashable]:
+    """Return what a trace takes from settings of TensorFlow's without a public getter."""
+    from tensorflow.python.eager import context
+
+    return [op_determinism(), context.context().device_name]
+
+
+# -- building a model before its first step --------------------------------------------------
+
+
+def is_built(model: keras.Model) -> bool:
+    """Whether a compiled model has all variables that its first step would make."""
+    parts = (model._compile_loss, model._compile_metrics, model.optimizer)
+    return all(p is None or p.built for p in parts) and all(
+        layer.built for layer in layers_in(model)
+    )
+
+
+def build_by_tracing(model: keras.Model, batch: tuple[keras.KerasTensor, ...]) -> None:
+    """Make all variables that the first training step would make."""
+    model._symbolic_build(data_batch=batch)
+
+
+def build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) -> None:
+    """Build metrics, loss and optimizer without a pass through the layers.
+
+    Keras would trace the whole model to learn its output's shape, which a graph tells:
+    for a deep model that takes as long as training it on hundreds of images.
+    """
+    (known,) = model.outputs
+    output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
+    spec = private("backend", "compute_output_spec")
+    spec(model.compute_metrics, x, y, output, sample_weight=weights)
+    spec(model._compute_loss, x, y, output, sample_weight=weights, training=False)
+    model.optimizer.build(model.trainable_variables)
+    model._post_build()
+
+
+@contextlib.contextmanager
+def built_once(model: keras.Model) -> Iterator[None]:
+    """Keep Keras from building a model again that is spread over devices.
+
+    It would do so by the first batch: an epoch begun, of which the data draws the next one
+    instead, and an error where the devices cannot share the rows out evenly. So where this
+    cannot be kept from happening, such a model is refused.
+    """
+    if not _is_spread(model):
+        yield
+        return
+    _check_builds_again(model)
+    if not is_built(model):
+        yield
+        return
+    vars(model)["_maybe_symbolic_build"] = lambda **_: None
+    try:
+        yield
+    finally:
+        del vars(model)["_maybe_symbolic_build"]
+
+
+def _is_spread(model: keras.Model) -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    # Outside of a scope TensorFlow gives its default, and models that were made there do.
+    own, current = model.distribute_strategy, tf.distribute.get_strategy()
+    return tf.distribute.has_strategy() or own is not current
+
+
+@refusing("keras", "to train a model that is spread over devices")
+def _check_builds_again(model: keras.Model) -> None:
+    require(hasattr(type(model), "_maybe_symbolic_build"), "no _maybe_symbolic_build")
+    require(hasattr(type(model), "_symbolic_build"), "no _symbolic_build")
+
+
+# -- steps that models share -----------------------------------------------------------------
+
+
+def metric_names(model: keras.Model) -> list[str]:
+    """Return the names of a model's metrics, in the order of its logs."""
+    return [m.name for m in model.metrics if m is not model._compile_metrics] + [
+        m.name for m in (model._compile_metrics.metrics if model._compile_metrics else ())
+    ]
+
+
+@contextlib.contextmanager
+def in_places_of(
+    variables: Sequence[keras.Variable],
+    optimizers: Sequence[keras.optimizers.Optimizer],
+    others: Sequence[keras.Variable],
+    other_optimizers: Sequence[keras.optimizers.Optimizer],
+) -> Iterator[None]:
+    """Let variables have the places of others for a while, TensorFlow's, with their own values."""
+    own = [v._value for v in variables]
+    places = [v._value for v in others]
+    _copy(own, places)
+    tables = [_by_variable(o) for o in optimizers]
+    try:
+        for variable, place in zip(variables, places, strict=True):
+            variable._value = place
+        for optimizer, other in zip(optimizers, other_optimizers, strict=True):
+            vars(optimizer).update(_by_variable(other))
+        yield
+    finally:
+        _copy(places, own)
+        for variable, value in zip(variables, own, strict=True):
+            variable._value = value
+        for optimizer, table in zip(optimizers, tables, strict=True):
+            vars(optimizer).update(table)
+
+
+def _by_variable(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
+    # Past Keras' tracking, which would make copies of them.
+    return {name: vars(optimizer)[name] for name in _BY_VARIABLE if name in vars(optimizer)}
+
+
+def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
+    """Assign TensorFlow variables to others, one by one but without Keras' checks."""
+    from tensorflow import raw_ops
+
+    for source, target in zip(sources, targets, strict=True):
+        value = raw_ops.ReadVariableOp(resource=source.handle, dtype=source.dtype)
+        raw_ops.AssignVariableOp(resource=target.handle, value=value)
+
+
+def reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+    """Spare a twin's step the sum over replicas, of which there is one.
+
+    TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
+    without this each architecture takes a megabyte that is never given back.
+    """
+    if keras.backend.backend() != "tensorflow" or not (unreduced := _unreduced()):
+        return
+    for optimizer in optimizers:
+        vars(optimizer)["_all_reduce_sum_gradients"] = unreduced
+
+
+@given_up("keras", "giving a step's memory back", "each kind of model keeps a megabyte")
+def _unreduced() -> Any:
+    filter_empty_gradients = private("backend.tensorflow.optimizer", "filter_empty_gradients")
+    require(
+        hasattr(keras.optimizers.Optimizer, "_all_reduce_sum_gradients"),
+        "no _all_reduce_sum_gradients",
+    )
+
+    def unreduced(grads_and_vars: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        filter_empty_gradients(grads_and_vars)  # for its warning, and its error
+        return list(grads_and_vars)
+
+    return unreduced
+
+
+def drop_kernels() -> None:
+    """Drop the kernels that TensorFlow keeps by variables' names, for ever."""
+    if clear := _kernel_cache():
+        clear()
+
+
+@given_up("tensorflow", "giving kernels' memory back", "each fit keeps a little")
+def _kernel_cache() -> Any:
+    from tensorflow.python.eager import context
+
+    # Not the method of this moment's context, which may be made anew.
+    require(callable(context.context().clear_kernel_cache), "no clear_kernel_cache")
+    return lambda: context.context().clear_kernel_cache()
