@@ -12,6 +12,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from builders import linear
 from keras import layers
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, clear_compiled_models
@@ -104,12 +105,7 @@ def trained(model=None, **options):
 
 
 def classifier(**parameters):
-    def build(meta):
-        return keras.Sequential(
-            [layers.Input(meta["image_shape_"]), layers.Flatten(), layers.Dense(2, "softmax")]
-        )
-
-    return AugmentedKerasClassifier(build, random_state=0, **parameters)
+    return AugmentedKerasClassifier(linear, random_state=0, **parameters)
 
 
 def same(a, b):
@@ -456,8 +452,7 @@ def test_files_and_pickles_are_whole_or_refused(place, fitted, lacks, tmp_path):
     clf, expected = fitted
     lacks(*place)
     # Pickles need Keras' files alone, which it has a public way to as well.
-    copied = AugmentedKerasClassifier(None).set_params(**clf.get_params(deep=False))
-    copied.__setstate__(pickle.loads(pickle.dumps(clf.set_params(model=None).__getstate__())))
+    copied = pickle.loads(pickle.dumps(clf))
     assert np.array_equal(copied.predict_proba(IMAGES), expected)
     if place[0] == "saving.saving_lib":
         return
@@ -540,6 +535,8 @@ def test_a_hook_that_scikeras_no_longer_calls_is_an_error(method, monkeypatch):
     monkeypatch.setattr(wrapper, method, lambda self: None)
     with pytest.raises(UnsupportedVersionError, match=r"scikeras .*build a model"):
         classifier().fit(IMAGES, LABELS)
+    if method == "get_params":  # scikit-learn's, which it inherits
+        return
     versions.try_again()
     monkeypatch.delattr(wrapper, method)
     with pytest.raises(UnsupportedVersionError, match=r"scikeras .*build a model"):
