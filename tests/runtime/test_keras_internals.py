@@ -418,8 +418,9 @@ def test_a_random_layer_without_a_seed_is_refused(monkeypatch):
         vars(self)["_seed_generators"] = []
 
     monkeypatch.setattr(layers.RandomFlip, "__init__", by_other_means)
+    augmenter = as_augmenter(layers.RandomFlip(seed=0))
     with pytest.raises(UnsupportedVersionError, match=f"keras {VERSION} .*seed RandomFlip"):
-        as_augmenter(layers.RandomFlip(seed=0))
+        augmenter.prepare(IMAGES, np.zeros(len(IMAGES), [("seed", np.uint64)]))
 
 
 # -- files, pickles, models ------------------------------------------------------------------
