@@ -13,7 +13,9 @@
         ├── DoubleCorrectionWarning
         ├── ImageCacheWarning
         ├── LabelsNotFoundWarning
+        ├── MetricTargetsWarning
         ├── NonFiniteLossWarning
+        ├── OneHotLabelsWarning
         ├── PixelScaleWarning
         ├── SharedPathWarning
         ├── UnreadableImagesWarning

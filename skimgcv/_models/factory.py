@@ -11,7 +11,14 @@ import keras
 
 from skimgcv._models.custom_objects import custom_objects_of
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
-from skimgcv._models.routing import PREFIXES, arrives, has_prefix, nearest, optimizer_arguments
+from skimgcv._models.routing import (
+    PREFIXES,
+    arrives,
+    has_parameter,
+    has_prefix,
+    nearest,
+    optimizer_arguments,
+)
 from skimgcv._models.targets import Targets, auto_loss, has_graph, units_of
 from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
@@ -160,7 +167,7 @@ class ModelFactory(SciKerasHooks):
         builder = self.builder()
         routed = self._estimator._routed_names()
         # A subclass's own parameters are its own, but a builder may ask for them by name.
-        asked = {n for n in self._estimator._own_parameters() if _has_parameter(builder, n)}
+        asked = {n for n in self._estimator._own_parameters() if has_parameter(builder, n)}
         plain = {n: getattr(self, n) for n in [*asked, *routed] if not has_prefix(n)}
         prefixed = {
             n.removeprefix("model__"): getattr(self, n) for n in routed if n.startswith("model__")
@@ -335,13 +342,7 @@ def _kinds_of_optimizer(optimizer: keras.optimizers.Optimizer | None) -> list[ty
 def _takes(function: Any, name: str) -> bool:
     """Whether a function has a parameter of this name, or any other that it is given."""
     parameters = inspect.signature(function).parameters.values()
-    return _has_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _has_parameter(function: Any, name: str) -> bool:
-    parameter = inspect.signature(function).parameters.get(name)
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return parameter is not None and parameter.kind in by_name
+    return has_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _fresh_copy(model: keras.Model) -> keras.Model:

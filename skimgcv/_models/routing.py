@@ -170,3 +170,10 @@ def _is_there(at: str, value: Any, path: str, parameters: Mapping[str, Any]) -> 
     if not nested:
         return True  # for all that is in there
     return key in inside and _is_there(f"{at}__{key}", inside[key], rest, parameters)
+
+
+def has_parameter(function: Any, name: str) -> bool:
+    """Whether a function has a parameter that can be given by this name."""
+    parameter = inspect.signature(function).parameters.get(name)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return parameter is not None and parameter.kind in by_name

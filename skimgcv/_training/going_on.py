@@ -13,10 +13,9 @@ import keras
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skimgcv._models.routing import has_prefix
+from skimgcv._models.routing import has_parameter, has_prefix
 from skimgcv._persistence.encoding import NotInFile
 from skimgcv._runtime.keras_internals import compile_arguments
-from skimgcv._runtime.scikeras_internals import has_param
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._protocol import SavableAugmenter
 
@@ -69,7 +68,7 @@ def _not_the_builders(estimator: Any) -> set[str]:
         for name in estimator._own_parameters()
         if isinstance(builder, keras.Model)
         or not callable(builder)
-        or not has_param(builder, name)
+        or not has_parameter(builder, name)
     }
 
 
