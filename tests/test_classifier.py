@@ -86,7 +86,11 @@ def test_a_grid_finds_the_better_setting(parameters, good, ruinous):
 
 @pytest.mark.parametrize(
     ("name", "good", "ruinous"),
-    [("rotation_range", 0, 180), ("width_shift_range", 0, [3]), ("vertical_flip", False, True)],
+    [
+        ("rotation_range", 0, 180),
+        ("width_shift_range", 0, [-3, 3]),
+        ("vertical_flip", False, True),
+    ],
 )
 def test_a_grid_searches_the_augmenters_parameters(name, good, ruinous):
     # The bright quarter says the class: turned, moved or flipped it is another's.
