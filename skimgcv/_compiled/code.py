@@ -255,7 +255,7 @@ def _names(code: types.CodeType) -> _Names:
                     local[attributes[0]] = step.argval
                 else:
                     uses.add(())
-            elif step.opname.startswith("LOAD_FAST"):
+            elif "LOAD_FAST" in step.opname:
                 several = isinstance(step.argval, tuple)
                 for name in step.argval if several else (step.argval,):
                     if name in local:

@@ -6,6 +6,7 @@ import datetime
 import enum
 import fractions
 import functools
+import importlib.metadata
 import logging
 import os
 import pathlib
@@ -24,6 +25,7 @@ from keras import layers
 from sklearn.decomposition import PCA
 
 from skimgcv._compiled.content import content_digest
+from skimgcv._compiled.libraries import package_of, versions_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._runtime.seeding import seeded
 from skimgcv.augment import as_augmenter
@@ -189,6 +191,29 @@ def test_two_copies_of_a_helper_are_as_good_as_one():
 def test_one_list_in_two_places_is_not_two_lists():
     one = [1]
     assert content_digest([one, one]) != content_digest([one, [1]])
+
+
+def test_what_is_known_by_its_name_brings_its_packages_version():
+    ((name, version, content),) = versions_of({"albumentations"})
+    assert (name, version) == ("albumentations", importlib.metadata.version("albumentations"))
+    assert name in content_digest(transform(p=0.5))
+    # Installed again, one version may have other code.
+    assert len(content) == 32
+
+
+@pytest.mark.parametrize(
+    ("module", "file", "package"),
+    [
+        ("statistics", None, "python"),
+        ("statistics", "/home/me/statistics.py", None),
+        ("keras.src.ops", None, "keras"),
+        ("cv2", None, "cv2"),
+        ("__main__", "/home/me/train.py", None),
+        ("not_there", None, None),
+    ],
+)
+def test_packages_are_told_from_the_users_files(module, file, package):
+    assert package_of(module, file) == package
 
 
 def counting():
