@@ -211,7 +211,8 @@ class ContentWalk(Walk):
         if isinstance(it, ImageFiles):
             return ("files", it.fingerprint())
         if isinstance(it, LayerAugmenter):
-            return self._layers(it.__getstate__()["layer"])
+            state = {**it.__getstate__()}
+            return ("augmenting", self._layers(state.pop("layer")), self._state(state))
         by_parts = is_transform(kind) or any(map(is_keras, kind.__mro__))
         if (by_parts or not self._library(kind)) and not is_made_in_c(kind):
             return ("object", self.refer(kind), self._pairs(_attributes_of(it)))
