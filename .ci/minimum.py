@@ -19,10 +19,13 @@ def main():
     for requirement in itertools.chain(project["dependencies"], *tested):
         if OURSELVES.fullmatch(requirement):
             continue
-        bound = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
+        bound = re.fullmatch(r"([\w-]+)>=([\d.]+)(;.*)?", requirement)
         if bound is None:
-            raise SystemExit(f"{requirement!r} must be of the form NAME>=VERSION")
-        print("{}=={}".format(*bound.groups()))
+            raise SystemExit(
+                f"{requirement!r} must be of the form NAME>=VERSION or NAME>=VERSION; MARKER"
+            )
+        name, version, marker = bound.groups(default="")
+        print(f"{name}=={version}{marker}")
 
 
 if __name__ == "__main__":

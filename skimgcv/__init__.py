@@ -7,6 +7,10 @@ that are read as such.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+# Before anything that imports cv2: where that is missing or broken, this says what to do.
+from skimgcv._runtime import opencv as _opencv  # noqa: F401
+
+# isort: split
 from skimgcv._data.image_array import ImageArray
 from skimgcv._files.folders import load_image_table, load_images
 from skimgcv._files.image_files import ImageFiles

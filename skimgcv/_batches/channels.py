@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from skimgcv._runtime.platform import after_fork
 
 Spec = tuple[tuple[tuple[int | None, ...], str], ...]
 """For each part of a batch its shape, with None for the rows, and its dtype."""
@@ -98,4 +99,4 @@ class Channels:
 
 
 channels = Channels(limit=16)
-os.register_at_fork(after_in_child=channels.clear)
+after_fork(channels.clear)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from skimgcv._compiled.twins import Twin, Twins, in_place_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.targets import has_graph
 from skimgcv._runtime.keras_internals import global_seed_generator
+from skimgcv._runtime.platform import after_fork
 from skimgcv._runtime.seeding import seeded
 from skimgcv._runtime.step_internals import (
     build_beside_graph,
@@ -43,7 +43,7 @@ from skimgcv._runtime.step_internals import (
 
 _log = logging.getLogger("skimgcv")
 _twins = Twins(limit=4)
-os.register_at_fork(after_in_child=_twins.clear)
+after_fork(_twins.clear)
 
 
 def fit_model(

@@ -8,14 +8,12 @@ nobody can read an image while it is written, or another version than asked for.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from skimgcv._files.decoding import Decoding
 from skimgcv._files.memory_cache import Stamp
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.paging import Pages
+from skimgcv._runtime.platform import after_fork, locked, open_file, read_at, write_at
 from skimgcv.exceptions import ImageCacheWarning
 
 _RECORD = np.dtype(
@@ -75,7 +74,7 @@ class DecodedOnDisk:
             self._stop_storing(error)
 
     def _open(self, suffix: str, flags: int) -> int:
-        return os.open(self._base + suffix, flags | os.O_CLOEXEC, 0o666)
+        return open_file(self._base + suffix, flags)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -115,7 +114,7 @@ class DecodedOnDisk:
         if n <= self._n_records:
             return
         start = self._n_records * _RECORD.itemsize
-        data = os.pread(self._index, (n - self._n_records) * _RECORD.itemsize, start)
+        data = read_at(self._index, (n - self._n_records) * _RECORD.itemsize, start)
         records = np.frombuffer(data[: len(data) // _RECORD.itemsize * _RECORD.itemsize], _RECORD)
         for slot, record in enumerate(records, self._n_records):
             self._crc.append(int(record["pixels_crc"]))
@@ -148,7 +147,7 @@ class DecodedOnDisk:
         if not self._may_store:
             return
         try:
-            with self._lock, self._alone():
+            with self._lock, locked(f"{self._base}.lock", self._index):
                 self._append(paths, stamps, pixels)
         except OSError as error:
             self._stop_storing(error)
@@ -167,19 +166,10 @@ class DecodedOnDisk:
             new[key] = i
         if new:
             rows, first = list(new.values()), self._n_records
-            _write(self._pixels, pixels[rows].tobytes(), first * self._image_bytes)
-            _write(self._index, records[rows].tobytes(), first * _RECORD.itemsize)
+            write_at(self._pixels, pixels[rows].tobytes(), first * self._image_bytes)
+            write_at(self._index, records[rows].tobytes(), first * _RECORD.itemsize)
             self._read_records()
             self._checked.update(range(first, first + len(rows)))
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes from writing; the system takes the lock from the dead."""
-        fcntl.flock(self._index, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._index, fcntl.LOCK_UN)
 
     def _stop_storing(self, error: OSError) -> None:
         self._may_store = False
@@ -201,14 +191,6 @@ def _crc(image: np.ndarray) -> int:
 
 def _record_crc(record: np.void) -> int:
     return zlib.crc32(record.tobytes()[: -_RECORD["record_crc"].itemsize])
-
-
-def _write(file: int, data: bytes, offset: int) -> None:
-    # By a call that can fail: on a full disk, writing to a map kills the process.
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
 
 
 _opened: dict[tuple[str, Decoding], DecodedOnDisk] = {}
@@ -233,4 +215,4 @@ def _forget() -> None:
     _opened.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+after_fork(_forget)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from skimgcv._files.decoding import Decoding
+from skimgcv._runtime.memory import free_bytes
+from skimgcv._runtime.platform import after_fork
 
 Stamp = tuple[int, int]
 """Size and time of change (ns) of a file: other ones mean other pixels."""
@@ -168,7 +168,7 @@ class DecodedInMemory:
 
 
 memory = Memory()
-os.register_at_fork(after_in_child=memory.clear)
+after_fork(memory.clear)
 
 
 def clear_decoded_images() -> None:
@@ -183,30 +183,3 @@ def clear_decoded_images() -> None:
     >>> clear_decoded_images()
     """
     memory.clear()
-
-
-def free_bytes() -> int:
-    """Return what this process may still take: of the machine, and of its container."""
-    free = [_available()]
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        try:
-            free.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no container, or one without a limit: "max"
-            continue
-    return max(0, min(free))
-
-
-def _available() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

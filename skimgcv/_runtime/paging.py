@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._runtime.platform import release_pages
+
 _RELEASE_BYTES = 8 << 20
 
 
@@ -33,7 +35,7 @@ class Pages:
         self._bytes_read += n_bytes
         if self._bytes_read > _RELEASE_BYTES:
             self._bytes_read = 0
-            self._map.madvise(mmap.MADV_DONTNEED)
+            release_pages(self._map)
 
 
 def _shared_map(array: Any) -> mmap.mmap | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import joblib
 
 from skimgcv._runtime.other_internals import dask_workers
+from skimgcv._runtime.platform import allowed_cores
 
 
 def thread_count() -> int:
@@ -28,8 +29,8 @@ def thread_count() -> int:
     True
     """
     limits = [_cores()]
-    if hasattr(os, "sched_getaffinity"):
-        limits.append(len(os.sched_getaffinity(0)))
+    if (allowed := allowed_cores()) is not None:
+        limits.append(allowed)
     # OpenMP allows a list, one entry a nesting level: the first is the outermost.
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdigit():

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._runtime.chunks import chunks
+from .._runtime.memory import total_bytes
 from .._runtime.paging import Pages
 
 EPSILON = 1e-6
@@ -260,24 +259,11 @@ def check_whitening_fits(n_rows: int, image_shape: tuple[int, ...]) -> None:
     if n_rows < d:
         # The rows, their directions twice and the products of pairs of rows; the result.
         needed = 8 * (3 * n_rows * d + 4 * n_rows**2) + 4 * d**2
-    there = _memory_bytes()
-    if there is not None and needed > there:
+    there = total_bytes()
+    if needed > there:
         raise MemoryError(
             f"zca_whitening of images of shape {image_shape} needs a matrix of {d} x {d} values "
             f"and {needed / 2**30:.1f} GiB of memory to work it out, this machine has "
             f"{there / 2**30:.1f} GiB; use smaller images, or featurewise_center with "
             "featurewise_std_normalization"
         )
-
-
-def _memory_bytes() -> int | None:
-    """Memory that this process can have: the machine's, or its container's limit."""
-    try:
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return machine
-    return min(machine, int(limit)) if limit.isdigit() else machine

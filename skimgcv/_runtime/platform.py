@@ -1,0 +1,103 @@
+"""What Linux, macOS and Windows have each in its own way, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def _module(name: str) -> Any:
+    """Return one of Python's own modules, or None where the system lacks what it is for."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+_fcntl = _module("fcntl")  # Windows has none
+
+
+def after_fork(clear: Callable[[], None]) -> None:
+    """Call ``clear`` in each child that this process is forked into; Windows does not fork."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=clear)
+
+
+def allowed_cores() -> int | None:
+    """Return how many cores this process is bound to, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def open_file(path: str, flags: int) -> int:
+    """Open a file by its bytes; children do not inherit it."""
+    # Windows would end lines with two bytes.
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def read_at(file: int, size: int, offset: int) -> bytes:
+    """Read from a place of an open file, which no other thread may use meanwhile."""
+    if hasattr(os, "pread"):
+        return os.pread(file, size, offset)
+    os.lseek(file, offset, os.SEEK_SET)
+    return os.read(file, size)
+
+
+def write_at(file: int, data: bytes, offset: int) -> None:
+    """Write all of ``data`` to a place of an open file, which no other thread may use meanwhile.
+
+    A full disk is an OSError; written through a map, it would kill the process.
+    """
+    view = memoryview(data)
+    while view:
+        written = _write_some(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _write_some(file: int, data: memoryview, offset: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(file, data, offset)
+    os.lseek(file, offset, os.SEEK_SET)
+    return os.write(file, data)
+
+
+@contextlib.contextmanager
+def locked(path: str, file: int) -> Iterator[None]:
+    """Keep other processes from doing this too; the system takes the lock from the dead.
+
+    Parameters
+    ----------
+    path : str
+        Of a file to make for the lock, where open files themselves cannot be locked.
+    file : int
+        The open file to lock otherwise. filelock could do both, but a forked child that
+        drops its copy of such a lock may end its parent's.
+
+    Raises
+    ------
+    OSError
+        Where the file system has no locks, or does not let this user lock.
+    """
+    if _fcntl is None:
+        import filelock
+
+        with filelock.FileLock(path):
+            yield
+        return
+    _fcntl.flock(file, _fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        _fcntl.flock(file, _fcntl.LOCK_UN)
+
+
+def release_pages(pages: Any) -> None:
+    """Give a map's pages back, which come back when they are read again.
+
+    Windows has no call for it, and takes pages itself when memory is short.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
