@@ -2,10 +2,16 @@
 
 PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV := .venv
-BIN := $(VENV)/bin
+# Where a virtual environment has its commands.
+ifeq ($(OS),Windows_NT)
+SCRIPTS := Scripts
+else
+SCRIPTS := bin
+endif
+BIN := $(VENV)/$(SCRIPTS)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cluster lint docs coverage minimum package audit clean
+.PHONY: demo test test-cluster lint docs coverage minimum colab nightly package audit clean
 
 # TensorFlow reports its build on standard error at import; the demo's table should stand out.
 demo: $(INSTALLED)
@@ -37,24 +43,45 @@ docs: $(INSTALLED)
 coverage:
 	$(MAKE) test PYTEST_ADDOPTS=--cov
 
-# The oldest versions that pyproject.toml allows. They warn of what is deprecated by now.
+# The tests in environments of other versions. `make test` is the one of the newest.
+SOME_TESTS := $(PYTEST) -m "not slow and not data"
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+# The oldest versions that pyproject.toml allows.
 minimum:
 	$(PYTHON) -m venv --clear build/minimum
 	$(PYTHON) .ci/minimum.py > build/minimum/constraints.txt
-	build/minimum/bin/python -m pip install --quiet --disable-pip-version-check \
+	build/minimum/$(SCRIPTS)/python $(PIP_INSTALL) \
 		--constraint build/minimum/constraints.txt --editable ".[test]"
-	build/minimum/bin/python $(PYTEST) -W ignore::DeprecationWarning -m "not slow and not data"
+	build/minimum/$(SCRIPTS)/python $(SOME_TESTS)
+
+# What people have on Google Colab, with its two owners of cv2, on its Python where that is here.
+COLAB_PYTHON ?= $(firstword $(shell python3.13 -c "import sys; print(sys.executable)" 2>/dev/null) \
+	$(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) $(PYTHON))
+colab:
+	$(COLAB_PYTHON) -m venv --clear build/colab
+	build/colab/$(SCRIPTS)/python $(PIP_INSTALL) --constraint .ci/colab.txt opencv-python
+	build/colab/$(SCRIPTS)/python $(PIP_INSTALL) --constraint .ci/colab.txt --editable ".[test]"
+	build/colab/$(SCRIPTS)/python $(SOME_TESTS)
+
+# What comes next: by hand, before a release. The nightly builds are packages of their own.
+nightly:
+	$(PYTHON) -m venv --clear build/nightly
+	build/nightly/$(SCRIPTS)/python $(PIP_INSTALL) --editable ".[test]"
+	build/nightly/$(SCRIPTS)/python -m pip uninstall --quiet --yes keras tensorflow
+	build/nightly/$(SCRIPTS)/python $(PIP_INSTALL) keras-nightly tf-nightly
+	build/nightly/$(SCRIPTS)/python $(SOME_TESTS)
 
 # The wheel, and the source, each in an environment that holds nothing else.
 package: $(INSTALLED)
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(PYTHON) -m venv --clear build/package
-	build/package/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
-	build/package/bin/python -I .ci/smoke.py
-	build/package/bin/python -m pip install --quiet --disable-pip-version-check \
+	build/package/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	build/package/$(SCRIPTS)/python -I .ci/smoke.py
+	build/package/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --force-reinstall dist/*.tar.gz
-	build/package/bin/python -I .ci/smoke.py
+	build/package/$(SCRIPTS)/python -I .ci/smoke.py
 
 audit: $(INSTALLED)
 	$(BIN)/python .ci/audit.py

@@ -10,6 +10,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Keras 3.8 draws from the global generators when it is imported, which no test is to blame for.
+import keras
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -63,8 +65,6 @@ def blood_cells():
 @pytest.fixture
 def traces(monkeypatch):
     """Count how often Keras traces a step: these run while a graph is made, and never after."""
-    import keras
-
     counts = dict.fromkeys(["train_step", "test_step", "predict_step"], 0)
 
     def counted(name, step):

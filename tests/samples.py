@@ -1,5 +1,6 @@
 """Small data and recorders that several test files share."""
 
+import cv2
 import keras
 import numpy as np
 
@@ -7,6 +8,9 @@ from skimgcv import AugmentedKerasClassifier
 
 QUICK = {"batch_size": 2, "optimizer__learning_rate": 0.1}
 """One epoch of ``blobs`` is then enough to learn them, also for a single layer."""
+
+
+OPENCV_5 = int(cv2.__version__.split(".")[0]) >= 5
 
 
 def blobs(n=24, n_classes=3, shape=(4, 4, 1), seed=0):
@@ -34,6 +38,20 @@ def same_weights(a, b):
 
 def same_model(a, b):
     return same_weights(weights_of(a), weights_of(b))
+
+
+def assert_warped_alike(result, expected, rounding, steepest=255):
+    """Compare a warped photograph with SciPy's, where neighbours differ by ``steepest`` at most.
+
+    OpenCV 4 rounds coordinates to 1/32 of a pixel, so that they are half of that off at most,
+    sideways and up and down, and half of 1/1024 from the matrix. On the most detailed of these
+    photographs that is a third of a grey level on average.
+    """
+    apart = np.abs(result - expected)
+    if not OPENCV_5:
+        assert apart.mean() < 0.25 + 0.4 * steepest / 255  # rounding to integers, and that
+        rounding += 2 * steepest * (1 / 64 + 1 / 2048)
+    assert apart.max() <= rounding
 
 
 class Recorder(keras.callbacks.Callback):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from samples import OPENCV_5, assert_warped_alike
 from scipy import ndimage
 
 from skimgcv.augment import ImageAugmenter
@@ -66,10 +67,9 @@ def test_equals_scipy_on_photographs(photos, fill_mode, parameters, size):
     options = {"order": 1, "fill_mode": fill_mode, "cval": 17.0}
     expected = scipy_affine(image, matrix, **options)
     # uint8 rounds: half a level, and a little for float32 coordinates at steep edges.
-    assert np.abs(ours(image, matrix, **options) - expected).max() <= 0.55
+    assert_warped_alike(ours(image, matrix, **options), expected, 0.55)
     # Coordinates of about 100 in float32 are exact to 1e-5, times 255 levels a pixel.
-    result = ours(image.astype(np.float32), matrix, **options)
-    assert_allclose(result, expected, atol=0.02)
+    assert_warped_alike(ours(image.astype(np.float32), matrix, **options), expected, 0.02)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 13])
@@ -80,7 +80,7 @@ def test_takes_any_number_of_channels(photos, channels, dtype):
     options = {"order": 1, "fill_mode": "constant", "cval": 99.0}
     expected = scipy_affine(image, matrix, **options)
     bound = 0.55 if dtype == np.uint8 else 0.02  # as above
-    assert np.abs(ours(image, matrix, **options) - expected).max() <= bound
+    assert_warped_alike(ours(image, matrix, **options), expected, bound)
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "i8"])
@@ -92,9 +92,10 @@ def test_other_integers_are_rounded(photos, dtype):
     result = ImageAugmenter().apply_transform(image, USUAL)
     assert result.dtype == dtype
     # Float32 coordinates at edges of 12,750 levels, which are 50 times as steep as above.
-    assert np.abs(result - expected).max() <= 0.5 + 50 * 0.02
+    assert_warped_alike(result, expected, 0.5 + 50 * 0.02, steepest=255 * 50)
     # Cut off instead of rounded, they would be half a level too low on average.
-    assert abs(np.mean(result - expected)) < 0.02
+    # OpenCV 4 is too high here and too low there, by some 15 levels: 0.13 are left.
+    assert abs(np.mean(result - expected)) < (0.02 if OPENCV_5 else 0.25)
 
 
 def test_overshoot_is_clipped_to_the_range_of_the_type():
@@ -136,7 +137,7 @@ def test_an_extreme_zoom_out_needs_little_memory_and_is_right(photos):
     assert Moves.of(matrix, 96, 96).margins == [(0, 0, 0, 0)]
     options = {"order": 1, "fill_mode": "constant", "cval": 5.0}
     expected = scipy_affine(image, matrix, **options)
-    assert np.abs(ours(image, matrix, **options) - expected).max() <= 0.55
+    assert_warped_alike(ours(image, matrix, **options), expected, 0.55)
 
 
 @pytest.mark.parametrize(
