@@ -70,6 +70,9 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
     labels = column_or_1d(decoded, warn=True)
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("Input y contains NaN or infinity; drop the rows without a label.")
+    # scikit-learn 1.6 only warns of them.
+    if len(labels) and isinstance(labels[0], bytes):
+        raise TypeError("y has labels represented as bytes; decode them: y.astype(str)")
     check_classification_targets(labels)
     if len(labels) != n_rows:
         raise ValueError(

@@ -35,7 +35,7 @@ def check_opencv() -> None:
     # An old one also fails with AttributeError, where it meets a newer NumPy.
     except (ImportError, AttributeError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cv2":
-            raise ImportError(_said("the module cv2 is not installed")) from error
+            raise ImportError(_said("there is no module cv2")) from error
         # Most often libGL, which servers lack and which only windows need.
         raise ImportError(_said(f"cv2 cannot be imported: {error}", headless=True)) from error
     if not hasattr(cv2, "warpAffine"):

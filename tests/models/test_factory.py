@@ -640,7 +640,8 @@ def test_fits_that_write_to_one_path_warn(writer, tmp_path):
 def test_each_fit_has_copies_of_its_own():
     stop = EarlyStopping(**STOP)
     first, second = fit(callbacks=stop, epochs=5), fit(callbacks=[stop], epochs=5)
-    assert stop.best is None or not np.isfinite(stop.best)
+    best = getattr(stop, "best", None)  # Keras 3.8 sets it when training begins
+    assert best is None or not np.isfinite(best)
     assert stop.model is None
     for clf in (first, second):
         assert len(clf.history_["loss"]) == 2

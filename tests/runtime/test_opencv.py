@@ -60,8 +60,8 @@ def test_an_empty_shell_is_named_with_all_its_owners(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "installed", "fault", "wanted"),
     [
-        ("none", {}, "not installed", "opencv-python-headless"),
-        ("none", {"opencv-python": "4.11.0.86"}, "not installed", "opencv-python"),
+        ("none", {}, "no module cv2", "opencv-python-headless"),
+        ("none", {"opencv-python": "4.11.0.86"}, "no module cv2", "opencv-python"),
         ("an old one", {"opencv-contrib-python": "4.9.0.80"}, "4.9.0", "opencv-contrib-python"),
         ("no libGL", {"opencv-python": "4.11.0.86"}, "libGL.so.1", "opencv-python-headless"),
     ],
