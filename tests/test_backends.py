@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
+
 # Keras chooses its backend when it is imported: each runs in a process of its own.
 SCRIPT = """
 import sys
@@ -39,16 +41,35 @@ print("accuracy", (predicted.argmax(axis=1) == y).mean())
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_cross_validation(backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+@pytest.fixture(params=["jax", "torch"])
+def backend(request):
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return request.param
+
+
+def run_on(backend, *command):
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), backend],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        [sys.executable, *map(str, command)],
+        env={**inherited, "KERAS_BACKEND": backend},
+        cwd=TESTS.parent,
         capture_output=True,
         text=True,
     )
-    assert run.returncode == 0, run.stderr
-    assert float(run.stdout.split()[-1]) > 0.8
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-3000:]
+    return run.stdout
+
+
+@pytest.mark.slow
+def test_cross_validation(backend):
+    printed = run_on(backend, "-c", SCRIPT, TESTS, backend)
+    assert float(printed.split()[-1]) > 0.8
+
+
+# The README's example, canaries in each of scikit-learn's tools, and the same seed's bits.
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["test_readme", "test_leakage", "test_reproducible"])
+def test_what_holds_on_tensorflow_holds_there(backend, file):
+    printed = run_on(backend, "-m", "pytest", "-p", "no:cacheprovider", TESTS / f"{file}.py")
+    assert " passed" in printed

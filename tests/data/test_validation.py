@@ -301,7 +301,11 @@ BAD_Y = {
     "several labels": (np.c_[Y > 0, Y < 2], ValueError, r"one-hot.*\(24, 2\).*Several labels"),
     "shares": (np.full((24, 3), 1 / 3), ValueError, "none or several classes"),
     "3-D": (Y.reshape(24, 1, 1), ValueError, "dim"),
-    "bytes": (np.array([b"a", b"b"] * 12), TypeError, r"labels represented as bytes; .*astype\(str\)"),
+    "bytes": (
+        np.array([b"a", b"b"] * 12),
+        TypeError,
+        r"bytes; .*astype\(str\)",
+    ),
     "masked": (np.ma.masked_equal(Y, 0), TypeError, "y must have a value for each row"),
     "complex": (Y.astype(complex), ValueError, "Complex data not supported"),
 }
