@@ -587,6 +587,7 @@ def test_no_graph_outlives_the_model_that_made_room():
     assert counts[5] == counts[4] == counts[3]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_has_a_store_of_its_own():
     from skimgcv._compiled import run
 

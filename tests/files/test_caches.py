@@ -315,6 +315,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(paths, tmp_path):
         np.asarray(ImageFiles(paths, SHAPE, cache=tmp_path / "file" / "cache"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not delete what is open")
 def test_a_folder_that_is_deleted_meanwhile_hurts_nobody(paths, folder):
     X = ImageFiles(paths, SHAPE, cache=folder)
     np.asarray(X[:10])
@@ -389,6 +390,7 @@ def test_processes_that_fill_at_once_write_each_image_once(paths, folder, elsewh
     assert the_file(folder, ".index").stat().st_size == N * on_disk._RECORD.itemsize
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_after_a_fork_the_child_opens_its_own(paths, folder):
     X = fill(paths[:10], folder, IMAGES[:10])
     with warnings.catch_warnings():

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import zipfile
@@ -340,8 +339,9 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(step, small, tmp_path,
 
 
 KILLED = """
-import os, signal, sys, types
+import os, sys, types
 import numpy as np
+import psutil
 
 package = types.ModuleType("skimgcv")  # without Keras, which a writer of files does not need
 package.__path__ = [sys.argv[1]]
@@ -352,7 +352,7 @@ sync = os.fsync
 
 def die(handle):
     sync(handle)
-    os.kill(os.getpid(), signal.SIGKILL)
+    psutil.Process().kill()
 
 os.fsync = die
 archive.write_archive(sys.argv[2], "kind", {"a.json": 1}, [np.zeros(9)], packages={})
@@ -363,8 +363,11 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(small, tmp
     path = tmp_path / "a"
     path.write_bytes(small.read_bytes())
     package = str(Path(skimgcv.__file__).parent)
-    killed = subprocess.run([sys.executable, "-c", KILLED, package, str(path)], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, package, str(path)], capture_output=True, check=False
+    )
+    assert killed.returncode != 0
+    assert not killed.stderr
     assert path.read_bytes() == small.read_bytes()
     # What it had written by then is beside it, under a name that nobody asks for.
     (rest,) = set(tmp_path.iterdir()) - {path}
@@ -372,6 +375,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(small, tmp
     assert rest.name.endswith(".tmp")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
 def test_a_link_stays_a_link_and_the_umask_counts(small, tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     link.symlink_to(target)
