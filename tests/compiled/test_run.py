@@ -389,11 +389,13 @@ def test_tensorboard_logs_what_it_logs_of_an_ordinary_fit(tmp_path):
         board = keras.callbacks.TensorBoard(tmp_path / path, histogram_freq=1, update_freq=2)
         train(model, callbacks=[board])
     for part, among in (
-        ("train", {"batch_loss", "epoch_loss", "sequential/dense/kernel/histogram"}),
+        ("train", {"batch_loss", "epoch_loss", "kernel/histogram"}),
         ("validation", {"epoch_loss", "evaluation_loss_vs_iterations"}),
     ):
         ordinary, own = (logged(tmp_path / path / part) for path in ("ordinary", "own"))
-        assert own.keys() == ordinary.keys() >= among
+        assert own.keys() == ordinary.keys()
+        # Some versions of Keras put the model's name before the layer's, and others do not.
+        assert all(any(tag.endswith(name) for tag in own) for name in among)
         for tag, values in ordinary.items():
             for (step, value), (own_step, own_value) in zip(values, own[tag], strict=True):
                 assert own_step == step
