@@ -60,6 +60,7 @@ OPTIONAL = {
     "PIL",
     "rich",
     "jax",
+    "torch",
     "distributed",
     "ray",
 }

@@ -37,6 +37,7 @@ from skimgcv._training.going_on import Changes, record_of, restored_on_error
 from skimgcv._training.progress import progress_bar
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
+from skimgcv._training.torch_numbers import seeded_torch
 from skimgcv._training.training_data import TrainingData
 from skimgcv.augment._protocol import Augmenter, mixing
 from skimgcv.exceptions import NonFiniteLossWarning
@@ -112,6 +113,7 @@ def _run_fit(
         [*callbacks, *filter(None, (task, checkpoint))],
         options,
         epochs,
+        call,
     )
     if checkpoint:
         history = checkpoint.whole(history)
@@ -245,10 +247,14 @@ def _train(
     callbacks: list[keras.callbacks.Callback],
     options: dict[str, Any],
     epochs: _Epochs,
+    call: FitCall,
 ) -> dict[str, list[float]]:
     location = FitLocation(batches)
     with (
         errors_noted(location),
+        seeded_torch(
+            call.seed, first_epoch=epochs.start, first_drawn=epochs.first_drawn
+        ) as dropout,
         progress_bar(options["verbose"], first_epoch=epochs.start, epochs=epochs.end) as bar,
     ):
         return fit_model(
@@ -259,7 +265,7 @@ def _train(
             initial_epoch=epochs.start,
             validation=validation,
             # The location before the user's own callbacks, so that it knows where they are.
-            callbacks=[location, *callbacks, *bar.callbacks],
+            callbacks=[location, *dropout, *callbacks, *bar.callbacks],
             verbose=bar.verbose,
             validation_freq=options["validation_freq"],
         )
