@@ -187,9 +187,10 @@ def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
     """Make all variables that the first training step would make."""
     if is_built(model):
         return
-    if keras.backend.backend() == "torch" or model.run_eagerly:
+    backend = keras.backend.backend()
+    if backend == "tensorflow" and model.run_eagerly:
         raise UnprovableError("it is not compiled")
-    rows = None if keras.backend.backend() == "tensorflow" else len(batch[0])
+    rows = None if backend == "tensorflow" else len(batch[0])
     symbols = tuple(
         keras.KerasTensor((rows, *part.shape[1:]), dtype=part.dtype.name) for part in batch
     )
@@ -200,6 +201,9 @@ def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
             build_by_tracing(model, symbols)
     except Exception as error:
         raise UnprovableError(f"it could not be built before its first step ({error})") from error
+    # Built all the same: on these backends Keras would begin an epoch to look at its first batch.
+    if backend == "torch" or model.run_eagerly:
+        raise UnprovableError("it is not compiled")
 
 
 def _make_twin(
