@@ -19,7 +19,7 @@ from skimgcv._models.routing import (
     nearest,
     optimizer_arguments,
 )
-from skimgcv._models.targets import Targets, auto_loss, has_graph, units_of
+from skimgcv._models.targets import Targets, auto_loss, check_loss, has_graph, units_of
 from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
@@ -118,7 +118,7 @@ class ModelFactory(SciKerasHooks):
         if is_auto:
             arguments["loss"] = self._auto_loss(model, arguments)
         loss = arguments["loss"] if is_new or is_auto else model.loss
-        _check_loss(loss, arguments["optimizer"] if is_new else model.optimizer)
+        check_loss(loss, arguments["optimizer"] if is_new else model.optimizer)
         targets = Targets.of(model, loss, self.n_classes_)
         metrics = right_metrics(model, loss, targets, arguments)
         if metrics and not is_new and type(model).compile is not keras.Model.compile:
@@ -154,7 +154,7 @@ class ModelFactory(SciKerasHooks):
         arguments["metrics"] = arguments["metrics"] or []
         if self._is_auto:
             arguments["loss"] = self._auto_loss(model, arguments)
-        _check_loss(arguments["loss"], arguments["optimizer"])
+        check_loss(arguments["loss"], arguments["optimizer"])
         targets = Targets.of(model, arguments["loss"], self.n_classes_)
         metrics = right_metrics(model, arguments["loss"], targets, arguments)
         model.compile(**arguments | metrics)
@@ -353,16 +353,6 @@ def _fresh_copy(model: keras.Model) -> keras.Model:
     if model.compiled:
         fresh.compile(**{k: _unshared(v) for k, v in compile_arguments(model).items()})
     return fresh
-
-
-def _check_loss(loss: Any, optimizer: Any) -> None:
-    if not loss or not optimizer:
-        raise ValueError(
-            "A model needs a loss and an optimizer; pass loss='auto' or a Keras loss to the "
-            "estimator, or give both to compile() in the builder."
-        )
-    if isinstance(loss, (list, dict)):
-        raise ValueError("The model must have one output and one loss, not several.")
 
 
 def _unshared(argument: Any) -> Any:

@@ -92,6 +92,17 @@ def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.los
     return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
 
+def check_loss(loss: Any, optimizer: Any) -> None:
+    """Refuse what cannot be trained with."""
+    if not loss or not optimizer:
+        raise ValueError(
+            "A model needs a loss and an optimizer; pass loss='auto' or a Keras loss to the "
+            "estimator, or give both to compile() in the builder."
+        )
+    if isinstance(loss, (list, dict)):
+        raise ValueError("The model must have one output and one loss, not several.")
+
+
 def has_graph(model: keras.Model) -> bool:
     """Whether it is known which layer gives the model's output."""
     return isinstance(model, (keras.Sequential, _functional())) and model.built

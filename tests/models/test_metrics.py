@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 X = RNG.random((50, 4, 4, 1), dtype=np.float32)
 WEIGHTS = RNG.uniform(0.2, 3, 50)
 # Keras' curves have this many thresholds, scikit-learn's one a row: of 50 rows none share one.
-FINE = {"num_thresholds": 4000}
+FINE = {"num_thresholds": 30_000}
 
 
 def build(meta, units=None, activation="softmax"):
@@ -33,7 +33,7 @@ def build(meta, units=None, activation="softmax"):
 
 
 def labels(n_classes):
-    return np.random.default_rng(n_classes).permutation(np.arange(50) % n_classes)
+    return np.random.default_rng(n_classes + 1).permutation(np.arange(50) % n_classes)
 
 
 def one_hot(y, p):
