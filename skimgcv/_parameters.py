@@ -105,10 +105,11 @@ def check_parameter_names(estimator: Any, params: Mapping[str, Any]) -> None:
         owner, _, nested = name.partition("__")
         known = estimator.get_params(deep=False)
         if owner not in known:
-            near = nearest(name, known, getattr(estimator, "optimizer", None))
+            near = nearest(owner, known, getattr(estimator, "optimizer", None))
+            to_builder = f"A parameter of the builder is model__{name}; the others are"
             raise ValueError(
-                f"Invalid parameter {name!r} for {type(estimator).__name__}{near or ';'} A "
-                f"parameter of the builder is model__{name}; the others are {', '.join(known)}."
+                f"Invalid parameter {owner!r} for {type(estimator).__name__}{near or ';'} "
+                f"{to_builder if 'model' in known else 'it has'} {', '.join(known)}."
             )
         its_own = getattr(params.get(owner, known[owner]), "get_params", None)
         if nested and its_own and nested.partition("__")[0] not in its_own(deep=False):

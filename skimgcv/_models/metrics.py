@@ -188,6 +188,10 @@ def _with_rule(metric: Any) -> tuple[Any, Rule | None]:
         return metric, rule_of(metric)
     if inspect.isfunction(metric) and metric.__module__.startswith("keras."):
         return _of_function(metric)
+    if not callable(metric):
+        raise TypeError(
+            f"metrics are Keras' metrics, names of them, or functions; got {metric!r}."
+        )
     return metric, None
 
 
