@@ -147,7 +147,11 @@ FAULTS = {
         OSError,
         "while validating, in epoch 0",
     ),
-    "a metric fails": ({"metrics": [bad_metric]}, OSError, "in epoch 0, batch 0, rows ["),
+    "a metric fails": (
+        {"metrics": [bad_metric], "loss": "sparse_categorical_crossentropy"},
+        OSError,
+        "in epoch 0, batch 0, rows [",
+    ),
     "Ctrl-C in a callback": ({"callbacks": InCallback(interrupt)}, KeyboardInterrupt, None),
 }
 
