@@ -92,7 +92,7 @@ def test_this_machine_has_what_psutil_says():
 
 def test_whitening_is_refused_by_the_same_limit(machine):
     write(machine / "own", "4:memory:/")
-    group(machine / "groups/memory", GIB // 4, 0, version=1)
-    # 4 x 8 bytes x 3072 squared: 0.28 GiB.
-    with pytest.raises(MemoryError, match=r"0\.3 GiB .* this machine has 0\.2 GiB"):
-        ImageAugmenter(zca_whitening=True).fit(np.zeros((4, 32, 32, 3), "uint8"))
+    group(machine / "groups/memory", 30 << 20, 0, version=1)
+    # A matrix of 3072 x 3072 float32 values alone is 36 MiB.
+    with pytest.raises(MemoryError, match=r"3072 x 3072 values .* this machine has 0\.0 GiB"):
+        ImageAugmenter(zca_whitening=True).fit(np.zeros((4, 32, 32, 3), np.uint8))
