@@ -109,7 +109,7 @@ def test_whitening_is_keras_formula_with_fewer_rows_than_values_too(n, repeats):
 
 def test_whitening_of_few_large_images_takes_the_memory_of_its_result(monkeypatch):
     # 4 GiB: of the 12,288 values of an image all products would take 4.5 GiB.
-    monkeypatch.setattr(_statistics, "_memory_bytes", lambda: 4 * 2**30)
+    monkeypatch.setattr(_statistics, "total_bytes", lambda: 4 * 2**30)
     _statistics.check_whitening_fits(30, (64, 64, 3))
     with pytest.raises(MemoryError, match=r"4\.5 GiB of memory"):
         _statistics.check_whitening_fits(20_000, (64, 64, 3))
@@ -125,7 +125,7 @@ def test_a_whitened_image_does_not_depend_on_its_companions(small_photos):
 
 
 def test_whitening_refuses_what_does_not_fit_the_memory(monkeypatch):
-    monkeypatch.setattr(_statistics, "_memory_bytes", lambda: 64 * 2**30)
+    monkeypatch.setattr(_statistics, "total_bytes", lambda: 64 * 2**30)
     images = Watched(np.broadcast_to(np.uint8(0), (10, 224, 224, 3)))
     with pytest.raises(MemoryError, match=r"150528 x 150528 values and 84\.\d GiB of memory"):
         ImageAugmenter(zca_whitening=True).fit(images)
