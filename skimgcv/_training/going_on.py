@@ -194,7 +194,8 @@ def _described_keras_object(value: Any) -> str:
     except Exception:  # a class of the user's that has none
         config = None
     if isinstance(value, keras.Model):
-        config = hashlib.sha256(repr(config).encode()).hexdigest()[:16]
+        # What was read from a file has lists where the model had tuples.
+        config = hashlib.sha256(repr(_described(config)).encode()).hexdigest()[:16]
     elif isinstance(config, dict):
         # Keras counts its objects up in their names.
         config = {k: v for k, v in config.items() if k != "name"}

@@ -10,6 +10,7 @@ from builders import compiled_dense, dense, linear
 from samples import FailAt, Log, Recorder, blobs, classifier, same_model, weights_of
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv._runtime.seeding import seeded
 
 X, Y = blobs()
 FLIP = ImageAugmenter(horizontal_flip=True)
@@ -223,6 +224,17 @@ def test_an_equal_value_is_no_change():
     )
     clf.set_params(model=made(), model__sizes=(np.int64(4),), model__table=np.arange(3.0))
     clf.set_params(optimizer=keras.optimizers.Adam(0.1), image_shape=(4, 4)).fit(X, Y)
+
+
+@pytest.mark.parametrize("how", ["itself", "pickled", "copied", "saved"])
+def test_a_keras_model_is_the_same_however_it_was_kept(how, tmp_path):
+    with seeded(0):
+        model = linear({"image_shape_": (4, 4, 1), "n_classes_": 3})
+        other = dense({"image_shape_": (4, 4, 1), "n_classes_": 3})
+    clf = kept(trained(model), how, tmp_path)
+    clf.fit(X, Y)
+    with pytest.raises(ValueError, match=r"^model was 'Sequential"):
+        clf.set_params(model=other).fit(X, Y)
 
 
 def test_a_pickle_without_a_record_goes_on_as_it_did():
