@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from builders import cnn, linear
 from joblib import Parallel, delayed
+from samples import RecordingAugmenter
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
 from tensorflow.python.eager import context
@@ -261,21 +262,13 @@ def test_all_that_draws_gives_the_same_bits(digits, make):
 
 # -- an image's transforms are its own ---------------------------------------------------------
 
-versions: list[tuple[int, float]] = []
 
-
-def noted(image, rng):
-    """Augment: notes which image it got, and the number that it drew."""
-    versions.append((int(image.flat[0]), float(rng.random())))
-    return image
-
-
-def versions_of(fit):
+def versions_of(est, X, y):
     """Return for each image the numbers that were drawn for it, in the order of the epochs."""
-    versions.clear()
-    fit()
+    recorder = RecordingAugmenter()
+    est = clone(est).set_params(augmenter=recorder).fit(X, y)
     drawn: dict[int, list[float]] = {}
-    for image, number in versions:
+    for image, number in recorder.seen:
         drawn.setdefault(image, []).append(number)
     return drawn
 
@@ -283,27 +276,27 @@ def versions_of(fit):
 def test_folds_and_orders_see_an_image_in_the_same_versions():
     X = np.arange(24, dtype=np.uint8).repeat(16).reshape(24, 4, 4, 1)
     y = np.arange(24) % 2
-    est = AugmentedKerasClassifier(linear, augmenter=noted, epochs=3, batch_size=5, random_state=0)
-    whole = versions_of(lambda: est.fit(X, y))
+    est = AugmentedKerasClassifier(linear, epochs=3, batch_size=5, random_state=0)
+    whole = versions_of(est, X, y)
     assert len(set().union(*whole.values())) == 24 * 3
     for train, _ in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y):
-        fold = versions_of(lambda rows=train: clone(est).fit(X[rows], y[rows]))
+        fold = versions_of(est, X[train], y[train])
         assert fold == {image: whole[image] for image in train}
     order = np.random.default_rng(0).permutation(24)
-    assert versions_of(lambda: clone(est).fit(X[order], y[order])) == whole
+    assert versions_of(est, X[order], y[order]) == whole
     other_batches = clone(est).set_params(batch_size=7, shuffle=False)
-    assert versions_of(lambda: other_batches.fit(X.astype(float), y)) == whole
+    assert versions_of(other_batches, X.astype(float), y) == whole
 
 
 def test_an_image_that_is_drawn_again_has_another_version():
     X = np.arange(24, dtype=np.uint8).repeat(16).reshape(24, 4, 4, 1)
     y = (np.arange(24) < 4).astype(int)
-    est = AugmentedKerasClassifier(linear, augmenter=noted, epochs=1, random_state=0)
-    plain = versions_of(lambda: est.fit(X, y))
-    inside = versions_of(lambda: clone(est).set_params(sampling_strategy={1: 20}).fit(X, y))
+    est = AugmentedKerasClassifier(linear, epochs=1, random_state=0)
+    plain = versions_of(est, X, y)
+    inside = versions_of(clone(est).set_params(sampling_strategy={1: 20}), X, y)
     assert [len(set(inside[image])) for image in range(4)] == [5] * 4
     assert all(plain[image][0] in inside[image] for image in range(24))
     # Rows that imbalanced-learn, say, has repeated in X itself are repeats, too.
     rows = np.r_[np.arange(24), np.tile(np.arange(4), 4)]
-    outside = versions_of(lambda: clone(est).fit(X[rows], y[rows]))
+    outside = versions_of(est, X[rows], y[rows])
     assert {i: set(v) for i, v in outside.items()} == {i: set(v) for i, v in inside.items()}

@@ -18,6 +18,7 @@ from skimgcv._models.routing import (
     has_prefix,
     nearest,
     optimizer_arguments,
+    own_builder,
 )
 from skimgcv._models.targets import Targets, auto_loss, check_loss, has_graph, units_of
 from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
@@ -78,7 +79,7 @@ class ModelFactory(SciKerasHooks):
                     f"{self.__name__} has {hook}, which SciKeras would call and this package "
                     f"does not: {instead}."
                 )
-        builder = getattr(self._estimator, "_keras_build_fn", None)
+        builder = own_builder(self._estimator)
         if builder is None:
             return
         if (model := self._estimator.model) is not None:

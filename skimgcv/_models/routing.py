@@ -172,6 +172,11 @@ def _is_there(at: str, value: Any, path: str, parameters: Mapping[str, Any]) -> 
     return key in inside and _is_there(f"{at}__{key}", inside[key], rest, parameters)
 
 
+def own_builder(estimator: Any) -> Any:
+    """Return the method by which a subclass builds its model, as in SciKeras, or None."""
+    return getattr(estimator, "_keras_build_fn", None)
+
+
 def has_parameter(function: Any, name: str) -> bool:
     """Whether a function has a parameter that can be given by this name."""
     parameter = inspect.signature(function).parameters.get(name)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skimgcv._models.routing import has_parameter, has_prefix
+from skimgcv._models.routing import has_parameter, has_prefix, own_builder
 from skimgcv._persistence.encoding import NotInFile
 from skimgcv._runtime.keras_internals import compile_arguments
 from skimgcv.augment._adapters import as_augmenter
@@ -60,7 +60,7 @@ def record_of(estimator: Any, *, compiled_here: bool) -> Record:
 
 def _not_the_builders(estimator: Any) -> set[str]:
     """Return a subclass's own parameters, unless its builder may read them."""
-    if hasattr(estimator, "_keras_build_fn"):
+    if own_builder(estimator) is not None:
         return set()
     builder = estimator.model
     return {

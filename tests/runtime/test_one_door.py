@@ -63,6 +63,7 @@ ALLOWED = {
     "_compiled/attributes.py": {"_images_was_list", "_masks_was_list"},
     # The method that SciKeras' own page tells subclasses to write.
     "_models/factory.py": {"_keras_build_fn"},
+    "_models/routing.py": {"_keras_build_fn"},
     # Names of its own methods, put together.
     "_persistence/encoding.py": {"_read_"},
     # What a callback that Keras calls keeps, and no fit may compare.
