@@ -8,7 +8,12 @@ from typing import Any
 
 import keras
 
-from skimgcv._runtime.keras_internals import compile_arguments, layers_in, learning_rate_of
+from skimgcv._runtime.keras_internals import (
+    compile_arguments,
+    layers_in,
+    learning_rate_of,
+    spares_variables,
+)
 
 
 def custom_objects_of(model: keras.Model) -> dict[str, Any]:
@@ -19,6 +24,23 @@ def custom_objects_of(model: keras.Model) -> dict[str, Any]:
 def custom_objects_in(value: Any) -> dict[str, Any]:
     """Return the classes and functions that an optimizer, loss or metric refers to, by name."""
     return _custom_objects(_kinds(value))
+
+
+def check_config_says_all(value: Any) -> None:
+    """Refuse an optimizer that would lose something when it is copied by its config.
+
+    Raises
+    ------
+    ValueError
+        Where ``exclude_from_weight_decay`` was called on it.
+    """
+    for part in flat(value):
+        if isinstance(part, keras.optimizers.Optimizer) and spares_variables(part):
+            raise ValueError(
+                "The optimizer excludes variables from weight decay, which a copy of it would "
+                "lose, and each fit uses a copy. Make it in the builder, call "
+                "exclude_from_weight_decay there, and compile the model with it."
+            )
 
 
 def flat(value: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from skimgcv._models.custom_objects import custom_objects_of
+from skimgcv._models.custom_objects import check_config_says_all, custom_objects_of
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
 from skimgcv._models.routing import (
     PREFIXES,
@@ -363,6 +363,7 @@ def _unshared(argument: Any) -> Any:
     if isinstance(argument, (list, tuple)):
         return [_unshared(v) for v in argument]
     if isinstance(argument, keras.optimizers.Optimizer):
+        check_config_says_all(argument)
         schedule = type(learning_rate_of(argument))
         with keras.saving.custom_object_scope({schedule.__name__: schedule}):
             return type(argument).from_config(argument.get_config())

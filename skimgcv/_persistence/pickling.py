@@ -6,7 +6,11 @@ from typing import Any
 
 import keras
 
-from skimgcv._models.custom_objects import custom_objects_in, custom_objects_of, flat
+from skimgcv._models.custom_objects import (
+    check_config_says_all,
+    custom_objects_in,
+    custom_objects_of,
+)
 from skimgcv._runtime.keras_internals import model_from_bytes, model_to_bytes
 from skimgcv._runtime.seeding import seeded
 
@@ -20,20 +24,32 @@ def packed(value: Any) -> Any:
     """
     if isinstance(value, keras.Model):
         return _PackedModel(value)
-    if any(hasattr(part, "get_config") for part in flat(value)):
+    if type(value) in (list, tuple):
+        return type(value)(map(packed, value))
+    if type(value) is dict:
+        return {name: packed(part) for name, part in value.items()}
+    # A class is found by its name, as all classes in a pickle are.
+    if hasattr(value, "get_config") and not isinstance(value, type):
         return _PackedConfig(value)
     return value
 
 
 def unpacked(value: Any) -> Any:
     """Return the object that ``packed`` was given."""
-    return value.load() if isinstance(value, (_PackedModel, _PackedConfig)) else value
+    if isinstance(value, (_PackedModel, _PackedConfig)):
+        return value.load()
+    if type(value) in (list, tuple):
+        return type(value)(map(unpacked, value))
+    if type(value) is dict:
+        return {name: unpacked(part) for name, part in value.items()}
+    return value
 
 
 class _PackedConfig:
-    """An optimizer, loss or metric that was not used yet, or a list or dict of them."""
+    """An optimizer, loss or metric that was not used yet."""
 
     def __init__(self, value: Any) -> None:
+        check_config_says_all(value)
         self.custom_objects = custom_objects_in(value)
         self.config = keras.saving.serialize_keras_object(value)
 

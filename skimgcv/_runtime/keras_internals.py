@@ -151,6 +151,16 @@ CHOICES_OF_VARIABLES = {
 """Where an optimizer keeps which variables it lets decay; see ``decays``."""
 
 
+def spares_variables(optimizer: Any) -> bool:
+    """Whether an optimizer was told, after it was made, which variables do not decay.
+
+    Its config does not say so. Without these attributes it was not: Keras sets them when asked.
+    """
+    return bool(getattr(optimizer, "_exclude_from_weight_decay", None)) or (
+        getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None
+    )
+
+
 @refusing("keras", "to tell whether two fits let the same weights decay")
 def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
     """Whether an optimizer's weight decay is for this variable."""

@@ -4,6 +4,7 @@ The behaviours are those that SciKeras' own tests hold, where this package promi
 """
 
 import itertools
+import pickle
 from functools import partial
 
 import keras
@@ -14,6 +15,7 @@ from samples import Log, Recorder, blobs, classifier, same_model, same_weights, 
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
+from skimgcv import AugmentedKerasClassifier
 from skimgcv._runtime.seeding import seeded
 from skimgcv.exceptions import SharedPathWarning, UnusedWeightsWarning
 
@@ -761,3 +763,43 @@ def test_a_callback_that_compiles_in_mid_fit_is_told_what_to_do():
     with pytest.raises(RuntimeError, match=r"compiled the model again.*warm_start=True"):
         fit(epochs=2, callbacks=Compile(0))
     assert isinstance(fit(epochs=2, callbacks=Compile(1)).model_.optimizer, keras.optimizers.SGD)
+
+
+# -- copies of what Keras is given --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [{"var_names": ["bias"]}, {"var_list": True}])
+def test_an_optimizer_that_copies_would_change_is_refused(how, own_random):
+    """Its config does not say which variables do not decay: all would, in each fit's copy."""
+    optimizer = keras.optimizers.AdamW(weight_decay=0.5)
+    if "var_list" in how:
+        how = {"var_list": [keras.Variable(np.zeros(2), name="bias")]}
+    optimizer.exclude_from_weight_decay(**how)
+    clf = AugmentedKerasClassifier(linear, optimizer=optimizer, random_state=0)
+    X, y = blobs()
+    with pytest.raises(ValueError, match=r"excludes variables from weight decay.*in the builder"):
+        clf.fit(X, y)
+    with pytest.raises(ValueError, match="excludes variables from weight decay"):
+        pickle.dumps(clf)  # for a worker, which would not know
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        keras.metrics.SparseCategoricalAccuracy,
+        [keras.metrics.SparseCategoricalAccuracy],
+        [
+            keras.metrics.SparseCategoricalAccuracy,
+            keras.metrics.SparseTopKCategoricalAccuracy(k=1),
+        ],
+        {"a": keras.metrics.SparseCategoricalAccuracy()},
+    ],
+    ids=["class", "list of a class", "class and instance", "dict"],
+)
+def test_metrics_of_any_form_travel_in_a_pickle(metrics, own_random):
+    X, y = blobs()
+    clf = AugmentedKerasClassifier(
+        linear, loss="sparse_categorical_crossentropy", metrics=metrics, random_state=0
+    )
+    again = pickle.loads(pickle.dumps(clf))
+    assert again.fit(X, y).history_ == clone(clf).fit(X, y).history_
