@@ -84,7 +84,7 @@ def test_a_subclass_that_fixes_parameters_has_its_own_alone():
     assert set(clf.get_params()) == {"units", "random_state"}
     assert len(clf.fit(X, Y).history_["loss"]) == 3
     assert clf.augmenter_.rotation_range == 9
-    with pytest.raises(ValueError, match="Invalid parameter 'model'"):
+    with pytest.raises(ValueError, match="Invalid parameter 'model"):
         clf.set_params(model__units=4)
 
 
