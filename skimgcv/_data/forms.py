@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 FORMS = (
@@ -66,7 +67,8 @@ def check_form(X: Any, name: str) -> Any:
 
 def _refuse_several_inputs(X: Any) -> None:
     in_lists = isinstance(X, (list, tuple)) and any(getattr(part, "ndim", 0) > 3 for part in X)
-    if isinstance(X, Mapping) or in_lists:
+    is_dict = isinstance(X, Mapping) and not issparse(X)  # of its formats one is a dict
+    if is_dict or in_lists:
         raise TypeError(
             f"X must be one array of images; it is a {type(X).__name__} of several inputs. Give "
             "it what the others hold as further channels, or as columns of flat rows, and take "

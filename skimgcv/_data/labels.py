@@ -33,7 +33,8 @@ def decode_one_hot(y: Any) -> Any:
 
 def warn_if_one_hot(y: Any) -> None:
     """Warn where scikit-learn's tools around a fit will not take its y."""
-    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+    shape = np.asarray(y).shape
+    if len(shape) == 2 and shape[1] > 1:
         warnings.warn(
             "y is one-hot: fit and score take it, but scikit-learn's scorers ('accuracy', "
             "'f1_macro', 'roc_auc', ...) cannot compare it with labels, and cv=5 does not "
