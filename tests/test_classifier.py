@@ -333,7 +333,7 @@ def test_validation_data_takes_the_place_of_the_split():
     assert len(clf.sample_indices_) == 24
     loss = clf.model_.evaluate(other, labels, verbose=0)
     assert clf.history_["val_loss"] == pytest.approx([loss], rel=1e-6)  # float32
-    weights = np.arange(9.0)
+    weights = np.arange(1.0, 10.0)
     clf.fit(X, Y, validation_data=[other, np.eye(3)[labels], weights])
     weighted = clf.model_.evaluate(other, labels, sample_weight=weights, verbose=0)
     assert clf.history_["val_loss"] == pytest.approx([weighted], rel=1e-6)

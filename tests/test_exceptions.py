@@ -13,7 +13,11 @@ from skimgcv.exceptions import SkimgcvError, SkimgcvWarning
 PACKAGE = Path(skimgcv.__file__).parent
 CLASSES = {name: item for name, item in vars(exceptions).items() if isinstance(item, type)}
 # What people caught before there were roots.
-OTHER_BASES = {"ImageReadError": OSError, "SavedFileError": ValueError}
+OTHER_BASES = {
+    "ImageReadError": OSError,
+    "SavedFileError": ValueError,
+    "UnsupportedVersionError": RuntimeError,
+}
 # Caught where they are raised: no user meets them.
 INTERNAL = {"UnprovableError", "UnreadableError", "_NamelessError"}
 

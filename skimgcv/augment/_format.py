@@ -42,9 +42,10 @@ class Format(NamedTuple):
         """Return (height, width, channels) of the shape of one of the user's images."""
         if len(shape) != 3:
             order = "channels, height, width" if self.channels_first else "height, width, channels"
+            hint = "several are transformed by flow, or by draw and apply"
             raise ValueError(
                 f"an image needs the shape ({order}), got {tuple(shape)}; "
-                f"{self._missing_axis('image')}"
+                f"{self._missing_axis('image') if len(shape) < 3 else hint}"
             )
         if self.channels_first:
             return int(shape[1]), int(shape[2]), int(shape[0])

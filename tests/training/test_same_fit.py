@@ -141,11 +141,15 @@ CHANGES = {
     "loss's default": loss("factor=3.0", "factor=4.0"),
     "loss weights": each("compile__loss_weights", [1.0], [2.0]),
     "metric": each("metrics", ["accuracy"], ["sparse_categorical_accuracy"]),
-    "metric's threshold": each(
-        "metrics", *(lambda t=t: [keras.metrics.BinaryAccuracy(threshold=t)] for t in (0.5, 0.6))
+    "metric's parameter": each(
+        "metrics",
+        *(
+            lambda k=k: [keras.metrics.SparseTopKCategoricalAccuracy(k=k, name="top")]
+            for k in (1, 2)
+        ),
     ),
     "metric's name": each(
-        "metrics", *(lambda n=n: [keras.metrics.MeanSquaredError(name=n)] for n in "ab")
+        "metrics", *(lambda n=n: [keras.metrics.SparseCategoricalAccuracy(name=n)] for n in "ab")
     ),
     # What runs beside it.
     "callback's code": callback("(epoch + 1.0)", "(epoch + 2.0)"),

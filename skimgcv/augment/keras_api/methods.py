@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from .flow import ImageFlow
 
 
-def _check_one_image(shape: Any) -> None:
-    if len(shape) != 3:
-        grey = ": pass x[..., np.newaxis]" if len(shape) == 2 else ""
-        raise ValueError(
-            "An image needs three dimensions, (height, width, channels); this one has shape "
-            f"{tuple(shape)}{grey or '. Several are transformed by flow, or by draw and apply'}."
-        )
-
-
 class GeneratorMethods:
     """Drop-in methods, on top of ``draw``, ``apply`` and ``standardize``."""
 
@@ -67,7 +58,6 @@ class GeneratorMethods:
         >>> flips.get_random_transform((8, 8, 3), seed=0)["flip_horizontal"]
         False
         """
-        _check_one_image(img_shape)
         rng = stream(fresh_seed() if seed is None else seed, "augment")
         row = self.draw(rng, 1, img_shape)[0]
         parameters = {name: row[name].tolist() for name in row.dtype.names}
@@ -91,7 +81,6 @@ class GeneratorMethods:
         ndarray of the shape and dtype of ``x``
         """
         x = np.asarray(x)
-        _check_one_image(x.shape)
         everything = self.get_params(deep=False)
         known = columns(everything, 1, self._format.shape_to_last(x.shape))
         unknown = transform_parameters.keys() - {column.name for column in known}
