@@ -254,7 +254,6 @@ WRONG_CLASS_WEIGHTS = {
         "an array": np.ones(3),
         "a number": 2.0,
         "true": True,
-        "others' labels": {"nobody": 1.0},
         "negative": {0: -1.0},
         "NaN": {0: np.nan},
         "infinite": {0: np.inf},

@@ -214,8 +214,9 @@ class ModelFactory(SciKerasHooks):
             arguments["metrics"] = named(given, arguments["metrics"])
         arguments = {k: _unshared(v) for k, v in arguments.items()}
         for name in ("metrics", "weighted_metrics"):
-            # All are of the one output. Keras before 3.14 does not know its name.
-            if isinstance(arguments.get(name), dict):
+            # All are of the one output. Keras before 3.14 does not know its name, and
+            # before 3.10 no lists within the list.
+            if isinstance(arguments.get(name), (dict, list, tuple)):
                 arguments[name] = keras.tree.flatten(arguments[name])
         return arguments
 

@@ -51,7 +51,27 @@ def layers(*steps):
 
 
 L = keras.layers
+
+
 # The object, its deterministic steps, and its random ones.
+def inverting_layers():
+    """Keras has such a layer from 3.10 on."""
+    if not hasattr(L, "RandomInvert"):
+        return []
+    always = (1.0, 1.0)
+    return [
+        L.RandomInvert(always),
+        keras.Sequential([L.RandomInvert(always), L.Rescaling(1 / 255)]),
+    ]
+
+
+def test_a_layer_that_always_inverts_does_so_at_prediction(small_photos, own_random):
+    for layer, white in zip(inverting_layers(), (1, 255), strict=False):
+        expected = (255 - small_photos) / np.float32(white)
+        standardized = as_augmenter(layer).standardize(small_photos)
+        np.testing.assert_allclose(standardized, expected, rtol=1e-6)
+
+
 CASES = {
     "InvertImg": (lambda: A.InvertImg(p=1), ["InvertImg"], []),
     "InvertImg by chance": (lambda: A.InvertImg(p=0.5), [], ["InvertImg"]),
@@ -75,8 +95,16 @@ CASES = {
     "what changes nothing": (lambda: A.PadIfNeeded(4, 4, p=1), [], ["PadIfNeeded"]),
     "rare": (lambda: A.PixelDropout(dropout_prob=1e-5, p=1), [], ["PixelDropout"]),
     "Rescaling": (lambda: L.Rescaling(1 / 255), ["Rescaling"], []),
-    "RandomInvert, always": (lambda: L.RandomInvert((1.0, 1.0)), ["RandomInvert"], []),
-    "RandomInvert": (lambda: L.RandomInvert(0.5), [], ["RandomInvert"]),
+    "RandomGrayscale, always": (
+        lambda: layers(L.RandomGrayscale(factor=1.0)),
+        ["RandomGrayscale"],
+        [],
+    ),
+    "RandomGrayscale": (
+        lambda: layers(L.RandomGrayscale(factor=0.5)),
+        [],
+        ["RandomGrayscale"],
+    ),
     "nested layers": (
         lambda: layers(L.RandomFlip(), L.RandomGrayscale(factor=1.0), L.Rescaling(2.0)),
         ["RandomGrayscale", "Rescaling"],
@@ -120,10 +148,6 @@ def test_the_deterministic_half_is_what_the_package_does(small_photos, own_rando
     expected = [A.Compose(originals)(image=image)["image"] for image in small_photos]
     augmenter = as_augmenter(nested(originals[0], A.VerticalFlip(p=0.3), *originals[1:]))
     assert_array_equal(augmenter.standardize(small_photos), np.array(expected, np.float32))
-    inverted = as_augmenter(layers(L.RandomInvert((1.0, 1.0)), L.Rescaling(1 / 255)))
-    np.testing.assert_allclose(
-        inverted.standardize(small_photos), (255 - small_photos) / np.float32(255), rtol=1e-6
-    )
     assert_array_equal(as_augmenter(invert).standardize(small_photos), 255.0 - small_photos)
     assert_array_equal(as_augmenter(Inverting()).standardize(small_photos), 255.0 - small_photos)
 
@@ -133,8 +157,7 @@ def test_the_deterministic_half_is_what_the_package_does(small_photos, own_rando
     [
         A.InvertImg(p=1),
         A.Sequential([A.Sequential([A.InvertImg(p=1)], p=1), A.ToFloat(p=1)], p=1),
-        L.RandomInvert((1.0, 1.0)),
-        keras.Sequential([L.RandomInvert((1.0, 1.0)), L.Rescaling(1 / 255)]),
+        *inverting_layers(),
         invert,
         ImageAugmenter(preprocessing_function=lambda image: 255 - image, rescale=1 / 255),
         Inverting(rescale=1 / 255),
@@ -331,7 +354,7 @@ def test_a_range_of_one_value_warns(where, parameters, named):
 # -- what is decided is kept --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("augmenter", [invert, A.InvertImg(p=1), L.RandomInvert((1.0, 1.0))])
+@pytest.mark.parametrize("augmenter", [invert, A.InvertImg(p=1), *inverting_layers()[:1]])
 def test_a_file_keeps_what_was_decided(augmenter, tmp_path):
     clf = classifier(linear, augmenter=augmenter).fit(X, Y)
     clf.save(tmp_path / "a")

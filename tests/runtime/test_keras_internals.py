@@ -188,11 +188,13 @@ def test_models_that_share_no_steps_are_fitted_to_the_same_bits(lacks):
 
 def test_the_canary_draws_nobodys_numbers_and_leaves_no_name():
     # The fixture for all tests looks at the global generators.
-    before = keras.layers.Flatten().name, keras.optimizers.AdamW().name
+    def numbers():
+        names = keras.layers.Flatten().name, keras.optimizers.AdamW().name
+        return np.array([int(re.sub(r"\D", "", name) or 0) for name in names])
+
+    first, second = numbers(), numbers()  # Keras before 3.10 does not number optimizers
     assert models_share_steps()
-    after = keras.layers.Flatten().name, keras.optimizers.AdamW().name
-    counted = [[int(re.sub(r"\D", "", n) or 0) for n in names] for names in (before, after)]
-    assert [b + 1 for b in counted[0]] == counted[1]
+    np.testing.assert_array_equal(numbers() - second, second - first)
 
 
 def test_a_filter_that_makes_warnings_errors_does_not_count_as_a_change(monkeypatch):
