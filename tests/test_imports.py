@@ -234,3 +234,52 @@ def test_importing_brings_in_no_optional_package():
     ).stdout.split()
     assert "skimgcv" in added
     assert OPTIONAL.isdisjoint(added)
+
+
+# Tests reach rooms by their modules' own names. What begins with _ may change without a word, so
+# each test that reaches for it says why nothing else would do.
+REACHING = {
+    "augment/test_blocks.py": "_blocks: how a batch is cut changes no result that could be seen",
+    "augment/test_properties.py": "_blocks: small blocks, so that small batches are cut",
+    "augment/test_statistics.py": "_statistics: the memory that is asked for before it is taken",
+    "cli/test_command.py": "_parser: the help of each option",
+    "compiled/test_equality.py": "_build: a model is compared as it is before its first step",
+    "compiled/test_run.py": "_twins: how many compiled models are kept",
+    "files/test_caches.py": "_RECORD, _forget: a file is damaged, and a process begins anew",
+    "fuzz_inputs.py": "_prediction: the model is left out, to try ten thousand inputs",
+    "on_workers.py": "_twins: how many compiled models a worker keeps",
+    "runtime/test_keras_internals.py": "each private name is taken away in turn",
+    "runtime/test_memory.py": "the files of control groups that other machines have",
+    "runtime/test_platform.py": "_fcntl: what other systems lack is hidden",
+    "test_cluster.py": "_cores, _MapFile, ...: a machine of 64 cores, a worker that dies",
+}
+TESTS = Path(__file__).parent
+
+
+def private_names_in(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skimgcv"):
+            imported |= {alias.asname or alias.name: alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            ours_only = [a for a in node.names if a.asname and a.name.startswith("skimgcv.")]
+            imported |= {alias.asname: alias.name.rpartition(".")[2] for alias in ours_only}
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and imported.get(node.value.id, "").islower()
+    }
+    names = used | set(imported.values())
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def test_tests_that_reach_for_private_names_say_why():
+    reaching = {
+        path.relative_to(TESTS).as_posix()
+        for path in TESTS.rglob("*.py")
+        if private_names_in(path)
+    }
+    assert reaching == set(REACHING)
