@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from skimgcv import ImageAugmenter
-from skimgcv.exceptions import PixelScaleWarning
+from skimgcv.exceptions import PixelScaleWarning, SkimgcvWarning
 
 X, Y = blobs(n=37, shape=(6, 6, 1))
 # Several parameters, each drawn for all images before the next one is.
@@ -89,7 +89,7 @@ def test_predicting_draws_nothing_and_changes_nothing(fitted):
     assert vars(fitted) == attributes
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_log_probabilities_are_the_logarithms_and_zero_is_minus_infinity(fitted):
     log_proba = fitted.predict_log_proba(X)
     np.testing.assert_array_equal(log_proba, np.log(fitted.predict_proba(X)))
@@ -234,7 +234,7 @@ def test_another_range_than_that_of_fit_warns(seen, given):
 def test_what_may_be_meant_does_not_warn(seen, given):
     clf = classifier(linear).fit(seen, LABELS)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SkimgcvWarning)
         clf.predict(given)
 
 
