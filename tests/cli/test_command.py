@@ -48,6 +48,7 @@ def _closed_figures():
 
     backend = plt.get_backend()
     plt.switch_backend("agg")
+    plt.close("all")  # those of other files' tests
     yield
     plt.close("all")
     plt.switch_backend(backend)
