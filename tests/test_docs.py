@@ -19,11 +19,10 @@ PACKAGES = ("augment", "cluster", "display", "model_selection", "models")
 
 @pytest.fixture(autouse=True)
 def _headless():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.close("all")  # those of other files' tests; before 3.10 a switch warns of them
+    plt.switch_backend("agg")
     yield
-    import matplotlib.pyplot as plt
-
     plt.close("all")
 
 
