@@ -10,6 +10,7 @@ import numpy as np
 
 from skimgcv._data.labels import warn_unless_found
 from skimgcv._data.rows import LabelledRows, RowSubset
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._augmenter import ImageAugmenter
@@ -92,7 +93,7 @@ def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augment
             "and not at prediction, where no class is known: the model can learn that instead "
             "of the images. Let it be random, or do it to all classes.",
             AugmenterStepWarning,
-            stacklevel=2,
+            stacklevel=user_stacklevel(),
         )
     return own
 
@@ -116,7 +117,7 @@ def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
             f"Of {name} only the random steps are used, and they get images as they are in X: "
             "write them for those.",
             AugmenterStepWarning,
-            stacklevel=2,
+            stacklevel=user_stacklevel(),
         )
 
 

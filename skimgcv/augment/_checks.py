@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._runtime.callers import user_stacklevel
 from .._runtime.random_streams import stream
 from ..exceptions import AugmenterStepWarning
 from ._augmenter import ImageAugmenter
@@ -49,7 +50,7 @@ def check_halves(augmenter: ImageAugmenter, images: Any, name: str) -> None:
             "prediction. If the model is to see all images so, change X itself or use "
             "preprocessing_function; if not, give a range, or p below 1.",
             AugmenterStepWarning,
-            stacklevel=2,
+            stacklevel=user_stacklevel(),
         )
 
 

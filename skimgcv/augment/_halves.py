@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._runtime.callers import user_stacklevel
 from ..exceptions import AugmenterStepWarning
 
 SEEDS = 16
@@ -101,7 +102,7 @@ def _is_fixed(step: Step, images: list[np.ndarray], first: Trial) -> bool:
                     f"{step.name} is random by other numbers than those that it is given: fits "
                     "with one random_state differ. Let it take all of its numbers from there.",
                     AugmenterStepWarning,
-                    stacklevel=2,
+                    stacklevel=user_stacklevel(),
                 )
             return False
     if step.chooses:
@@ -110,7 +111,7 @@ def _is_fixed(step: Step, images: list[np.ndarray], first: Trial) -> bool:
             "seeds. It is taken for random, so prediction leaves it out; write a step that is "
             "always taken outside of it.",
             AugmenterStepWarning,
-            stacklevel=2,
+            stacklevel=user_stacklevel(),
         )
         return False
     return True

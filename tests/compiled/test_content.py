@@ -205,10 +205,10 @@ def test_what_is_known_by_its_name_brings_its_packages_version():
     ("module", "file", "package"),
     [
         ("statistics", None, "python"),
-        ("statistics", "/home/me/statistics.py", None),
+        ("statistics", "/elsewhere/statistics.py", None),
         ("keras.src.ops", None, "keras"),
         ("cv2", None, "cv2"),
-        ("__main__", "/home/me/train.py", None),
+        ("__main__", "/elsewhere/train.py", None),
         ("not_there", None, None),
     ],
 )

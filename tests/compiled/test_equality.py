@@ -344,7 +344,7 @@ def test_a_global_of_another_module_is_compared(monkeypatch):
 
 def test_a_users_file_that_is_called_as_one_of_pythons_is_the_users():
     def loss(factor):
-        space = {"__name__": "statistics", "__file__": "/home/me/statistics.py", "ops": ops}
+        space = {"__name__": "statistics", "__file__": "/elsewhere/statistics.py", "ops": ops}
         exec(f"FACTOR = {factor}\ndef it(y, p):\n    return ops.mean(p[:, 0] - y) * FACTOR", space)
         return space["it"]
 
