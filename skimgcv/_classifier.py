@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import inspect
 import os
-from typing import Any
+from typing import Any, Self
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin
 
-from skimgcv._data.labels import decode_one_hot, same_classes
-from skimgcv._models.routing import (
-    check_routed_name,
-    has_prefix,
-    may_be_routed,
-    parameter_names,
-    passes_on,
-)
-from skimgcv._parameters import (
-    CONSTRAINTS,
-    check_parameter_names,
-    check_parameters,
-    options_explained,
-)
-from skimgcv._persistence.export import deployable_model
-from skimgcv._persistence.pickling import packed, unpacked
-from skimgcv._persistence.saving import load_estimator, save_estimator
-from skimgcv._prediction import predict_images
-from skimgcv._runtime.links import DocumentationLink
-from skimgcv._runtime.seeding import check_seed
-from skimgcv._runtime.switches import applied, current, note_main_thread
-from skimgcv._runtime.workers import share_gpus
-from skimgcv._training.fitting import FitCall, run_fit
-from skimgcv._training.tasks import CallbackSupportMixin, fit_task
-from skimgcv._training.training_data import check_training_data
+from skimgcv._data.labels import decode_one_hot
+from skimgcv._estimator import AugmentedKerasEstimator
+from skimgcv._parameters import options_explained
 
 
-class AugmentedKerasClassifier(
-    CallbackSupportMixin, DocumentationLink, ClassifierMixin, BaseEstimator
-):
+class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     """Keras image classifier that augments its training rows, and nothing else.
 
     ``fit`` transforms the rows that it is given, at random and anew each epoch.
@@ -203,10 +173,6 @@ class AugmentedKerasClassifier(
     True
     """
 
-    _parameter_constraints = CONSTRAINTS
-    # Keras' global switches where this was pickled, if they stood otherwise than here.
-    _switches: dict[str, Any] | None = None
-
     def __init__(
         self,
         model: Any,
@@ -232,92 +198,29 @@ class AugmentedKerasClassifier(
         warm_start: bool = False,
         **routed: Any,
     ) -> None:
-        self.model = model
-        self.augmenter = augmenter
+        super().__init__(
+            model,
+            augmenter=augmenter,
+            validation_augmenter=validation_augmenter,
+            validation_split=validation_split,
+            tta_rounds=tta_rounds,
+            tta_augmenter=tta_augmenter,
+            image_shape=image_shape,
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            batch_size=batch_size,
+            epochs=epochs,
+            shuffle=shuffle,
+            callbacks=callbacks,
+            verbose=verbose,
+            random_state=random_state,
+            warm_start=warm_start,
+            **routed,
+        )
         self.class_augmenters = class_augmenters
-        self.validation_augmenter = validation_augmenter
-        self.validation_split = validation_split
         self.sampling_strategy = sampling_strategy
         self.class_weight = class_weight
-        self.tta_rounds = tta_rounds
-        self.tta_augmenter = tta_augmenter
-        self.image_shape = image_shape
-        self.optimizer = optimizer
-        self.loss = loss
-        self.metrics = metrics
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.shuffle = shuffle
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
-        self.warm_start = warm_start
-        for name in routed:
-            check_routed_name(type(self), name)
-        self.__dict__.update(routed)
-
-    # -- parameters ---------------------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, routed ones included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include those of the augmenters.
-
-        Returns
-        -------
-        dict of str to object
-        """
-        note_main_thread()
-        routed = self._routed_names() if passes_on(type(self)) else ()
-        return {**super().get_params(deep), **{n: getattr(self, n) for n in routed}}
-
-    def set_params(self, **params: Any) -> AugmentedKerasClassifier:
-        """Set parameters: own ones, an augmenter's, or routed ones.
-
-        Parameters
-        ----------
-        **params : dict
-            Such as ``epochs=5``, ``augmenter__rotation_range=20``,
-            ``model__filters=32``.
-
-        Returns
-        -------
-        self
-        """
-        own = self._routed_names()
-        takes_routed = passes_on(type(self))
-        routed = [n for n in params if takes_routed and (n in own or has_prefix(n))]
-        for name in routed:
-            setattr(self, name, params.pop(name))
-        for name in params:
-            owner, nested, _ = name.partition("__")
-            own_parameter = nested and owner in type(self)._get_param_names()
-            if own_parameter and params.get(owner, getattr(self, owner)) is None:
-                raise ValueError(f"{name} needs an augmenter to set it on; {owner} is None.")
-        check_parameter_names(self, params)
-        super().set_params(**params)
-        return self
-
-    def _routed_names(self) -> list[str]:
-        # What **routed took. Its values are not checked yet, as scikit-learn has it.
-        own = {*_PARAMETERS, *type(self)._get_param_names()}
-        return [n for n in vars(self) if n not in own and may_be_routed(type(self), n)]
-
-    def _all_parameters(self) -> dict[str, Any]:
-        # Also those that a subclass fixes, and so does not have as its own.
-        names = {*_PARAMETERS, *type(self)._get_param_names(), *self._routed_names()}
-        return {name: getattr(self, name) for name in sorted(names)}
-
-    def _own_parameters(self) -> list[str]:
-        # Those of a subclass alone.
-        return [n for n in type(self)._get_param_names() if n not in _PARAMETERS]
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return parameter_names(cls)
 
     # -- training -----------------------------------------------------------
 
@@ -331,7 +234,7 @@ class AugmentedKerasClassifier(
         groups: ArrayLike | None = None,
         validation_data: tuple[Any, ...] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
-    ) -> AugmentedKerasClassifier:
+    ) -> Self:
         """Build a model and train it on augmented rows.
 
         Parameters
@@ -405,7 +308,7 @@ class AugmentedKerasClassifier(
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Any = None,
-    ) -> AugmentedKerasClassifier:
+    ) -> Self:
         """Train one more epoch, going on from the model as it is.
 
         Parameters
@@ -434,49 +337,6 @@ class AugmentedKerasClassifier(
             class_weight=class_weight,
         )
 
-    def _train(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        resume: bool,
-        one_epoch: bool = False,
-        sample_weight: ArrayLike | None = None,
-        classes: ArrayLike | None = None,
-        checkpoint_dir: str | os.PathLike[str] | None = None,
-        **arguments: Any,
-    ) -> AugmentedKerasClassifier:
-        arguments |= {"classes": classes, "sample_weight": sample_weight}
-        with applied(self._switches, training=True):
-            self._train_here(X, y, resume, one_epoch, checkpoint_dir, arguments)
-        return self
-
-    def _train_here(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        resume: bool,
-        one_epoch: bool,
-        checkpoint_dir: str | os.PathLike[str] | None,
-        arguments: dict[str, Any],
-    ) -> None:
-        check_parameters(self, resume=resume)
-        seed = self._seed if resume else check_seed(self.random_state)
-        if resume:
-            arguments["classes"] = same_classes(arguments["classes"], self.classes_)
-        data = check_training_data(self, X, y, seed=seed, resume=resume, **arguments)
-        weight = arguments["sample_weight"]
-        tasks = contextlib.nullcontext() if one_epoch else fit_task(self, X, y, weight)
-        with tasks as task:
-            call = FitCall(seed, resume, one_epoch, checkpoint_dir)
-            fitted = run_fit(self, data, call, task)
-            # All at once and last: a fit that fails leaves the estimator as it was.
-            for name in [n for n in vars(self) if n.endswith("_") and not has_prefix(n)]:
-                delattr(self, name)
-            self.__dict__.update(fitted)
-            if task:
-                task.end()
-
     # -- evaluation ---------------------------------------------------------
 
     @options_explained
@@ -500,10 +360,7 @@ class AugmentedKerasClassifier(
             Where the shape is not that of ``fit``, or a value is not finite.
         sklearn.exceptions.NotFittedError
         """
-        check_is_fitted(self, "model_")
-        check_scalar(self.tta_rounds, "tta_rounds", (int, np.integer), min_val=0)
-        with applied(self._switches):
-            return predict_images(self, X)
+        return self._predict_outputs(X)
 
     @options_explained
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
@@ -559,175 +416,3 @@ class AugmentedKerasClassifier(
         float
         """
         return float(super().score(X, decode_one_hot(y), sample_weight))
-
-    # -- files and copies ---------------------------------------------------
-
-    def to_keras(self) -> keras.Model:
-        """Return one Keras model from raw images to probabilities, to be deployed.
-
-        What ``fit`` learned to standardise images by is inside, as layers; so it needs
-        neither this package nor scikit-learn. ``save`` it as Keras does, or
-        ``export("model.onnx", format="onnx")``, for which ``pip install "skimgcv[onnx]"``
-        brings what Keras needs.
-
-        Returns
-        -------
-        keras.Model
-            Of images (n, height, width, channels), or of rows (n, features) where the
-            classifier has an ``image_shape``: as ``predict_proba`` gets them. Its
-            columns are ``classes_``; it computes in float32, so probabilities agree to
-            about six digits. It shares nothing with the classifier.
-
-        Raises
-        ------
-        ValueError
-            Where something is not made of Keras' operations, such as a
-            ``preprocessing_function`` that is not one of ``keras.applications``.
-        sklearn.exceptions.NotFittedError
-
-        Examples
-        --------
-        >>> import keras, numpy as np
-        >>> from skimgcv import AugmentedKerasClassifier, ImageAugmenter
-        >>> def build(meta):
-        ...     return keras.Sequential([
-        ...         keras.layers.Input(meta["image_shape_"]),
-        ...         keras.layers.Flatten(),
-        ...         keras.layers.Dense(2, activation="softmax"),
-        ...     ])
-        >>> X = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1)).astype("uint8")
-        >>> clf = AugmentedKerasClassifier(
-        ...     build, augmenter=ImageAugmenter(rotation_range=9, rescale=1 / 255))
-        >>> model = clf.fit(X, [0, 1] * 4).to_keras()
-        >>> np.allclose(model.predict(X, verbose=0), clf.predict_proba(X), atol=1e-5)
-        True
-        """
-        check_is_fitted(self, "model_")
-        return deployable_model(self)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted classifier into one file, of plain data and no code.
-
-        The model is there with its weights and its optimizer's state, so that
-        ``partial_fit`` goes on with the same bits. What is code, such as the builder,
-        callbacks and functions, is there by name alone.
-
-        Parameters
-        ----------
-        path : path-like
-            An older file there is replaced when the new one is whole and on the disk.
-
-        Raises
-        ------
-        ValueError
-            Where the model, or an augmenter, has what only code could bring back.
-        sklearn.exceptions.NotFittedError
-
-        Notes
-        -----
-        The file is a ZIP archive of JSON documents, arrays (``.npy``) and a manifest with
-        a SHA-256 of each. The model's config is Keras' own; its weights are not in HDF5,
-        as a ``.keras`` file has them, but in arrays: ``model_.save`` writes such a file.
-
-        Layers have dtype policies of their own in it; Keras' global switches are those of
-        whoever loads it.
-
-        ``skops.io`` does the like for other estimators. Of this one it holds what a pickle
-        does: its reader has to trust a class that lets Keras load the model, lambdas
-        included, and its files have no checksums.
-        """
-        check_is_fitted(self, "model_")
-        save_estimator(self, path)
-
-    @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None
-    ) -> AugmentedKerasClassifier:
-        """Read a classifier from a file that ``save`` wrote; no code in it is run.
-
-        Parameters
-        ----------
-        path : path-like
-        custom_objects : dict of str to object, optional
-            What the file refers to by name: the caller's own layers, losses and
-            functions by their names, as in Keras; other objects, such as an
-            Albumentations transform, by the name of their parameter. The builder and
-            callbacks are needed for ``fit`` alone, and may also be set later.
-
-        Returns
-        -------
-        AugmentedKerasClassifier
-            It predicts what the saved one did, bit for bit.
-
-        Raises
-        ------
-        skimgcv.exceptions.SavedFileError
-            Where the file is damaged, of another version, or refers to anything but
-            ``custom_objects`` and the parts of Keras that only compute.
-
-        Examples
-        --------
-        >>> import os, tempfile
-        >>> import keras, numpy as np
-        >>> from skimgcv import AugmentedKerasClassifier
-        >>> def build(meta):
-        ...     return keras.Sequential([
-        ...         keras.layers.Input(meta["image_shape_"]),
-        ...         keras.layers.Flatten(),
-        ...         keras.layers.Dense(2, activation="softmax"),
-        ...     ])
-        >>> X = np.random.default_rng(0).random((8, 4, 4, 1))
-        >>> clf = AugmentedKerasClassifier(build, random_state=0).fit(X, [0, 1] * 4)
-        >>> path = os.path.join(tempfile.mkdtemp(), "classifier.skimgcv")
-        >>> clf.save(path)
-        >>> loaded = AugmentedKerasClassifier.load(path, custom_objects={"build": build})
-        >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
-        True
-        """
-        return load_estimator(cls, path, custom_objects or {})
-
-    def __copy__(self) -> AugmentedKerasClassifier:
-        # Shallow, as it says: without this the model would go through a pickle.
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        # They hold the model, and files, and whatever else a run may need.
-        state.pop("callbacks_", None)
-        # Where it is unpickled, Keras' global switches may stand otherwise.
-        state["_switches"] = self._switches or current()
-        return state | {n: packed(state[n]) for n in (*_KERAS_PARAMETERS, "model_") if n in state}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        share_gpus()  # before a model among the parameters touches one
-        switches = state.get("_switches")
-        with applied(switches):
-            super().__setstate__({name: unpacked(value) for name, value in state.items()})
-        if switches == current():
-            del self._switches
-
-    def __sklearn_clone__(self) -> AugmentedKerasClassifier:
-        # Keras objects are shared: no fit changes them, and Keras cannot copy all of them.
-        own = type(self)._get_param_names()  # a subclass may fix some of them
-        shared = {n: getattr(self, n) for n in _KERAS_PARAMETERS if n in own}
-        shell = copy.copy(self).set_params(**dict.fromkeys(shared))
-        other = BaseEstimator.__sklearn_clone__(shell).set_params(**shared)
-        if self._switches is not None:
-            other._switches = self._switches
-        return other
-
-    def __sklearn_is_fitted__(self) -> bool:
-        # Otherwise scikit-learn would take model__lambda_ for a fitted attribute.
-        return hasattr(self, "model_")
-
-    def __sklearn_tags__(self) -> Any:
-        note_main_thread()
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
-
-
-_KERAS_PARAMETERS = ("model", "optimizer", "loss", "metrics")
-_PARAMETERS = frozenset(inspect.signature(AugmentedKerasClassifier).parameters) - {"routed"}

@@ -65,6 +65,12 @@ def parameter_names(kind: type) -> list[str]:
     return sorted(names)
 
 
+def public_parameters(kind: type) -> frozenset[str]:
+    """Return the parameters of the estimator of this package that a class is, or builds on."""
+    own = next(base for base in kind.__mro__ if _is_ours(base) and "__init__" in vars(base))
+    return frozenset(parameter_names(own))
+
+
 def passes_on(kind: type) -> bool:
     """Whether an estimator's ``__init__`` takes names that it does not know, to be routed."""
     return all(any(p.kind is p.VAR_KEYWORD for p in ps) for ps in _signatures(kind))

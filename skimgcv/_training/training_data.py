@@ -13,6 +13,7 @@ from skimgcv._data.labels import (
     check_labels,
     encode_labels,
     refuse_masks,
+    same_classes,
     warn_if_one_hot,
     warn_unless_found,
 )
@@ -82,6 +83,8 @@ def check_training_data(
     ValueError, TypeError
         Saying what is needed, what came and what to do.
     """
+    if resume:
+        classes = same_classes(classes, estimator.classes_)
     name = type(estimator).__name__
     fitted_shape = estimator.image_shape_ if resume else None
     images = Rows.of(X, image_shape=estimator.image_shape, name=name, fitted_shape=fitted_shape)
