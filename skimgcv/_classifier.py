@@ -75,6 +75,18 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         ``None`` is 32, as in Keras. Rounded up to a multiple of 24 at prediction, where
         it changes no bit.
     epochs : int, default=1
+    fine_tune_epochs : int, default=0
+        Epochs of a second phase, after ``epochs``: frozen layers are unfrozen, and the model
+        is compiled anew and trained on, on the same rows. Callbacks begin each phase anew,
+        as in two calls of Keras' ``fit``; a ``CSVLogger`` appends to its file.
+    fine_tune_layers : "all", int, str or callable, default="all"
+        Which of the frozen layers the second phase trains: all of them; the last so many,
+        as ``backbone.layers[-20:]`` counts; those with a name such as ``"block_1[56]*"``;
+        or those that a function of the model returns. Batch normalisation stays frozen,
+        unless that function returns the layer itself.
+    fine_tune_learning_rate : float, default=1e-5
+        Learning rate of the second phase. Its optimizer is a fresh one, of the same kind and
+        with the same other parameters as the first.
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
     callbacks : keras.callbacks.Callback, function, list or dict of them, optional
@@ -114,7 +126,10 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     image_shape_ : tuple of int
         One row as the model gets it: (height, width, channels) or (features,).
     history_ : dict of str to list of float
-        A value an epoch: ``loss``, the metrics, and ``val_...`` of a hold-out.
+        A value an epoch: ``loss``, the metrics, and ``val_...`` of a hold-out. The second
+        phase goes on in the same lists.
+    fine_tune_start_ : int or None
+        How many epochs the first phase had. None where there was no second one.
     augmenter_ : Augmenter
         The fitted copy, with the statistics of the rows that trained.
     callbacks_ : list of keras.callbacks.Callback
@@ -191,6 +206,9 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         metrics: Any = None,
         batch_size: int | None = 32,
         epochs: int = 1,
+        fine_tune_epochs: int = 0,
+        fine_tune_layers: Any = "all",
+        fine_tune_learning_rate: float = 1e-5,
         shuffle: bool = True,
         callbacks: Any = None,
         verbose: int = 0,
@@ -211,6 +229,9 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
             metrics=metrics,
             batch_size=batch_size,
             epochs=epochs,
+            fine_tune_epochs=fine_tune_epochs,
+            fine_tune_layers=fine_tune_layers,
+            fine_tune_learning_rate=fine_tune_learning_rate,
             shuffle=shuffle,
             callbacks=callbacks,
             verbose=verbose,

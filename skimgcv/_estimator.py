@@ -63,6 +63,9 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         metrics: Any = None,
         batch_size: int | None = 32,
         epochs: int = 1,
+        fine_tune_epochs: int = 0,
+        fine_tune_layers: Any = "all",
+        fine_tune_learning_rate: float = 1e-5,
         shuffle: bool = True,
         callbacks: Any = None,
         verbose: int = 0,
@@ -82,6 +85,9 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         self.metrics = metrics
         self.batch_size = batch_size
         self.epochs = epochs
+        self.fine_tune_epochs = fine_tune_epochs
+        self.fine_tune_layers = fine_tune_layers
+        self.fine_tune_learning_rate = fine_tune_learning_rate
         self.shuffle = shuffle
         self.callbacks = callbacks
         self.verbose = verbose

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from typing import Any
 
 import keras
 
-from skimgcv._models.custom_objects import check_config_says_all, custom_objects_of
+from skimgcv._models.copies import check_callback, copy_callbacks, fresh_copy, unshared
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
 from skimgcv._models.routing import (
     PREFIXES,
@@ -21,7 +20,7 @@ from skimgcv._models.routing import (
     own_builder,
 )
 from skimgcv._models.targets import Targets, auto_loss, check_loss, has_graph, units_of
-from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
+from skimgcv._runtime.keras_internals import compile_arguments
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
 _FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
@@ -184,7 +183,7 @@ class ModelFactory(SciKerasHooks):
         """Return the function that builds, of whatever the estimator's ``model`` is."""
         builder = self.model
         if isinstance(builder, keras.Model):
-            return functools.partial(_fresh_copy, builder)
+            return functools.partial(fresh_copy, builder)
         if not callable(builder):
             raise TypeError(
                 "model must be a function that builds a keras.Model, or a keras.Model; "
@@ -212,7 +211,7 @@ class ModelFactory(SciKerasHooks):
         if not any(n.startswith("metrics__") and n.endswith("name") for n in routed):
             given = self.metrics if isinstance(self.metrics, (list, dict)) else [self.metrics]
             arguments["metrics"] = named(given, arguments["metrics"])
-        arguments = {k: _unshared(v) for k, v in arguments.items()}
+        arguments = {k: unshared(v) for k, v in arguments.items()}
         for name in ("metrics", "weighted_metrics"):
             # All are of the one output. Keras before 3.14 does not know its name, and
             # before 3.10 no lists within the list.
@@ -295,11 +294,11 @@ class ModelFactory(SciKerasHooks):
         if method == "predict":
             self.callbacks = None  # these watch the training
         for name in ("callbacks", f"{method}__callbacks"):
-            setattr(self, name, _copy_callbacks(getattr(self, name, None)))
+            setattr(self, name, copy_callbacks(getattr(self, name, None)))
         nested = self.made_callbacks(method)
         flat = [c for item in nested for c in (item if isinstance(item, list) else [item])]
         for callback in flat:
-            _check_callback(callback)
+            check_callback(callback)
         return flat
 
     def options_of(self, method: str) -> dict[str, Any]:
@@ -345,68 +344,6 @@ def _takes(function: Any, name: str) -> bool:
     """Whether a function has a parameter of this name, or any other that it is given."""
     parameters = inspect.signature(function).parameters.values()
     return has_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _fresh_copy(model: keras.Model) -> keras.Model:
-    """Clone a model with new weights, compiled as the original is."""
-    # Not safe mode, which guards against files: these lambdas are the caller's own.
-    with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
-        fresh = keras.models.clone_model(model)
-    if model.compiled:
-        fresh.compile(**{k: _unshared(v) for k, v in compile_arguments(model).items()})
-    return fresh
-
-
-def _unshared(argument: Any) -> Any:
-    """Copy what holds a model's state: its optimizer, its metrics."""
-    if isinstance(argument, dict):
-        return {k: _unshared(v) for k, v in argument.items()}
-    if isinstance(argument, (list, tuple)):
-        return [_unshared(v) for v in argument]
-    if isinstance(argument, keras.optimizers.Optimizer):
-        check_config_says_all(argument)
-        schedule = type(learning_rate_of(argument))
-        with keras.saving.custom_object_scope({schedule.__name__: schedule}):
-            return type(argument).from_config(argument.get_config())
-    if isinstance(argument, keras.metrics.Metric):
-        return type(argument).from_config(argument.get_config())
-    return argument
-
-
-def _copy_callbacks(callbacks: Any) -> Any:
-    """Copy instances, call functions, in lists and dicts as well; SciKeras makes classes."""
-    if isinstance(callbacks, dict):
-        return {k: _copy_callbacks(v) for k, v in callbacks.items()}
-    if isinstance(callbacks, (list, tuple)):
-        return [_copy_callbacks(c) for c in callbacks]
-    if callable(callbacks) and not isinstance(callbacks, type):
-        made = callbacks()
-        for callback in made if isinstance(made, (list, tuple)) else [made]:
-            _check_callback(callback)
-        return list(made) if isinstance(made, (list, tuple)) else made
-    if not isinstance(callbacks, keras.callbacks.Callback):
-        return callbacks
-    new = copy.copy(callbacks)
-    # An earlier model that it may hold is not copied: set_model() replaces it.
-    vars(new).update(
-        (k, _copy_value(v)) for k, v in vars(callbacks).items() if not isinstance(v, keras.Model)
-    )
-    return new
-
-
-def _check_callback(callback: Any) -> None:
-    if not isinstance(callback, keras.callbacks.Callback):
-        raise TypeError(
-            "callbacks must be of keras.callbacks.Callback, their classes, or functions that "
-            f"give them; got {callback!r}."
-        )
-
-
-def _copy_value(value: Any) -> Any:
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # a file, a lock, a client: such things are shared, as Keras shares them
-        return value
 
 
 def _name(builder: Any) -> str:

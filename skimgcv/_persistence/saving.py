@@ -44,9 +44,15 @@ _NEEDED: dict[str, Any] = {
 }
 """Fitted attributes and their types, beside the model and the augmenter."""
 
-_OTHERS = ("model_", "augmenter_", "feature_names_in_", "_trained_with", "_compiled_here")
-_OPTIONAL = {"feature_names_in_": np.ndarray, "_trained_with": dict, "_compiled_here": bool}
-"""A file of an earlier version lacks what its fit was made with."""
+_OPTIONAL: dict[str, Any] = {
+    "feature_names_in_": np.ndarray,
+    "fine_tune_start_": (int, type(None)),
+    "_trained_with": dict,
+    "_compiled_here": bool,
+}
+"""A file of an earlier version may lack these."""
+
+_OTHERS = ("model_", "augmenter_", *_OPTIONAL)
 
 
 def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:

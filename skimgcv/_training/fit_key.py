@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from skimgcv.augment import as_augmenter
 
 # These change nothing in what is trained.
 _IDLE = {"verbose", "tta_rounds", "tta_augmenter", "warm_start"}
+_FINE_TUNING = {"fine_tune_epochs", "fine_tune_layers", "fine_tune_learning_rate"}
 # These are seen in the model, in the rows and their weights, or in what Keras' fit is told.
 _SEEN = {"model", "optimizer", "loss", "metrics", "class_weight", "validation_split"}
 _SEEN |= {"image_shape", "random_state", "epochs", "batch_size", "callbacks"}
@@ -59,16 +61,10 @@ def fit_key(
             f"the same one; it is {seed!r}."
         )
     said = hashlib.blake2b(digest_size=16)
-    try:
+    with _explained():
         switches = global_switches()
         parts = _parts(estimator, model, callbacks, options)
         said.update(content_digest(parts).encode())
-    except UnprovableError as reason:
-        raise ValueError(
-            "checkpoint_dir cannot tell whether this is the same fit as one that was interrupted: "
-            f"{reason}. Make it of numbers, texts, arrays and functions that only compute; "
-            "or fit without checkpoint_dir."
-        ) from reason
     said.update(encoded((switches, *sorted(package_versions().items()))))
     said.update(content_digest((int(seed), data.classes)).encode())
     for rows in (data.train, data.validation):
@@ -76,6 +72,35 @@ def fit_key(
         if rows is not None:
             _add_rows(said, rows)
     return said.hexdigest()
+
+
+def fine_tuning_key(key: str, estimator: Any) -> str:
+    """Return the key of the second phase of a fit, given that of the first.
+
+    The first phase does not depend on the second, and so is gone on from with another one.
+
+    Raises
+    ------
+    ValueError
+        As ``fit_key``.
+    """
+    with _explained():
+        parts = {name: getattr(estimator, name) for name in sorted(_FINE_TUNING)}
+        return hashlib.blake2b(
+            f"{key} {content_digest(parts)}".encode(), digest_size=16
+        ).hexdigest()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except UnprovableError as reason:
+        raise ValueError(
+            "checkpoint_dir cannot tell whether this is the same fit as one that was interrupted: "
+            f"{reason}. Make it of numbers, texts, arrays and functions that only compute; "
+            "or fit without checkpoint_dir."
+        ) from reason
 
 
 def _parts(
@@ -99,7 +124,7 @@ def _parts(
         "options": [item for item in sorted(options.items()) if item[0] not in _IDLE],
         "estimator": type(estimator),
     }
-    others = {*type(estimator)._get_param_names()} - {*described, *_IDLE, *_SEEN}
+    others = {*type(estimator)._get_param_names()} - {*described, *_IDLE, *_SEEN, *_FINE_TUNING}
     return described | {name: getattr(estimator, name) for name in sorted(others)}
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -22,25 +20,22 @@ from skimgcv._batches.augmenters import (
 )
 from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._batches.epochs import Epoch, EpochPlan, transformed
-from skimgcv._compiled.run import fit_model
 from skimgcv._models.factory import ModelFactory
+from skimgcv._models.fine_tuning import FineTuning
 from skimgcv._models.targets import Targets
 from skimgcv._models.weights import warn_weights_unused
 from skimgcv._persistence.encoding import find_missing
-from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.seeding import seeded
 from skimgcv._training.callback_paths import warn_shared_paths
 from skimgcv._training.checkpoint import FitState
-from skimgcv._training.error_notes import FitLocation, errors_noted
-from skimgcv._training.fit_key import fit_key
+from skimgcv._training.fit_key import fine_tuning_key, fit_key
 from skimgcv._training.going_on import Changes, record_of, restored_on_error
-from skimgcv._training.progress import progress_bar
+from skimgcv._training.history import joined
+from skimgcv._training.phases import Phases
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
-from skimgcv._training.torch_numbers import seeded_torch
 from skimgcv._training.training_data import TrainingData
 from skimgcv.augment._protocol import Augmenter, mixing
-from skimgcv.exceptions import NonFiniteLossWarning
 
 
 @dataclass(frozen=True)
@@ -88,43 +83,141 @@ def _run_fit(
     augmenter = _augmenter(estimator, data, changes)
     factory = ModelFactory(estimator, _meta(data), one_hot=mixing(augmenter) is not None)
     model, targets = _model(estimator, factory, augmenter, call, changes)
+    tuning = _fine_tuning(estimator, model, call)
     callbacks = factory.callbacks_of("fit")
     warn_shared_paths(callbacks, estimator)
     options = _options(estimator, factory, call)
-    checkpoint = _checkpoint(estimator, data, model, callbacks, options, call)
-    epochs = _epochs(estimator, options, checkpoint, call)
-    batches = _training_batches(estimator, data, augmenter, targets, options, epochs, call)
-    validation = _validation_batches(estimator, data, augmenter, targets, options, call)
-    fitted = _fitted_attributes(estimator, data, model, augmenter, targets, call)
+    key = _key(estimator, data, model, callbacks, options, call)
+    phases = _phases(estimator, data, model, augmenter, targets, callbacks, options, call, task)
     compiled_here = changes.compiled_here if changes else factory.compiles
-    fitted["_trained_with"] = record_of(estimator, compiled_here=compiled_here)
+    fitted = {
+        **_fitted_attributes(estimator, data, model, augmenter, targets, call),
+        "_trained_with": record_of(estimator, compiled_here=compiled_here),
+    }
     if task:
         task.fitted_after = lambda history: {
             **fitted,
             "history_": {name: list(values) for name, values in history.items()},
-            "sample_indices_": batches.drawn_rows,
+            "fine_tune_start_": None,
+            "sample_indices_": phases.batches.drawn_rows,
         }
-    history = _train(
-        model,
-        None if find_missing(estimator.model) else lambda: _build(factory, call.seed)[0],
-        batches,
-        validation,
-        # The checkpoint last: it keeps whether a callback or a task stopped the fit.
-        [*callbacks, *filter(None, (task, checkpoint))],
-        options,
-        epochs,
-        call,
-    )
-    if checkpoint:
-        history = checkpoint.whole(history)
-    _warn_not_finite(history, options["initial_epoch"])
+    rebuild = None if find_missing(estimator.model) else lambda: _build(factory, call.seed)[0]
+    phases.run(options["epochs"], rebuild, _state(key, callbacks, call))
+    start = len(phases.history["loss"])
+    if tuning:
+        state = _state(key and fine_tuning_key(key, estimator), callbacks, call)
+        _fine_tune(estimator.fine_tune_epochs, phases, tuning, rebuild, state)
+    going_on = call.one_epoch and call.resume
     return {
         **fitted,
-        "history_": _whole_history(estimator, history, call),
+        "history_": joined(estimator.history_ if going_on else {}, phases.history),
+        "fine_tune_start_": start if tuning else _fine_tune_start(estimator, going_on),
         "callbacks_": callbacks,
-        "sample_indices_": batches.drawn_rows,
-        "_epochs_run": epochs.drawn_before + len(history["loss"]),
+        "sample_indices_": phases.batches.drawn_rows,
+        "_epochs_run": phases.next_drawn,
     }
+
+
+def _phases(
+    estimator: Any,
+    data: TrainingData,
+    model: keras.Model,
+    augmenter: Augmenter,
+    targets: Targets,
+    callbacks: list[keras.callbacks.Callback],
+    options: dict[str, Any],
+    call: FitCall,
+    task: FitTask | None,
+) -> Phases:
+    train = data.train
+    plan = _plan(estimator, data, augmenter, call.seed)
+
+    def batches_from(epoch: int) -> TrainingBatches:
+        return TrainingBatches(
+            train.images,
+            plan,
+            augmenter,
+            first_epoch=epoch,
+            batch_size=options["batch_size"],
+            targets=targets.encode(train.y),
+            weights=train.weights,
+        )
+
+    first = options["initial_epoch"]
+    return Phases(
+        model,
+        batches_from,
+        _validation_batches(estimator, data, augmenter, targets, options, call),
+        [*callbacks, *([task] if task else [])],
+        options,
+        call.seed,
+        next_epoch=first,
+        next_drawn=estimator._epochs_run if call.resume else first,
+    )
+
+
+def _fine_tuning(estimator: Any, model: keras.Model, call: FitCall) -> FineTuning | None:
+    if not estimator.fine_tune_epochs or call.one_epoch:
+        return None
+    if call.resume:
+        raise ValueError(
+            "fine_tune_epochs is for fits that begin anew, and warm_start goes on with the model "
+            "of the last one; set fine_tune_epochs=0 or warm_start=False."
+        )
+    tuning = FineTuning(estimator.fine_tune_layers, estimator.fine_tune_learning_rate)
+    tuning.check(model)
+    return tuning
+
+
+def _fine_tune(
+    epochs: int,
+    phases: Phases,
+    tuning: FineTuning,
+    rebuild: Callable[[], keras.Model] | None,
+    checkpoint: FitState | None,
+) -> None:
+    """Run the second phase."""
+
+    def rebuild_tuned() -> keras.Model:
+        model = cast(Callable[[], keras.Model], rebuild)()
+        tuning.begin(model)
+        return model
+
+    tuning.begin(phases.model)
+    for callback in phases.callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            callback.append = True  # it would begin its file anew
+    phases.run(epochs, rebuild and rebuild_tuned, checkpoint, name="fine-tuning epoch")
+
+
+def _fine_tune_start(estimator: Any, going_on: bool) -> int | None:
+    # Pickles of earlier versions lack it.
+    return getattr(estimator, "fine_tune_start_", None) if going_on else None
+
+
+def _state(
+    key: str | None, callbacks: list[keras.callbacks.Callback], call: FitCall
+) -> FitState | None:
+    return None if key is None else FitState.of(call.checkpoint_dir, key, callbacks)
+
+
+def _key(
+    estimator: Any,
+    data: TrainingData,
+    model: keras.Model,
+    callbacks: list[keras.callbacks.Callback],
+    options: dict[str, Any],
+    call: FitCall,
+) -> str | None:
+    """Return the name under which this fit is kept, if it is to be kept."""
+    if call.checkpoint_dir is None:
+        return None
+    if call.resume:
+        raise ValueError(
+            "checkpoint_dir is for fits that begin anew, and warm_start goes on from the last "
+            "one; use one of them."
+        )
+    return fit_key(estimator, data, model, callbacks, options)
 
 
 def _augmenter(estimator: Any, data: TrainingData, changes: Changes | None) -> Augmenter:
@@ -162,59 +255,6 @@ def _model(
     return model, targets
 
 
-@dataclass(frozen=True)
-class _Epochs:
-    """Which epochs a fit runs.
-
-    Attributes
-    ----------
-    start, end : int
-        Keras' numbers: from ``start`` up to, but without, ``end``.
-    drawn_before : int
-        How many epochs were drawn before this fit began.
-    first_drawn : int
-        The number by which the first one is drawn.
-    """
-
-    start: int
-    end: int
-    drawn_before: int
-    first_drawn: int
-
-
-def _epochs(
-    estimator: Any, options: dict[str, Any], checkpoint: FitState | None, call: FitCall
-) -> _Epochs:
-    first = options["initial_epoch"]
-    start = first + (checkpoint.epochs if checkpoint else 0)
-    end = start if checkpoint and checkpoint.stopped else first + options["epochs"]
-    drawn_before = estimator._epochs_run if call.resume else first
-    # Where no epoch is left, the last one tells which rows it had.
-    first_drawn = drawn_before if call.resume else min(start, end - 1)
-    return _Epochs(start, end, drawn_before, first_drawn)
-
-
-def _training_batches(
-    estimator: Any,
-    data: TrainingData,
-    augmenter: Augmenter,
-    targets: Targets,
-    options: dict[str, Any],
-    epochs: _Epochs,
-    call: FitCall,
-) -> TrainingBatches:
-    train = data.train
-    return TrainingBatches(
-        train.images,
-        _plan(estimator, data, augmenter, call.seed),
-        augmenter,
-        first_epoch=epochs.first_drawn,
-        batch_size=options["batch_size"],
-        targets=targets.encode(train.y),
-        weights=train.weights,
-    )
-
-
 def _fitted_attributes(
     estimator: Any,
     data: TrainingData,
@@ -237,88 +277,6 @@ def _fitted_attributes(
         "_scale": estimator._scale if call.resume else data.scale,
         "_seed": call.seed,
     }
-
-
-def _train(
-    model: keras.Model,
-    rebuild: Callable[[], keras.Model] | None,
-    batches: TrainingBatches,
-    validation: Batches | None,
-    callbacks: list[keras.callbacks.Callback],
-    options: dict[str, Any],
-    epochs: _Epochs,
-    call: FitCall,
-) -> dict[str, list[float]]:
-    location = FitLocation(batches)
-    with (
-        errors_noted(location),
-        seeded_torch(
-            call.seed, first_epoch=epochs.start, first_drawn=epochs.first_drawn
-        ) as dropout,
-        progress_bar(options["verbose"], first_epoch=epochs.start, epochs=epochs.end) as bar,
-    ):
-        return fit_model(
-            model,
-            rebuild,
-            batches,
-            epochs=epochs.end,
-            initial_epoch=epochs.start,
-            validation=validation,
-            # The location before the user's own callbacks, so that it knows where they are.
-            callbacks=[location, *dropout, *callbacks, *bar.callbacks],
-            verbose=bar.verbose,
-            validation_freq=options["validation_freq"],
-        )
-
-
-def _whole_history(
-    estimator: Any, history: dict[str, list[float]], call: FitCall
-) -> dict[str, list[float]]:
-    if not (call.one_epoch and call.resume):
-        return history
-    before = estimator.history_
-    # Metrics may have come, and gone, with this call.
-    return {
-        name: [
-            *before.get(name, [math.nan] * len(before["loss"])),
-            *history.get(name, [math.nan] * len(history["loss"])),
-        ]
-        for name in [*before, *(name for name in history if name not in before)]
-    }
-
-
-def _checkpoint(
-    estimator: Any,
-    data: TrainingData,
-    model: keras.Model,
-    callbacks: list[keras.callbacks.Callback],
-    options: dict[str, Any],
-    call: FitCall,
-) -> FitState | None:
-    if call.checkpoint_dir is None:
-        return None
-    if call.resume:
-        raise ValueError(
-            "checkpoint_dir is for fits that begin anew, and warm_start goes on from the last "
-            "one; use one of them."
-        )
-    key = fit_key(estimator, data, model, callbacks, options)
-    return FitState.of(call.checkpoint_dir, key, callbacks)
-
-
-def _warn_not_finite(history: dict[str, list[float]], first_epoch: int) -> None:
-    for name in ("loss", "val_loss"):
-        finite = np.isfinite(history.get(name, []))
-        if not finite.all():
-            warnings.warn(
-                f"{name} was {history[name][int(np.argmin(finite))]} in epoch "
-                f"{first_epoch + int(np.argmin(finite))}: the model is worth nothing from there "
-                "on. Lower the learning rate or rescale the images; "
-                "callbacks=keras.callbacks.TerminateOnNaN() stops at the first such batch.",
-                NonFiniteLossWarning,
-                stacklevel=user_stacklevel(),
-            )
-            return
 
 
 def _options(estimator: Any, factory: ModelFactory, call: FitCall) -> dict[str, Any]:

@@ -31,6 +31,9 @@ _EACH_CALL = {
     "image_shape",  # X is held against the shape that the model was built for
     "batch_size",
     "epochs",
+    "fine_tune_epochs",
+    "fine_tune_layers",
+    "fine_tune_learning_rate",
     "shuffle",
     "callbacks",
     "verbose",

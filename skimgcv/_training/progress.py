@@ -22,6 +22,8 @@ class FitBar(keras.callbacks.Callback):
     ----------
     first_epoch, epochs : int
         Those that are run are numbered ``first_epoch + 1`` to ``epochs``.
+    name : str
+        What an epoch is called: those of a second phase have a name of their own.
     live : bool
         Whether the line is drawn again and again, or written once, when the fit ends.
     """
@@ -29,9 +31,10 @@ class FitBar(keras.callbacks.Callback):
     # Its hook for a batch looks at no metric, so that Keras need not wait for them.
     async_safe = True
 
-    def __init__(self, first_epoch: int, epochs: int, *, live: bool) -> None:
+    def __init__(self, first_epoch: int, epochs: int, *, name: str, live: bool) -> None:
         super().__init__()
         self._first, self._epochs, self._epoch = first_epoch, epochs, first_epoch
+        self._name = name
         self._live = live
         self._bar = _tqdm(live)(
             bar_format=_FORMAT,
@@ -81,7 +84,7 @@ class FitBar(keras.callbacks.Callback):
 
     def _description(self) -> str:
         # As many characters for each epoch, so that the bar stays where it is.
-        return f"epoch {self._epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
+        return f"{self._name} {self._epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
 
     def _move_to(self, batches: int) -> None:
         # Keras calls for batches from several threads: later ones may be first.
@@ -96,14 +99,16 @@ class Progress(NamedTuple):
 
 
 @contextlib.contextmanager
-def progress_bar(verbose: Any, *, first_epoch: int, epochs: int) -> Iterator[Progress]:
+def progress_bar(
+    verbose: Any, *, first_epoch: int, epochs: int, name: str = "epoch"
+) -> Iterator[Progress]:
     """Show a fit for as long as it lasts.
 
     Parameters
     ----------
     verbose : int, bool or "auto"
         1 and "auto" are a line for the fit; 2 is Keras' line an epoch.
-    first_epoch, epochs : int
+    first_epoch, epochs, name
         As for ``FitBar``.
 
     Yields
@@ -118,7 +123,7 @@ def progress_bar(verbose: Any, *, first_epoch: int, epochs: int) -> Iterator[Pro
         return
     # Workers' bars would draw over each other, and a file would keep each picture of a bar.
     # What a notebook's workers write comes to it through a pipe, which looks like a file.
-    bar = FitBar(first_epoch, epochs, live=_looked_at() and not _in_worker())
+    bar = FitBar(first_epoch, epochs, name=name, live=_looked_at() and not _in_worker())
     try:
         yield Progress(0, [bar])
     finally:

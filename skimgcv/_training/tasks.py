@@ -67,7 +67,7 @@ class FitTask(keras.callbacks.Callback):
         self._epoch: Any = None
         # Set by the fit: the estimator's attributes after epochs with this history.
         self.fitted_after: Callable[[dict[str, list[float]]], dict[str, Any]]
-        epochs = getattr(estimator, "fit__epochs", estimator.epochs)
+        epochs = getattr(estimator, "fit__epochs", estimator.epochs) + estimator.fine_tune_epochs
         self._fit = begin_task(estimator, max_subtasks=int(epochs))
         self._fit.call_on_fit_task_begin(**self._fit_arguments)
 

@@ -36,28 +36,6 @@ def stopping():
     ]
 
 
-@pytest.fixture
-def pending(monkeypatch):
-    """Give a list of epochs: the first fits that reach them are interrupted, as by Ctrl-C."""
-    epochs, at = [], []
-
-    def note_epoch(self, epoch, logs=None):
-        at[:] = [epoch]
-        begin_epoch(self, epoch, logs)
-
-    def interrupt(self, batch, logs=None):
-        begin_batch(self, batch, logs)
-        if epochs and batch == 1 and at == epochs[:1]:
-            del epochs[0]
-            raise KeyboardInterrupt
-
-    called = keras.callbacks.CallbackList
-    begin_epoch, begin_batch = called.on_epoch_begin, called.on_train_batch_begin
-    monkeypatch.setattr(called, "on_epoch_begin", note_epoch)
-    monkeypatch.setattr(called, "on_train_batch_begin", interrupt)
-    return epochs
-
-
 def assert_same_fit(a, b):
     assert same_model(a, b)
     assert a.history_ == b.history_

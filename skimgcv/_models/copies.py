@@ -1,0 +1,73 @@
+"""Copies of what holds state, so that no two fits share it: models, optimizers, callbacks."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import keras
+
+from skimgcv._models.custom_objects import check_config_says_all, custom_objects_of
+from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
+
+
+def fresh_copy(model: keras.Model) -> keras.Model:
+    """Clone a model with new weights, compiled as the original is."""
+    # Not safe mode, which guards against files: these lambdas are the caller's own.
+    with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
+        fresh = keras.models.clone_model(model)
+    if model.compiled:
+        fresh.compile(**{k: unshared(v) for k, v in compile_arguments(model).items()})
+    return fresh
+
+
+def unshared(argument: Any) -> Any:
+    """Copy what holds a model's state: its optimizer, its metrics."""
+    if isinstance(argument, dict):
+        return {k: unshared(v) for k, v in argument.items()}
+    if isinstance(argument, (list, tuple)):
+        return [unshared(v) for v in argument]
+    if isinstance(argument, keras.optimizers.Optimizer):
+        check_config_says_all(argument)
+        schedule = type(learning_rate_of(argument))
+        with keras.saving.custom_object_scope({schedule.__name__: schedule}):
+            return type(argument).from_config(argument.get_config())
+    if isinstance(argument, keras.metrics.Metric):
+        return type(argument).from_config(argument.get_config())
+    return argument
+
+
+def copy_callbacks(callbacks: Any) -> Any:
+    """Copy instances, call functions, in lists and dicts as well; SciKeras makes classes."""
+    if isinstance(callbacks, dict):
+        return {k: copy_callbacks(v) for k, v in callbacks.items()}
+    if isinstance(callbacks, (list, tuple)):
+        return [copy_callbacks(c) for c in callbacks]
+    if callable(callbacks) and not isinstance(callbacks, type):
+        made = callbacks()
+        for callback in made if isinstance(made, (list, tuple)) else [made]:
+            check_callback(callback)
+        return list(made) if isinstance(made, (list, tuple)) else made
+    if not isinstance(callbacks, keras.callbacks.Callback):
+        return callbacks
+    new = copy.copy(callbacks)
+    # An earlier model that it may hold is not copied: set_model() replaces it.
+    vars(new).update(
+        (k, _copy_value(v)) for k, v in vars(callbacks).items() if not isinstance(v, keras.Model)
+    )
+    return new
+
+
+def check_callback(callback: Any) -> None:
+    if not isinstance(callback, keras.callbacks.Callback):
+        raise TypeError(
+            "callbacks must be of keras.callbacks.Callback, their classes, or functions that "
+            f"give them; got {callback!r}."
+        )
+
+
+def _copy_value(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # a file, a lock, a client: such things are shared, as Keras shares them
+        return value
