@@ -72,15 +72,15 @@ def pending(monkeypatch):
         begin_epoch(self, epoch, logs)
 
     def interrupt(self, batch, logs=None):
-        begin_batch(self, batch, logs)
-        if epochs and batch == 1 and at == epochs[:1]:
+        end_batch(self, batch, logs)
+        if epochs and at == epochs[:1]:
             del epochs[0]
             raise KeyboardInterrupt
 
     called = keras.callbacks.CallbackList
-    begin_epoch, begin_batch = called.on_epoch_begin, called.on_train_batch_begin
+    begin_epoch, end_batch = called.on_epoch_begin, called.on_train_batch_end
     monkeypatch.setattr(called, "on_epoch_begin", note_epoch)
-    monkeypatch.setattr(called, "on_train_batch_begin", interrupt)
+    monkeypatch.setattr(called, "on_train_batch_end", interrupt)
     return epochs
 
 

@@ -26,6 +26,7 @@ from skimgcv._batches.feed import Feed, released
 from skimgcv._compiled.canary import models_share_steps
 from skimgcv._compiled.equality import Fingerprint, fingerprint
 from skimgcv._compiled.explanations import explained
+from skimgcv._compiled.step_groups import batches_in_groups, group_size
 from skimgcv._compiled.twins import Twin, Twins, in_place_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.targets import has_graph
@@ -87,16 +88,17 @@ def fit_model(
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
     with (
         released(feeds),
-        _borrowed(model, rebuild, feeds[0]),
+        _borrowed(model, rebuild, feeds[0], callbacks, verbose) as group,
         built_once(model),
         explained(model, feeds, "fit", "evaluate"),
+        batches_in_groups(model, group) as first,
     ):
         history = model.fit(
             feeds[0].for_keras(),
             validation_data=feeds[1].for_keras() if validation is not None else None,
             epochs=epochs,
             initial_epoch=initial_epoch,
-            callbacks=list(callbacks),
+            callbacks=[*first, *callbacks],
             shuffle=False,
             verbose=verbose,
             **options,
@@ -157,10 +159,18 @@ def _borrowed(
     model: keras.Model,
     rebuild: Callable[[], keras.Model] | None,
     feed: Feed,
-) -> Iterator[None]:
-    """Let a model run on its twin's compiled steps, if it can be shown to have a twin."""
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: Any = 0,
+) -> Iterator[int]:
+    """Let a model run on its twin's compiled steps, if it can be shown to have a twin.
+
+    Yields
+    ------
+    int
+        How many training steps a call runs.
+    """
     if not models_share_steps():
-        yield
+        yield 1
         return
     try:
         _build(model, feed.first())
@@ -169,11 +179,12 @@ def _borrowed(
         twin = _twins.take(mine, make)
     except UnprovableError as reason:
         _log.debug("Compiling %s for itself: %s.", model.name, reason)
-        yield
+        yield 1
         return
     before = _global_seeds()
-    with in_place_of(twin, model, mine):
-        yield
+    group = group_size(model, callbacks, feed.first()[0], verbose)
+    with in_place_of(twin, model, mine, group):
+        yield group
     if _global_seeds() != before:
         # The steps hold on to Keras' seed generator of this moment.
         _twins.refuse(mine.key, "it draws from Keras' global seed generator")

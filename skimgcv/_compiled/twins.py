@@ -6,12 +6,13 @@ import collections
 import contextlib
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
 from skimgcv._compiled.equality import Fingerprint
+from skimgcv._compiled.step_groups import grouped
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._runtime.step_internals import in_places_of, metric_names
 
@@ -25,6 +26,15 @@ class Twin:
     model: keras.Model
     variables: list[keras.Variable]
     optimizers: list[keras.optimizers.Optimizer]
+    _in_groups: dict[int, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def train_function(self, group: int) -> Callable[[Any], Any]:
+        """Return the function that runs so many training steps a call."""
+        if group == 1:
+            return self.model.train_function
+        if group not in self._in_groups:
+            self._in_groups[group] = grouped(self.model, group)
+        return self._in_groups[group]
 
 
 class Twins:
@@ -79,20 +89,24 @@ class Twins:
 
 
 @contextlib.contextmanager
-def in_place_of(twin: Twin, model: keras.Model, mine: Fingerprint) -> Iterator[None]:
+def in_place_of(
+    twin: Twin, model: keras.Model, mine: Fingerprint, group: int = 1
+) -> Iterator[None]:
+    """Let a model run on its twin's steps, so many training steps a call."""
     own_steps = {name: vars(model)[name] for name in _STEPS}
     with _exchanged(mine, twin):
-        vars(model).update(_steps_of(twin.model, model))
+        vars(model).update(_steps_of(twin, model, group))
         try:
             yield
         finally:
             vars(model).update(own_steps)
 
 
-def _steps_of(twin: keras.Model, model: keras.Model) -> dict[str, Any]:
+def _steps_of(twin: Twin, model: keras.Model, group: int) -> dict[str, Any]:
     # Set past Keras' tracking, which would keep the twin for as long as the model.
-    steps = {name: vars(twin)[name] for name in _STEPS}
-    theirs, own = metric_names(twin), metric_names(model)
+    steps = {name: vars(twin.model)[name] for name in _STEPS}
+    steps["train_function"] = twin.train_function(group)
+    theirs, own = metric_names(twin.model), metric_names(model)
     if theirs != own:
         # A metric without a name gets a new one in each model: auc, auc_1, ...
         renamed = dict(zip(theirs, own, strict=True))

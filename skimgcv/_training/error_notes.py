@@ -9,10 +9,13 @@ from typing import Any
 import keras
 
 from skimgcv._batches.batches import TrainingBatches
+from skimgcv._compiled.step_groups import failed_step
 
 
 class FitLocation(keras.callbacks.Callback):
     """Knows what is being done, before the user's own callbacks are called."""
+
+    takes_groups = True
 
     def __init__(self, batches: TrainingBatches) -> None:
         super().__init__()
@@ -31,11 +34,13 @@ class FitLocation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._doing, self._batch = "training", -1
 
-    def __str__(self) -> str:
+    def of(self, error: BaseException) -> str:
+        """Return where an error came."""
         where = f"while {self._doing}, in epoch {self._batches.number}"
         if self._batch < 0:
             return where
-        return f"{where}, batch {self._batch}, rows {self._batches.rows_of(self._batch)} of X"
+        batch = self._batch + failed_step(error)
+        return f"{where}, batch {batch}, rows {self._batches.rows_of(batch)} of X"
 
 
 @contextlib.contextmanager
@@ -45,5 +50,5 @@ def errors_noted(location: FitLocation) -> Iterator[None]:
         yield
     except Exception as error:
         if not getattr(error, "__notes__", None):
-            error.add_note(str(location))
+            error.add_note(location.of(error))
         raise

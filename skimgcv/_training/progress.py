@@ -30,6 +30,7 @@ class FitBar(keras.callbacks.Callback):
 
     # Its hook for a batch looks at no metric, so that Keras need not wait for them.
     async_safe = True
+    takes_groups = True
 
     def __init__(self, first_epoch: int, epochs: int, *, name: str, live: bool) -> None:
         super().__init__()
