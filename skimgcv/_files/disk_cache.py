@@ -1,6 +1,6 @@
-"""Decoded images in a folder: memory-mapped, shared by all processes, and safe from any crash.
+"""Arrays in a folder, as decoded images: memory-mapped, shared, and safe from any crash.
 
-A decoding has two files, and both only ever grow. ``.pixels`` has a slot an image.
+Arrays of one kind have two files, and both only ever grow. ``.pixels`` has a slot an array.
 ``.index`` has a record a slot, written when the pixels are there: whoever dies before
 that leaves a slot that the next one fills. No slot that a record names changes again, so
 nobody can read an image while it is written, or another version than asked for.
@@ -15,6 +15,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,14 +37,17 @@ _RECORD = np.dtype(
 )
 
 
-class DecodedOnDisk:
-    """The images of one decoding in one folder.
+class OnDisk:
+    """The arrays of one kind in one folder, each known by a name and a stamp.
 
     Parameters
     ----------
-    folder : str
-        Made if need be.
-    decoding : Decoding
+    base : str
+        The files' path without what their names end in. Their folder is made if need be.
+    shape, dtype
+        Of one array.
+    otherwise : str
+        What is done again with those that cannot be kept: "decoded".
 
     Raises
     ------
@@ -51,11 +55,12 @@ class DecodedOnDisk:
         Where the folder can be neither written nor read.
     """
 
-    def __init__(self, folder: str, decoding: Decoding) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self._base = str(Path(folder, decoding.digest()))
-        self._shape = decoding.image_shape
-        self._dtype = np.dtype(decoding.dtype)
+    def __init__(self, base: str, shape: tuple[int, ...], dtype: Any, *, otherwise: str) -> None:
+        Path(base).parent.mkdir(parents=True, exist_ok=True)
+        self._base = base
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self._otherwise = otherwise
         self._image_bytes = int(np.prod(self._shape)) * self._dtype.itemsize
         self._lock = threading.Lock()
         self._may_store = True
@@ -99,6 +104,14 @@ class DecodedOnDisk:
         self._pages.have_read(len(places) * self._image_bytes)
         broken = [p for p in places if not self._is_whole(int(slots[p]), out[p])]
         return sorted([*np.flatnonzero(slots < 0).tolist(), *map(int, broken)])
+
+    def lacks(self, path: str, stamp: Stamp) -> bool:
+        """Whether an image is not here."""
+        key = _name(path), stamp
+        with self._lock:
+            if key not in self._slots:
+                self._read_records()
+            return self._slots.get(key, -1) in (-1, *self._broken)
 
     def _is_whole(self, slot: int, image: np.ndarray) -> bool:
         """Check an image against its record, once: a machine may go down with half of it."""
@@ -174,8 +187,8 @@ class DecodedOnDisk:
     def _stop_storing(self, error: OSError) -> None:
         self._may_store = False
         warnings.warn(
-            f"Decoded images cannot be written to {self._base}.*: {error.strerror or error}. "
-            "From now on images that are not there yet are decoded each time.",
+            f"Nothing can be written to {self._base}.*: {error.strerror or error}. From now on "
+            f"images that are not there yet are {self._otherwise} each time.",
             ImageCacheWarning,
             stacklevel=user_stacklevel(),
         )
@@ -193,17 +206,22 @@ def _record_crc(record: np.void) -> int:
     return zlib.crc32(record.tobytes()[: -_RECORD["record_crc"].itemsize])
 
 
-_opened: dict[tuple[str, Decoding], DecodedOnDisk] = {}
+_opened: dict[str, OnDisk] = {}
 _lock = threading.Lock()
 
 
-def decoded_on_disk(folder: str, decoding: Decoding) -> DecodedOnDisk:
-    """Return this process's view of a folder; there is one, for all threads."""
+def decoded_on_disk(folder: str, decoding: Decoding) -> OnDisk:
+    """Return this process's view of the images of one decoding in a folder."""
+    base = str(Path(folder, decoding.digest()))
+    return on_disk(base, decoding.image_shape, decoding.dtype, otherwise="decoded")
+
+
+def on_disk(base: str, shape: tuple[int, ...], dtype: Any, *, otherwise: str) -> OnDisk:
+    """Return this process's view of some files; there is one, for all threads."""
     with _lock:
-        key = folder, decoding
-        if key not in _opened:
-            _opened[key] = DecodedOnDisk(folder, decoding)
-        return _opened[key]
+        if base not in _opened:
+            _opened[base] = OnDisk(base, shape, dtype, otherwise=otherwise)
+        return _opened[base]
 
 
 def _forget() -> None:

@@ -8,7 +8,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from skimgcv._files.decoding import CHANNELS, DTYPES, INTERPOLATIONS, Decoding
 from skimgcv._files.disk_cache import decoded_on_disk
 from skimgcv._files.gallery import gallery
 from skimgcv._files.headers import UnreadableError
-from skimgcv._files.memory_cache import DecodedInMemory, owner
+from skimgcv._files.memory_cache import InMemory, check_cache, memory, owner
 from skimgcv._files.reading import Store, check_file, in_threads, read_images, stamps_of
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.chunks import slices
@@ -137,7 +136,7 @@ class ImageFiles(LazyImages):
         )
         self._paths = _absolute(paths)
         self._rows = np.arange(len(self._paths))
-        self._cache = _check_cache(cache)
+        self._cache = check_cache(cache)
         self._owner = owner()
         self._on_error = on_error
         self._groups = check_groups(groups, len(self._paths))
@@ -204,7 +203,7 @@ class ImageFiles(LazyImages):
         if isinstance(self._cache, str):
             return decoded_on_disk(self._cache, self._decoding)
         budget = None if self._cache < 0 else self._cache
-        return DecodedInMemory(self._decoding, self._owner, budget)
+        return InMemory(memory, self._decoding, self._owner, budget)
 
     def errors(self) -> list[ImageReadError]:
         """Read every file, and return the errors of those that give no image.
@@ -352,19 +351,3 @@ def _check_shape(image_shape: Any, color_mode: str) -> tuple[int, int]:
             f"{CHANNELS[color_mode]}; leave the channels out, or change one of the two"
         )
     return int(shape[0]), int(shape[1])
-
-
-def _check_cache(cache: Any) -> str | int | None:
-    """Return a folder, a number of bytes (-1: a share of what is free), or None."""
-    if cache is None:
-        return None
-    if isinstance(cache, str) and cache == "memory":
-        return -1
-    if isinstance(cache, (str, os.PathLike)):
-        return str(Path(os.path.abspath(os.fsdecode(cache))))
-    if isinstance(cache, (int, np.integer)) and not isinstance(cache, bool) and cache >= 0:
-        return int(cache)
-    raise ValueError(
-        'cache must be "memory", a number of bytes, the path of a folder, or None; '
-        f"it is {cache!r}"
-    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from skimgcv._files.decoding import Decoding
 from skimgcv._runtime.memory import free_bytes
 from skimgcv._runtime.platform import after_fork
 
@@ -63,7 +65,7 @@ class Memory:
         """Forget all images."""
         # A lock that another thread held during a fork would stay locked in the child.
         self._lock = threading.Lock()
-        self._shelves: dict[Decoding, dict[str, _Entry]] = {}
+        self._shelves: dict[Hashable, dict[str, _Entry]] = {}
         self._held: dict[str, int] = {}
 
     @property
@@ -73,7 +75,7 @@ class Memory:
 
     def fetch(
         self,
-        decoding: Decoding,
+        decoding: Hashable,
         paths: Sequence[str],
         stamps: Sequence[Stamp],
         out: np.ndarray,
@@ -95,9 +97,14 @@ class Memory:
                     self._count(entry, 1)
         return missing
 
+    def lacks(self, decoding: Hashable, path: str, stamp: Stamp) -> bool:
+        """Whether an image is not here."""
+        entry = self._shelves.get(decoding, {}).get(path)
+        return entry is None or entry.stamp != stamp
+
     def store(
         self,
-        decoding: Decoding,
+        decoding: Hashable,
         paths: Sequence[str],
         stamps: Sequence[Stamp],
         pixels: np.ndarray,
@@ -143,28 +150,51 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class DecodedInMemory:
-    """The images of one decoding, as one owner uses them.
+class InMemory:
+    """The images of one kind, as one owner uses them.
 
     Attributes
     ----------
-    decoding : Decoding
+    memory : Memory
+    decoding : hashable
+        Their kind.
     owner : Owner
     budget : int or None
-        Bytes for all images of the process; None for a share of what is free.
+        Bytes for all images of the memory; None for a share of what is free.
     """
 
-    decoding: Decoding
+    memory: Memory
+    decoding: Hashable
     owner: Owner
     budget: int | None
 
     def fetch(self, paths: Sequence[str], stamps: Sequence[Stamp], out: np.ndarray) -> list[int]:
         """Copy the images that are here to their places in ``out``; return the other places."""
-        return memory.fetch(self.decoding, paths, stamps, out, self.owner.token)
+        return self.memory.fetch(self.decoding, paths, stamps, out, self.owner.token)
 
     def store(self, paths: Sequence[str], stamps: Sequence[Stamp], pixels: np.ndarray) -> None:
         """Keep copies of images, as many as the budget allows."""
-        memory.store(self.decoding, paths, stamps, pixels, self.owner.token, self.budget)
+        self.memory.store(self.decoding, paths, stamps, pixels, self.owner.token, self.budget)
+
+    def lacks(self, path: str, stamp: Stamp) -> bool:
+        """Whether an image is not here."""
+        return self.memory.lacks(self.decoding, path, stamp)
+
+
+def check_cache(cache: Any, name: str = "cache") -> str | int | None:
+    """Return a folder, a number of bytes (-1: a share of what is free), or None."""
+    if cache is None:
+        return None
+    if isinstance(cache, str) and cache == "memory":
+        return -1
+    if isinstance(cache, (str, os.PathLike)):
+        return str(Path(os.path.abspath(os.fsdecode(cache))))
+    if isinstance(cache, (int, np.integer)) and not isinstance(cache, bool) and cache >= 0:
+        return int(cache)
+    raise ValueError(
+        f'{name} must be "memory", a number of bytes, the path of a folder, or None; '
+        f"it is {cache!r}"
+    )
 
 
 memory = Memory()

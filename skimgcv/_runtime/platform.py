@@ -94,6 +94,36 @@ def locked(path: str, file: int) -> Iterator[None]:
         _fcntl.flock(file, _fcntl.LOCK_UN)
 
 
+def claim(file: int, place: int, *, wait: bool = False) -> bool:
+    """Lock a byte of an open file against other processes, whether or not it has that byte.
+
+    The system takes the lock from the dead, and from whoever closes the file. Where it has no
+    such locks, everybody gets one.
+
+    Returns
+    -------
+    bool
+        Whether nobody else has it. With ``wait`` that comes sooner or later.
+    """
+    if _fcntl is None:
+        return True
+    how = _fcntl.LOCK_EX if wait else _fcntl.LOCK_EX | _fcntl.LOCK_NB
+    try:
+        _fcntl.lockf(file, how, 1, place)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def give_up_claim(file: int, place: int) -> None:
+    """Let other processes lock a byte again."""
+    if _fcntl is not None:
+        with contextlib.suppress(OSError):
+            _fcntl.lockf(file, _fcntl.LOCK_UN, 1, place)
+
+
 def release_pages(pages: Any) -> None:
     """Give a map's pages back, which come back when they are read again.
 
