@@ -64,6 +64,15 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         What transforms them: ``augmenter``, unless given.
     image_shape : tuple of int, optional
         For a flat 2-D X the image that each row is: ``(28, 28, 1)``.
+    augmentation_views : int, optional
+        In how many versions each image is seen, in turn: epoch e shows version e modulo
+        this. By default an image is transformed anew in each epoch.
+    feature_cache : "memory", int, path or None, default="memory"
+        Where the results of frozen first layers are kept, so that these run once for each
+        version of an image, over all epochs, folds and candidates: see Notes. "memory": as
+        many as fit into a quarter of what is free in this process; an int: into so many
+        bytes. A path: a memory-mapped file in that folder, shared by all processes and by
+        later runs; it only grows. None: all layers run on each batch.
     optimizer, loss, metrics
         As for ``keras.Model.compile``, where the builder leaves that open.
         ``loss="auto"`` is the crossentropy that fits the model's output and the metrics:
@@ -161,6 +170,16 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     have their effect. The builder and its parameters, ``random_state``, and how images are
     standardised, cannot change: an error says what they were.
 
+    Where the first layers of a functional or ``Sequential`` model are frozen
+    (``trainable=False``) and do the same in training as in evaluation, with no dropout or
+    other randomness and no batch normalisation that learns, they are run once for each image
+    and transform, and the rest is trained on the results. ``model_`` is the whole model, and
+    callbacks see it. Predictions, losses and weights are those of training the whole model to
+    float precision, since batches differ in size; where features are kept, and how many,
+    changes no bit. All of the model runs on each batch where that cannot be shown (a training
+    step of one's own, MixUp, callbacks of one's own that look at single batches), and with
+    Keras on JAX or PyTorch; the logger ``skimgcv`` says why, at level DEBUG.
+
     With scikit-learn 1.9 or later ``set_callbacks`` takes its callbacks,
     ``sklearn.callback.ProgressBar`` and ``ScoringMonitor``: epochs are tasks within a
     fit, as fits are within a search: ``GridSearchCV(clf, grid).set_callbacks(bar)``. A
@@ -201,6 +220,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         tta_rounds: int = 0,
         tta_augmenter: Any = None,
         image_shape: tuple[int, ...] | None = None,
+        augmentation_views: int | None = None,
+        feature_cache: str | os.PathLike[str] | int | None = "memory",
         optimizer: Any = "adam",
         loss: Any = "auto",
         metrics: Any = None,
@@ -224,6 +245,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
             tta_rounds=tta_rounds,
             tta_augmenter=tta_augmenter,
             image_shape=image_shape,
+            augmentation_views=augmentation_views,
+            feature_cache=feature_cache,
             optimizer=optimizer,
             loss=loss,
             metrics=metrics,

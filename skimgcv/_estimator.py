@@ -58,6 +58,8 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         tta_rounds: int = 0,
         tta_augmenter: Any = None,
         image_shape: tuple[int, ...] | None = None,
+        augmentation_views: int | None = None,
+        feature_cache: str | os.PathLike[str] | int | None = "memory",
         optimizer: Any = "adam",
         loss: Any = "auto",
         metrics: Any = None,
@@ -80,6 +82,8 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         self.tta_rounds = tta_rounds
         self.tta_augmenter = tta_augmenter
         self.image_shape = image_shape
+        self.augmentation_views = augmentation_views
+        self.feature_cache = feature_cache
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
@@ -44,6 +45,8 @@ CONSTRAINTS: dict[str, Any] = {
     "tta_rounds": _COUNT_OR_0,
     "tta_augmenter": _AUGMENTER,
     "image_shape": _ELSEWHERE,
+    "augmentation_views": [None, *_COUNT],
+    "feature_cache": [None, str, os.PathLike, *_COUNT_OR_0],
     "optimizer": [None, str, keras.optimizers.Optimizer, type],
     "loss": [None, str, callable, list, tuple, Mapping],
     "metrics": [None, str, callable, list, tuple, Mapping],

@@ -13,6 +13,7 @@ from skimgcv._batches.batches import Batches
 from skimgcv._batches.epochs import Draw, Epoch
 from skimgcv._compiled.run import predict_model
 from skimgcv._data.rows import Rows
+from skimgcv._features.parts import cut_and_fed
 from skimgcv._models.factory import ModelFactory
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
@@ -72,7 +73,10 @@ def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
     options["batch_size"] = _whole_blocks(options["batch_size"])
     batches = Batches(images, epoch, estimator.augmenter_, batch_size=options["batch_size"])
     callbacks = factory.callbacks_of("predict")
-    outputs = predict_model(estimator.model_, batches, callbacks=callbacks, **options)
+    model = estimator.model_
+    parts = cut_and_fed(model, estimator.feature_cache, batches)
+    head, data = (None, batches) if parts is None else (parts[0].head, parts[1][0])
+    outputs = predict_model(model, data, head=head, callbacks=callbacks, **options)
     return estimator._targets.probabilities(outputs)
 
 

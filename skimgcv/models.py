@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from skimgcv._features.cut import DROPOUTS
 from skimgcv._models.custom_objects import custom_objects_of
 from skimgcv._runtime.keras_internals import layers_in
 
@@ -183,17 +184,8 @@ def _run_as_in_evaluation(trunk: keras.Model) -> None:
     for layer in layers_in(trunk):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
-        elif isinstance(layer, _DROPOUTS):
+        elif isinstance(layer, DROPOUTS):
             layer.rate = 0
-
-
-_DROPOUTS = (
-    keras.layers.AlphaDropout,
-    keras.layers.Dropout,
-    keras.layers.GaussianDropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-)
 
 
 def _copied(model: keras.Model) -> keras.Model:

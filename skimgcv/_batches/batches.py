@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -51,19 +53,43 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self._epoch.rows) / self._batch_size)
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
+        with self.noted(batch):
+            return self._read(self.positions(batch))
+
+    @contextlib.contextmanager
+    def noted(self, batch: int) -> Iterator[None]:
+        """Let errors say which batch was being prepared."""
         try:
-            return self._read(self._positions(batch))
+            yield
         except Exception as error:
             rows = self.rows_of(batch)
             error.add_note(f"while preparing {self._where()}batch {batch}, rows {rows} of X")
             raise
 
+    @property
+    def images(self) -> Rows:
+        return self._images
+
+    @property
+    def epoch(self) -> Epoch:
+        """The newest one."""
+        return self._epoch
+
+    @property
+    def have_targets(self) -> bool:
+        return self._targets is not None
+
+    @property
+    def augmenter(self) -> Augmenter:
+        return self._augmenter
+
     def rows_of(self, batch: int) -> list[int]:
         """Return the rows of X that a batch has."""
-        rows: list[int] = self._epoch.rows[self._positions(batch)].tolist()
+        rows: list[int] = self._epoch.rows[self.positions(batch)].tolist()
         return rows
 
-    def _positions(self, batch: int) -> np.ndarray:
+    def positions(self, batch: int) -> np.ndarray:
+        """Return the places in the epoch that a batch has."""
         start = batch * self._batch_size
         return np.arange(start, min(start + self._batch_size, len(self._epoch.rows)))
 
@@ -74,13 +100,14 @@ class Batches(keras.utils.PyDataset):
         draws = self._epoch.draws
         if self._targets is not None and draws and (mixer := mixing(draws[0].augmenter)):
             return self._mix(at, draws[0], mixer)
-        return (self._prepare(at), *self._labels(at))
+        return (self.prepare(at), *self.labels(at))
 
-    def _labels(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
+    def labels(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return targets and weights, as many of the two as there are."""
         rows = self._epoch.rows[at]
         return tuple(a[rows] for a in (self._targets, self._weights) if a is not None)
 
-    def _prepare(self, at: np.ndarray) -> np.ndarray:
+    def prepare(self, at: np.ndarray) -> np.ndarray:
         """Read what stands at these positions of the epoch, as the model gets it."""
         images = self._images[self._epoch.rows[at]]
         draws = self._epoch.draws
@@ -106,9 +133,9 @@ class Batches(keras.utils.PyDataset):
         """Mix each image and its target with its partner's, by share and weight."""
         table = draw.table[draw.place[at]]
         partners = table["partner"]
-        images, share = mixer.mix(self._prepare(at), self._prepare(partners), table)
-        targets, *weights = self._labels(at)
-        partner_targets, *partner_weights = self._labels(partners)
+        images, share = mixer.mix(self.prepare(at), self.prepare(partners), table)
+        targets, *weights = self.labels(at)
+        partner_targets, *partner_weights = self.labels(partners)
         own, other = share, 1 - share
         if weights:
             # The loss of a mixture is the weighted sum of the losses of its parts.

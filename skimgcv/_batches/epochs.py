@@ -72,6 +72,8 @@ class EpochPlan:
         an epoch draws; ``None`` for each row once.
     shuffle : bool
     seed : int
+    views : int, optional
+        In how many versions each image is seen, in turn; None for another one each epoch.
     """
 
     images: Rows
@@ -82,6 +84,7 @@ class EpochPlan:
     sample: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None
     shuffle: bool
     seed: int
+    views: int | None = None
 
     def epoch(self, number: int) -> Epoch:
         """Draw epoch ``number``."""
@@ -90,7 +93,7 @@ class EpochPlan:
             rows = rows[self.sample(self.y[rows], stream(self.seed, "sampling", number))]
         if self.shuffle:
             rows = stream(self.seed, "shuffle", number).permutation(rows)
-        return Epoch(rows, self._draws(rows, number))
+        return Epoch(rows, self._draws(rows, number % self.views if self.views else number))
 
     def _draws(self, rows: np.ndarray, number: int) -> tuple[Draw, ...]:
         if isinstance(self.augmenter, Plain) and not self.class_augmenters:

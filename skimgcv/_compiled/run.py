@@ -27,7 +27,7 @@ from skimgcv._compiled.canary import models_share_steps
 from skimgcv._compiled.equality import Fingerprint, fingerprint
 from skimgcv._compiled.explanations import explained
 from skimgcv._compiled.step_groups import batches_in_groups, group_size
-from skimgcv._compiled.twins import Twin, Twins, in_place_of
+from skimgcv._compiled.twins import Twin, Twins, in_place_of, lent_steps
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.targets import has_graph
 from skimgcv._runtime.keras_internals import global_seed_generator
@@ -57,6 +57,7 @@ def fit_model(
     validation: keras.utils.PyDataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: Any = 0,
+    head: keras.Model | None = None,
     **options: Any,
 ) -> dict[str, list[float]]:
     """Fit a compiled model, bitwise as ``model.fit`` would.
@@ -74,6 +75,9 @@ def fit_model(
         released when the fit ends, and taken in their own order.
     epochs, initial_epoch, callbacks, verbose, **options
         As for ``keras.Model.fit``.
+    head : keras.Model, optional
+        The part of the model, built and compiled alike, that the batches are for. ``rebuild``
+        gives another one like it.
 
     Returns
     -------
@@ -86,9 +90,11 @@ def fit_model(
         Whatever the data, a callback or the model raise, as itself.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
+    trained = model if head is None else head
     with (
         released(feeds),
-        _borrowed(model, rebuild, feeds[0], callbacks, verbose) as group,
+        _borrowed(trained, rebuild, feeds[0], callbacks, verbose) as group,
+        lent_steps(trained, model, "train_function", "test_function"),
         built_once(model),
         explained(model, feeds, "fit", "evaluate"),
         batches_in_groups(model, group) as first,
@@ -103,7 +109,7 @@ def fit_model(
             verbose=verbose,
             **options,
         )
-    _kernels.count(model)
+    _kernels.count(trained)
     return {name: list(values) for name, values in history.history.items()}
 
 
@@ -113,6 +119,7 @@ def predict_model(
     *,
     batch_size: int,
     verbose: Any = 0,
+    head: keras.Model | None = None,
     **options: Any,
 ) -> np.ndarray:
     """Predict with a fitted model.
@@ -129,13 +136,21 @@ def predict_model(
     batch_size : int
     verbose, **options
         As for ``keras.Model.predict``.
+    head : keras.Model, optional
+        The part of the model that the batches are for.
 
     Returns
     -------
     ndarray of shape (n_images, n_outputs)
     """
     feed = Feed(data, batch_size)
-    with released([feed]), _borrowed(model, None, feed), explained(model, [feed], "predict"):
+    part = model if head is None else head
+    with (
+        released([feed]),
+        _borrowed(part, None, feed),
+        lent_steps(part, model, "predict_function"),
+        explained(model, [feed], "predict"),
+    ):
         filled = model.predict(feed.for_keras(), verbose=verbose, **options)
     return filled[: feed.n_rows]
 
@@ -173,7 +188,7 @@ def _borrowed(
         yield 1
         return
     try:
-        _build(model, feed.first())
+        make_variables(model, feed.first())
         mine = fingerprint(model)
         make = None if rebuild is None else lambda: _make_twin(mine, rebuild, feed.first())
         twin = _twins.take(mine, make)
@@ -194,8 +209,14 @@ def _borrowed(
         _kernels.drop()
 
 
-def _build(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
-    """Make all variables that the first training step would make."""
+def make_variables(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
+    """Make all variables that the first training step would make.
+
+    Raises
+    ------
+    UnprovableError
+        Where that cannot be done before the step.
+    """
     if is_built(model):
         return
     backend = keras.backend.backend()
@@ -226,7 +247,7 @@ def _make_twin(
         # Layers draw their seeds here; the user's numbers stay as they are.
         with seeded(0):
             model = rebuild()
-            _build(model, batch)
+            make_variables(model, batch)
         theirs = fingerprint(model)
         _check_twins(mine, theirs, model)
     except UnprovableError as reason:

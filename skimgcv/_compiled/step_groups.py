@@ -47,13 +47,14 @@ def group_size(
         or getattr(optimizer, "gradient_accumulation_steps", None)
         or images.size > _MOST_VALUES
         or model.count_params() > _MOST_PARAMETERS
-        or any(map(_looks_at_batches, callbacks))
+        or any(map(looks_at_batches, callbacks))
     ):
         return 1
     return GROUP
 
 
-def _looks_at_batches(callback: keras.callbacks.Callback) -> bool:
+def looks_at_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback is told of each batch, and does anything then."""
     if getattr(callback, "takes_groups", False):
         return False
     if isinstance(callback, keras.callbacks.ModelCheckpoint):

@@ -102,6 +102,22 @@ def in_place_of(
             vars(model).update(own_steps)
 
 
+@contextlib.contextmanager
+def lent_steps(part: keras.Model, model: keras.Model, *names: str) -> Iterator[None]:
+    """Let a model run by the steps of a part of it for a while."""
+    if part is model:
+        yield
+        return
+    own = {name: vars(model)[name] for name in _STEPS}
+    for name in names:
+        getattr(part, f"make_{name}")()
+        vars(model)[name] = vars(part)[name]
+    try:
+        yield
+    finally:
+        vars(model).update(own)
+
+
 def _steps_of(twin: Twin, model: keras.Model, group: int) -> dict[str, Any]:
     # Set past Keras' tracking, which would keep the twin for as long as the model.
     steps = {name: vars(twin.model)[name] for name in _STEPS}

@@ -212,7 +212,7 @@ def built_once(model: keras.Model) -> Iterator[None]:
     instead, and an error where the devices cannot share the rows out evenly. So where this
     cannot be kept from happening, such a model is refused.
     """
-    if not _is_spread(model):
+    if not is_spread(model):
         yield
         return
     _check_builds_again(model)
@@ -226,7 +226,8 @@ def built_once(model: keras.Model) -> Iterator[None]:
         del vars(model)["_maybe_symbolic_build"]
 
 
-def _is_spread(model: keras.Model) -> bool:
+def is_spread(model: keras.Model) -> bool:
+    """Whether a model is spread over devices, or would be here."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf

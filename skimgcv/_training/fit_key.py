@@ -121,6 +121,8 @@ def _parts(
             for label, own in _by_label(estimator.class_augmenters or {})
         ],
         "sampling_strategy": _in_order(estimator.sampling_strategy),
+        # Where features are kept changes no bit; whether they are may.
+        "feature_cache": estimator.feature_cache is not None,
         "options": [item for item in sorted(options.items()) if item[0] not in _IDLE],
         "estimator": type(estimator),
     }

@@ -151,6 +151,7 @@ def _phases(
         [*callbacks, *([task] if task else [])],
         options,
         call.seed,
+        estimator.feature_cache,
         next_epoch=first,
         next_drawn=estimator._epochs_run if call.resume else first,
     )
@@ -336,6 +337,7 @@ def _plan(estimator: Any, data: TrainingData, augmenter: Augmenter, seed: int) -
         sample=None if counts is None else partial(sample_rows, counts),
         shuffle=estimator.shuffle,
         seed=seed,
+        views=estimator.augmentation_views,
     )
 
 

@@ -28,6 +28,8 @@ _EACH_CALL = {
     "class_weight",
     "tta_rounds",
     "tta_augmenter",
+    "augmentation_views",
+    "feature_cache",
     "image_shape",  # X is held against the shape that the model was built for
     "batch_size",
     "epochs",

@@ -12,6 +12,7 @@ from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._compiled.run import fit_model
 from skimgcv._training.checkpoint import FitState
 from skimgcv._training.error_notes import FitLocation, errors_noted
+from skimgcv._training.frozen import trained_part
 from skimgcv._training.history import History, joined, warn_not_finite
 from skimgcv._training.progress import progress_bar
 from skimgcv._training.torch_numbers import seeded_torch
@@ -31,6 +32,8 @@ class Phases:
     options : dict
         What Keras' fit is told.
     seed : int
+    feature_cache : "memory", int, path-like or None
+        The estimator's.
     next_epoch : int
         Keras' number of the next epoch.
     next_drawn : int
@@ -47,6 +50,7 @@ class Phases:
     callbacks: list[keras.callbacks.Callback]
     options: dict[str, Any]
     seed: int
+    feature_cache: Any
     next_epoch: int
     next_drawn: int
     history: History = field(default_factory=dict)
@@ -80,6 +84,9 @@ class Phases:
         # The checkpoint last: it keeps whether a callback or a task stopped the fit.
         callbacks = [*self.callbacks, *([checkpoint] if checkpoint else [])]
         location = FitLocation(self.batches)
+        part = trained_part(
+            self.model, rebuild, self.batches, self.validation, callbacks, self.feature_cache
+        )
         with (
             errors_noted(location),
             seeded_torch(self.seed, first_epoch=start, first_drawn=first_drawn) as dropout,
@@ -87,11 +94,12 @@ class Phases:
         ):
             history = fit_model(
                 self.model,
-                rebuild,
-                self.batches,
+                part.rebuild,
+                part.data,
                 epochs=end,
                 initial_epoch=start,
-                validation=self.validation,
+                validation=part.validation,
+                head=part.head,
                 # The location before the user's own callbacks, so that it knows where they are.
                 callbacks=[location, *dropout, *callbacks, *bar.callbacks],
                 verbose=bar.verbose,

@@ -13,7 +13,7 @@ from numpy import random as numbers_of_numpy
 
 from skimgcv._compiled.code import reads
 from skimgcv._compiled.equality import fingerprint
-from skimgcv._compiled.run import _build
+from skimgcv._compiled.run import make_variables
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._runtime.seeding import seeded
 
@@ -32,7 +32,7 @@ def _seeds_of_layers():
 
 
 def key_of(model):
-    _build(model, BATCH)
+    make_variables(model, BATCH)
     return fingerprint(model).key
 
 
@@ -459,7 +459,7 @@ def test_an_initializer_is_compared_only_where_a_step_may_call_it():
 def test_variables_are_all_of_the_state_in_the_order_of_the_walk():
     first, second = (build(layers.Dropout(0.5), compiled={"metrics": ["accuracy"]}) for _ in "ab")
     for model in (first, second):
-        _build(model, BATCH)
+        make_variables(model, BATCH)
     walks = [fingerprint(m).variables for m in (first, second)]
     state = [m.variables + m.optimizer.variables + m.metrics_variables for m in (first, second)]
     assert {id(v) for v in walks[0]} == {id(v) for v in state[0]}

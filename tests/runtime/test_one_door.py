@@ -11,6 +11,7 @@ import skimgcv
 PACKAGE = Path(skimgcv.__file__).parent
 DOOR = {
     "_runtime/keras_internals.py",
+    "_runtime/graph_internals.py",
     "_runtime/step_internals.py",
     "_runtime/scikeras_internals.py",
     "_runtime/other_internals.py",

@@ -1,0 +1,64 @@
+"""Which part of a model is run anew, and on what: the head, on features, or all, on images."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import keras
+import numpy as np
+
+from skimgcv._batches.batches import Batches
+from skimgcv._compiled.values import UnprovableError
+from skimgcv._features.batches import FeatureBatches
+from skimgcv._features.cut import Cut, cut_of
+from skimgcv._features.trunk import Trunk
+from skimgcv._files.memory_cache import check_cache
+
+_log = logging.getLogger("skimgcv")
+
+
+def cut_and_fed(
+    model: keras.Model, feature_cache: Any, *batches: Batches, watched: bool = False
+) -> tuple[Cut, list[FeatureBatches]] | None:
+    """Cut a model behind its frozen first part, and let batches go through that.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled.
+    feature_cache : "memory", int, path-like or None
+        The estimator's parameter.
+    *batches : Batches
+    watched : bool
+        Whether the frozen part's weights may change between epochs.
+
+    Returns
+    -------
+    (Cut, list of FeatureBatches) or None
+        None where all of the model is run on images: the logger ``skimgcv`` says why, at level
+        DEBUG, if some of it is frozen.
+    """
+    where = check_cache(feature_cache, "feature_cache")
+    if where is None:
+        return None
+    try:
+        cut = cut_of(model)
+        if cut is None:
+            return None
+        trunk = Trunk(cut, lambda: _some_of(batches[0]))
+        fed = [FeatureBatches(b, trunk, where, watched=watched) for b in batches]
+    except UnprovableError as reason:
+        run_whole(model, str(reason))
+        return None
+    return cut, fed
+
+
+def run_whole(model: keras.Model, reason: str) -> None:
+    """Say why all of a model is run on images."""
+    _log.debug("Running all of %s on images: %s.", model.name, reason)
+
+
+def _some_of(batches: Batches) -> np.ndarray:
+    with batches.noted(0):
+        return batches.prepare(np.arange(min(2, len(batches.epoch.rows))))

@@ -1,0 +1,150 @@
+"""The door, continued: the graph of a functional model, and a part of it as a model.
+
+``graphs_can_be_cut`` tries it on a small model before it is first relied on. The versions are
+those of ``keras_internals``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from skimgcv._runtime.keras_internals import compile_arguments, private
+from skimgcv._runtime.versions import given_up, require
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or another operation in a graph.
+
+    Attributes
+    ----------
+    operation : keras.Operation
+    inputs, outputs : list of keras.KerasTensor
+    convert : callable
+        From a function of an argument to the call's ``(args, kwargs)`` with all of them replaced.
+    """
+
+    operation: keras.Operation
+    inputs: Sequence[keras.KerasTensor]
+    outputs: Sequence[keras.KerasTensor]
+    convert: Callable[[Callable[[Any], Any]], tuple[Any, Any]]
+
+
+def has_own_graph(model: Any) -> bool:
+    """Whether a model is of Keras' own classes, and nothing but its graph."""
+    return _graph(model) is not None
+
+
+def _graph(model: Any) -> Any:
+    if type(model) is keras.Sequential:
+        return model._functional
+    return model if type(model) is private("models.functional", "Functional") else None
+
+
+def calls_of(model: keras.Model) -> Iterator[Call]:
+    """Yield what a model calls, in an order in which it can be run; not what gives its inputs."""
+    by_depth = _graph(model)._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        for node in by_depth[depth]:
+            if not node.is_input:
+                arguments = node.arguments
+                yield Call(node.operation, node.input_tensors, node.outputs, arguments.convert)
+
+
+def opened(model: keras.Model, is_open: Callable[[keras.Operation], bool]) -> keras.Model:
+    """Return a model of the same layers in which some nested models are taken apart.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With a graph of its own, one input and one output.
+    is_open : callable
+        Whether an operation, a model with a graph of its own, is to be taken apart.
+    """
+    if not any(is_open(call.operation) for call in calls_of(model)):
+        return model
+    (output,) = called_again(calls_of(model), model, is_open=is_open)
+    return keras.Model(model.inputs[0], output)
+
+
+def called_again(
+    calls: Iterator[Call] | Sequence[Call],
+    model: keras.Model,
+    places: dict[int, Any] | None = None,
+    is_open: Callable[[keras.Operation], bool] = lambda operation: False,
+) -> list[Any]:
+    """Make calls of a model once more, without running anything; return what its outputs are.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+    model : keras.Model
+        Whose calls they are.
+    places : dict of int to keras.KerasTensor, optional
+        By the ids of the model's tensors what stands for them.
+    is_open : callable
+        As for ``opened``.
+    """
+    places = {} if places is None else places
+    node = private("ops.node", "Node")
+    for call in calls:
+        args, kwargs = call.convert(lambda it: places.get(id(it), it))
+        inner = call.operation
+        if is_open(inner):
+            given = keras.tree.flatten((args, kwargs))[: len(inner.inputs)]
+            own = {id(t): g for t, g in zip(inner.inputs, given, strict=True)}
+            outputs = called_again(calls_of(inner), inner, own, is_open)
+        else:
+            outputs = [_like(tensor) for tensor in call.outputs]
+            node(inner, call_args=args, call_kwargs=kwargs, outputs=outputs)
+        places.update({id(t): o for t, o in zip(call.outputs, outputs, strict=True)})
+    return [places.get(id(output), output) for output in model.outputs]
+
+
+def _like(tensor: Any) -> keras.KerasTensor:
+    return keras.KerasTensor(tensor.shape, dtype=tensor.dtype, sparse=tensor.sparse)
+
+
+_SHARED = ("_compile_loss", "_compile_metrics", "_loss_tracker")
+
+
+def compile_alike(part: keras.Model, model: keras.Model) -> None:
+    """Compile a part of a model as that is: with the same optimizer, loss and metrics."""
+    if all(vars(part).get(name) is vars(model)[name] for name in _SHARED) and part.compiled:
+        return
+    arguments = compile_arguments(model) | {"optimizer": model.optimizer}
+    part.compile(**arguments)
+    # Past Keras' tracking, as its compile sets them.
+    vars(part).update({name: vars(model)[name] for name in _SHARED})
+
+
+@given_up("keras", "running a frozen part once", "it is run for each batch, which is slower")
+def graphs_can_be_cut() -> bool:
+    """Try it on a small model; a few hundredths of a second, once."""
+    layers = keras.layers
+    ones = {"kernel_initializer": "ones"}
+    inner_input = keras.Input((2,), name="inner_input")
+    first = layers.Dense(2, **ones, name="first")
+    second = layers.Dense(2, **ones, name="second")
+    inner = keras.Model(inner_input, second(first(inner_input)), name="inner")
+    outer_input = keras.Input((2,), name="outer_input")
+    model = keras.Model(outer_input, inner(outer_input), name="outer")
+    flat = opened(model, lambda operation: operation is inner)
+    operations = [call.operation for call in calls_of(flat)]
+    require(operations == [first, second], "a nested model is not taken apart")
+    cut = next(calls_of(flat)).outputs
+    start = keras.Input((2,), name="start")
+    rest = called_again(list(calls_of(flat))[1:], flat, {id(cut[0]): start})
+    x = np.array([[1.0, 2.0]], "float32")
+    middle = keras.Model(flat.inputs[0], list(cut), name="trunk")(x)
+    whole, parts = model(x), keras.Model(start, rest, name="head")(middle)
+    whole, parts = (keras.ops.convert_to_numpy(keras.tree.flatten(p)[0]) for p in (whole, parts))
+    require(np.array_equal(whole, parts) and whole[0, 0] == 6, "parts are not the whole")
+    model.compile("sgd", "mse")
+    require(set(_SHARED) <= set(vars(model)), "a compiled model lacks its parts")
+    return True
