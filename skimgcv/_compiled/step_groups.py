@@ -109,7 +109,7 @@ def grouped(model: keras.Model, size: int) -> Callable[[Any], Any]:
     return call
 
 
-_FAILED = "_skimgcv_failed_step"
+_FAILED = "skimgcv_failed_step"
 
 
 def failed_step(error: BaseException) -> int:
