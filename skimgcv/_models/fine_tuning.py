@@ -45,7 +45,7 @@ class FineTuning:
             )
         self._optimizer(model)
         frozen = _frozen(model)
-        learning = [la for la, learns in self._trainable(model) if learns and id(la) in frozen]
+        learning = [la for la, learns in self._who_learns(model) if learns and id(la) in frozen]
         if not any(map(_has_own_weights, learning)):
             names = ", ".join(layer.name for layer in _frozen_units(model)[-8:])
             raise ValueError(
@@ -56,13 +56,13 @@ class FineTuning:
     def begin(self, model: keras.Model) -> None:
         """Unfreeze a model's layers, and compile it with a fresh optimizer."""
         # Parents come before the layers that they hold, whose flags they set, too.
-        for layer, learns in self._trainable(model):
+        for layer, learns in self._who_learns(model):
             layer.trainable = learns
         # A copy of each metric: the old ones keep what they counted.
         arguments = {name: unshared(v) for name, v in compile_arguments(model).items()}
         model.compile(**arguments | {"optimizer": self._optimizer(model)})
 
-    def _trainable(self, model: keras.Model) -> list[tuple[keras.Layer, bool]]:
+    def _who_learns(self, model: keras.Model) -> list[tuple[keras.Layer, bool]]:
         """Return for each layer whether it learns in the second phase."""
         frozen = _frozen(model)
         chosen = self._chosen(model)
