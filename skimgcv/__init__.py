@@ -21,6 +21,7 @@ from skimgcv.exceptions import ImageReadError
 if TYPE_CHECKING:
     from skimgcv._classifier import AugmentedKerasClassifier
     from skimgcv._compiled.run import clear_compiled_models
+    from skimgcv._features.cache import clear_features
 
 __all__ = [
     "AugmentedKerasClassifier",
@@ -30,6 +31,7 @@ __all__ = [
     "ImageReadError",
     "clear_compiled_models",
     "clear_decoded_images",
+    "clear_features",
     "load_image_table",
     "load_images",
 ]
@@ -41,6 +43,7 @@ __version__ = "0.1.0.dev0"
 _NEEDS_KERAS = {
     "AugmentedKerasClassifier": "skimgcv._classifier",
     "clear_compiled_models": "skimgcv._compiled.run",
+    "clear_features": "skimgcv._features.cache",
 }
 
 

@@ -45,3 +45,20 @@ def linear(meta):
             keras.layers.Dense(meta["n_classes_"], activation="softmax"),
         ]
     )
+
+
+def frozen(meta, dropout=0.25):
+    """Build what stands for a pretrained network, frozen, with a head."""
+    model = keras.Sequential(
+        [
+            keras.layers.Input(meta["image_shape_"]),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(meta["n_classes_"], activation="softmax"),
+        ]
+    )
+    for layer in model.layers[:2]:
+        layer.trainable = False
+    return model

@@ -165,7 +165,9 @@ class FeatureBatches(keras.utils.PyDataset):
     def _candidates(self, wanted: list[int]) -> Iterator[int]:
         yield from wanted
         while self._ahead:
-            yield self._ahead.popleft()
+            place = self._ahead.popleft()
+            if place > wanted[-1]:  # those before were asked for
+                yield place
 
 
 def _key(*parts: bytes) -> str:

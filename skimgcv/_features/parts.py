@@ -19,7 +19,11 @@ _log = logging.getLogger("skimgcv")
 
 
 def cut_and_fed(
-    model: keras.Model, feature_cache: Any, *batches: Batches, watched: bool = False
+    model: keras.Model,
+    feature_cache: Any,
+    *batches: Batches,
+    watched: bool = False,
+    unless: str | None = None,
 ) -> tuple[Cut, list[FeatureBatches]] | None:
     """Cut a model behind its frozen first part, and let batches go through that.
 
@@ -32,6 +36,8 @@ def cut_and_fed(
     *batches : Batches
     watched : bool
         Whether the frozen part's weights may change between epochs.
+    unless : str, optional
+        What is in the way, whatever the model is.
 
     Returns
     -------
@@ -46,6 +52,8 @@ def cut_and_fed(
         cut = cut_of(model)
         if cut is None:
             return None
+        if unless is not None:
+            raise UnprovableError(unless)
         trunk = Trunk(cut, lambda: _some_of(batches[0]))
         fed = [FeatureBatches(b, trunk, where, watched=watched) for b in batches]
     except UnprovableError as reason:

@@ -7,7 +7,7 @@ import hashlib
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,20 +68,15 @@ class Trunk:
         found = fingerprint(cut.trunk)
         self._steps = _steps_of(cut.trunk, found, some)
         self._variables = found.variables
-        self._values = [keras.ops.convert_to_tensor(v) for v in found.variables]
-        self.key = self._steps.token + self._weights()
+        # Copied: what Keras and TensorFlow give may show the memory that is assigned to.
+        values = [np.array(keras.ops.convert_to_numpy(v)) for v in found.variables]
+        self._values = [keras.ops.convert_to_tensor(value) for value in values]
+        self.key = self._steps.token + _digest(values)
 
     def of_now(self) -> Trunk:
         """Return this one, or one with the weights of now where these have changed."""
-        if self._steps.token + self._weights() == self.key:
-            return self
-        return Trunk(self._cut, self._some)
-
-    def _weights(self) -> bytes:
-        said = hashlib.blake2b(digest_size=16)
-        for variable in self._variables:
-            said.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).data)
-        return said.digest()
+        now = _digest(keras.ops.convert_to_numpy(v) for v in self._variables)
+        return self if self._steps.token + now == self.key else Trunk(self._cut, self._some)
 
     def lasting_key(self) -> bytes:
         """Return what equal trunks have in other processes, too, on this kind of machine."""
@@ -161,6 +156,13 @@ def _difference(model: keras.Model, images: np.ndarray) -> str | None:
     if not all(np.array_equal(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs):
         return "its frozen part gives other values in training than in evaluation"
     return None
+
+
+def _digest(values: Iterable[np.ndarray]) -> bytes:
+    said = hashlib.blake2b(digest_size=16)
+    for value in values:
+        said.update(np.ascontiguousarray(value).data)
+    return said.digest()
 
 
 def _machine() -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class FineTuning:
 
     def __init__(self, layers: Any, learning_rate: float) -> None:
         self._layers = layers
-        self._learning_rate = learning_rate
+        self._rate = learning_rate
 
     def check(self, model: keras.Model) -> None:
         """Refuse a model for which it cannot be done.
@@ -108,7 +108,7 @@ class FineTuning:
         config = optimizer.get_config()
         # One that scales the loss has the learning rate of the one that it holds.
         inner = config["inner_optimizer"]["config"] if "inner_optimizer" in config else config
-        inner["learning_rate"] = self._learning_rate
+        inner["learning_rate"] = self._rate
         return type(optimizer).from_config(config)
 
 

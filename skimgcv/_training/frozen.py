@@ -51,12 +51,10 @@ def trained_part(
     """
     whole = Trained(None, rebuild, batches, validation)
     own = [c for c in callbacks if _is_users(c)]
-    for callback in own:
-        if looks_at_batches(callback):
-            run_whole(model, f"{type(callback).__name__} looks at single batches")
-            return whole
+    looking = [f"{type(c).__name__} looks at single batches" for c in own if looks_at_batches(c)]
     data = (batches,) if validation is None else (batches, validation)
-    parts = cut_and_fed(model, feature_cache, *data, watched=bool(own))
+    unless = looking[0] if looking else None
+    parts = cut_and_fed(model, feature_cache, *data, watched=bool(own), unless=unless)
     if parts is None:
         return whole
     cut, fed = parts
