@@ -17,32 +17,26 @@ from samples import (
     numbered,
     same_model,
 )
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
-    GroupKFold,
     KFold,
     StratifiedKFold,
     cross_val_predict,
     cross_val_score,
     cross_validate,
-    learning_curve,
-    permutation_test_score,
-    validation_curve,
 )
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv import ImageAugmenter
 from skimgcv.exceptions import DoubleCorrectionWarning, LabelsNotFoundWarning
 
 X, Y = blobs()
-WEIGHTS = {0: 5.0, 1: 1.0, 2: 1.0}
 
 
 def quick(**parameters):
@@ -133,116 +127,6 @@ def test_bagging_needs_flat_rows():
     flat = X.reshape(24, 16)
     bag = BaggingClassifier(quick(image_shape=(4, 4)), n_estimators=2, random_state=0)
     assert bag.fit(flat, Y).score(flat, Y) > 0.9
-
-
-# -- fit parameters through these tools ------------------------------------------------
-
-
-class Spy(AugmentedKerasClassifier):
-    """Notes what arrives in ``fit``."""
-
-    arrived = Log()
-
-    def fit(
-        self,
-        X,
-        y,
-        sample_weight=None,
-        class_weight=None,
-        groups=None,
-        validation_data=None,
-    ):
-        self.arrived.append(
-            {
-                "n": len(X),
-                "sample_weight": sample_weight,
-                "class_weight": class_weight,
-                "groups": groups,
-                "validation_data": validation_data,
-            }
-        )
-        return super().fit(X, y, sample_weight, class_weight, groups, validation_data)
-
-
-@pytest.fixture
-def spy():
-    Spy.arrived.clear()
-    return Spy(linear, random_state=0)
-
-
-WITH_PARAMS = {
-    "cross_validate": lambda clf, p: cross_validate(clf, X, Y, cv=2, params=p),
-    "cross_val_score": lambda clf, p: cross_val_score(clf, X, Y, cv=2, params=p),
-    "cross_val_predict": lambda clf, p: cross_val_predict(clf, X, Y, cv=2, params=p),
-    "learning_curve": lambda clf, p: learning_curve(clf, X, Y, cv=2, train_sizes=[1.0], params=p),
-    "validation_curve": lambda clf, p: validation_curve(
-        clf, X, Y, cv=2, param_name="batch_size", param_range=[8], params=p
-    ),
-    "permutation_test_score": lambda clf, p: permutation_test_score(
-        clf, X, Y, cv=2, n_permutations=1, params=p
-    ),
-    "GridSearchCV": lambda clf, p: GridSearchCV(clf, {"batch_size": [8]}, cv=2).fit(X, Y, **p),
-    "CalibratedClassifierCV": lambda clf, p: CalibratedClassifierCV(clf, cv=2).fit(X, Y, **p),
-}
-
-
-@pytest.mark.parametrize("routing", [False, True])
-@pytest.mark.parametrize("tool", WITH_PARAMS)
-def test_class_weight_arrives_in_each_fit(tool, routing, spy):
-    with config_context(enable_metadata_routing=routing):
-        if routing:
-            spy.set_fit_request(class_weight=True)
-            spy.set_partial_fit_request(class_weight=True)  # learning_curve asks for both
-        WITH_PARAMS[tool](spy, {"class_weight": WEIGHTS})
-    assert len(spy.arrived) >= 2
-    assert all(call["class_weight"] == WEIGHTS for call in spy.arrived)
-
-
-@pytest.mark.parametrize(
-    "tool",
-    [
-        lambda clf: VotingClassifier([("a", clf)]),
-        # Stacking hands fit parameters to its final estimator too, wanted or not.
-        lambda clf: StackingClassifier([("a", clf)], clone(clf), cv=2),
-        lambda clf: Pipeline([("clf", clf)]),
-        OneVsRestClassifier,
-    ],
-    ids=["Voting", "Stacking", "Pipeline", "OneVsRest"],
-)
-def test_class_weight_is_routed_by_meta_estimators(tool, spy):
-    weights = {0: 1.0, 1: 5.0}
-    with config_context(enable_metadata_routing=True):
-        tool(spy.set_fit_request(class_weight=True)).fit(X, Y, class_weight=weights)
-    assert spy.arrived
-    assert all(call["class_weight"] == weights for call in spy.arrived)
-
-
-def test_a_pipeline_without_routing_takes_the_steps_name(spy):
-    pipe = Pipeline([("clf", spy)])
-    cross_validate(pipe, X, Y, cv=2, params={"clf__class_weight": WEIGHTS})
-    assert [call["class_weight"] for call in spy.arrived] == [WEIGHTS, WEIGHTS]
-
-
-@pytest.mark.parametrize("routing", [False, True])
-def test_rows_of_sample_weight_and_groups_are_those_of_the_fold(routing, spy):
-    weights, groups = 1.0 + np.arange(24), np.arange(24) // 2
-    splits = list(GroupKFold(3).split(X, Y, groups))
-    params = {"sample_weight": weights, "groups": groups, "validation_data": (X[:3], Y[:3])}
-    with config_context(enable_metadata_routing=routing):
-        if routing:
-            spy.set_fit_request(sample_weight=True, groups=True, validation_data=True)
-            spy.set_score_request(sample_weight=False)
-        cross_validate(spy, X, Y, cv=splits, params=params, error_score="raise")
-    for call, (train, _) in zip(spy.arrived, splits, strict=True):
-        np.testing.assert_array_equal(call["sample_weight"], weights[train])
-        np.testing.assert_array_equal(call["groups"], groups[train])
-        np.testing.assert_array_equal(call["validation_data"][0], X[:3])
-
-
-def test_a_fit_param_beats_the_parameter():
-    clf = classifier(linear, class_weight={0: 9.0}).fit(X, Y, class_weight={1: 2.0})
-    assert clf.class_weight_ == {0: 1, 1: 2, 2: 1}
-    assert clf.class_weight == {0: 9.0}
 
 
 # -- copies ----------------------------------------------------------------------------

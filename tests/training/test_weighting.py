@@ -3,13 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import sklearn
 from builders import cnn, linear
 from samples import blobs, classifier, same_model
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold, cross_val_score, cross_validate
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.utils.class_weight import compute_class_weight
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
@@ -57,12 +54,6 @@ def test_both_multiply(data):
     assert_same_weights(both, estimator().fit(X, y, sample_weight=product))
 
 
-def test_a_fit_argument_beats_the_constructors(data):
-    X, y = data
-    est = estimator(class_weight={"a": 100.0}).fit(X, y, class_weight=WEIGHTS)
-    assert est.class_weight_ == {"a": 5.0, "b": 0.5, "c": 1.0}
-
-
 def test_balanced_is_computed_from_the_folds_own_rows(data):
     X, y = data
     rare = np.r_[np.flatnonzero(y != "c"), np.flatnonzero(y == "c")[:9]]
@@ -91,20 +82,6 @@ def test_weights_stay_with_their_images():
     est.fit(X, y, sample_weight=np.where(marked, 1.0, 1e-3))
     assert est.score(X[marked], y[marked]) == 1
     assert est.score(X[~marked], y[~marked]) == 0
-
-
-def test_rows_of_weight_zero_are_left_out(data):
-    X, y = data
-    rng = np.random.default_rng(0)
-    kept = rng.random(len(y)) < 0.7
-    spoiled = X.copy()
-    spoiled[~kept] = 255
-    est = estimator().set_params(augmenter__featurewise_center=True)
-    with_zeros = est.fit(spoiled, y, sample_weight=kept.astype(float))
-    assert set(with_zeros.sample_indices_) == set(np.flatnonzero(kept))
-    np.testing.assert_allclose(
-        with_zeros.augmenter_.mean_.ravel(), X[kept].mean() / 255, rtol=1e-5
-    )
 
 
 # -- rows of weight 0 are as if they were not in X -------------------------------------
@@ -249,29 +226,6 @@ def test_files_that_cannot_be_read_are_as_if_they_were_not_in_x(tmp_path):
     assert same_model(
         quiet, clone(clf).fit(files[kept], Y[kept], sample_weight=np.ones(len(kept)))
     )
-
-
-@pytest.mark.parametrize("routing", [False, True])
-def test_class_weight_as_a_fit_param(data, routing):
-    X, y = data
-    with sklearn.config_context(enable_metadata_routing=routing):
-        est = estimator()
-        if routing:
-            est.set_fit_request(class_weight=True)
-        fitted = cross_validate(
-            est, X, y, cv=3, params={"class_weight": WEIGHTS}, return_estimator=True
-        )["estimator"]
-    assert all(e.class_weight_ == {"a": 5.0, "b": 0.5, "c": 1.0} for e in fitted)
-
-
-def test_class_weight_through_a_pipeline(data):
-    X, y = data
-    pipeline = make_pipeline(FunctionTransformer(), estimator())
-    step = "augmentedkerasclassifier"
-    pipeline.fit(X, y, **{f"{step}__class_weight": WEIGHTS})
-    assert pipeline[-1].class_weight_["a"] == 5.0
-    scores = cross_val_score(pipeline, X, y, cv=2, params={f"{step}__class_weight": WEIGHTS})
-    assert scores.shape == (2,)
 
 
 def test_nothing_passed_in_is_changed(data):
