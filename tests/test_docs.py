@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.rst"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
-PACKAGES = ("augment", "cluster", "display", "model_selection", "models")
+PACKAGES = ("augment", "cluster", "display", "model_selection", "models", "report")
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ LAYERS = [
     {"_classifier", "_estimator", "_parameters"},
     {"__init__"},
     {"model_selection", "display", "cluster", "models"},
+    {"report"},
     {"_cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -49,11 +50,13 @@ PUBLIC = {
 DOORS = {
     "scikeras": {"skimgcv._runtime.scikeras_internals"},
     "albumentations": {"skimgcv.augment._albumentations"},
+    "jinja2": {"skimgcv.report._rendering"},
     "matplotlib": {"skimgcv.display"},
     "ray": {"skimgcv.cluster"},
 }
 OPTIONAL = {
     "albumentations",
+    "jinja2",
     "matplotlib",
     "imblearn",
     "pandas",
@@ -243,7 +246,6 @@ REACHING = {
     "augment/test_blocks.py": "_blocks: how a batch is cut changes no result that could be seen",
     "augment/test_properties.py": "_blocks: small blocks, so that small batches are cut",
     "augment/test_statistics.py": "_statistics: the memory that is asked for before it is taken",
-    "cli/test_command.py": "_parser: the help of each option",
     "compiled/test_run.py": "_twins: how many compiled models are kept",
     "files/test_caches.py": "_RECORD, _forget: a file is damaged, and a process begins anew",
     "fuzz_inputs.py": "_prediction: the model is left out, to try ten thousand inputs",

@@ -66,7 +66,9 @@ def test_all_is_all():
     }
     modules = {n for n in public if inspect.ismodule(getattr(skimgcv, n))}
     assert set(skimgcv.__all__) == public - modules
-    public_modules = {"augment", "cluster", "display", "exceptions", "model_selection", "models"}
+    public_modules = {
+        *("augment", "cluster", "display", "exceptions", "model_selection", "models", "report")
+    }
     assert {m for m in modules if not m.startswith("_")} <= public_modules
 
 
@@ -102,9 +104,16 @@ from skimgcv import *
 assert before == (random.getstate(), numpy.random.get_state()[1].tolist())
 from tensorflow.python.eager import context
 assert context._context is None or not context._context._initialized
-assert "albumentations" not in sys.modules
+assert not {"albumentations", "jinja2", "skimgcv.report"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_report_is_documented():
+    from skimgcv.report import CrossValidationReport
+
+    assert "Examples\n" in inspect.getdoc(CrossValidationReport)
+    test_everything_public_is_documented(CrossValidationReport)
 
 
 def test_displays_are_there_and_documented():

@@ -230,8 +230,8 @@ class FoldHistoryDisplay:
         return self
 
 
-def _history_of(estimator: Any) -> Mapping[str, Sequence[float]]:
-    """Return the history of a classifier, or of the one that a meta-estimator holds."""
+def classifier_in(estimator: Any) -> Any:
+    """Return the fitted classifier that a Pipeline or a search holds; None without one."""
     inner = estimator
     while not hasattr(inner, "history_"):
         if hasattr(inner, "best_estimator_"):
@@ -239,11 +239,18 @@ def _history_of(estimator: Any) -> Mapping[str, Sequence[float]]:
         elif hasattr(inner, "steps"):
             inner = inner.steps[-1][1]
         else:
-            raise ValueError(
-                "a fold needs a fitted AugmentedKerasClassifier, or a Pipeline or search around "
-                f"one, for its history_; {type(estimator).__name__} has none"
-            )
-    history: Mapping[str, Sequence[float]] = inner.history_
+            return None
+    return inner
+
+
+def _history_of(estimator: Any) -> Mapping[str, Sequence[float]]:
+    classifier = classifier_in(estimator)
+    if classifier is None:
+        raise ValueError(
+            "a fold needs a fitted AugmentedKerasClassifier, or a Pipeline or search around "
+            f"one, for its history_; {type(estimator).__name__} has none"
+        )
+    history: Mapping[str, Sequence[float]] = classifier.history_
     return history
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,32 @@ def pyplot(purpose: str) -> Any:
     import matplotlib.pyplot as plt
 
     return plt
+
+
+def loose_axes(size: tuple[float, float], purpose: str) -> Any:
+    """Return the Axes of a figure that pyplot does not keep: nobody needs to close it.
+
+    Parameters
+    ----------
+    size : (float, float)
+        Width and height, in inches.
+    purpose : str
+        Who asks.
+    """
+    require("matplotlib", extra="plot", purpose=purpose)
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").subplots()
+
+
+def svg_of(figure: Any) -> bytes:
+    """Return a figure as an SVG file: the same bytes for the same figure."""
+    import matplotlib
+
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "skimgcv"}):
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    return file.getvalue()
 
 
 def styled(method: str, given: Mapping[str, Any] | None, **defaults: Any) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""How well each class is told from all others, at any threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import roc_curve as curve_of_roc
+
+from skimgcv.report._predictions import FoldPredictions
+
+# Below this share a ROC curve looks good whatever the model does.
+_RARE = 0.1
+
+
+@dataclass(frozen=True)
+class ClassCurves:
+    """Curves of one class against all others, a fold each.
+
+    Attributes
+    ----------
+    label : object
+    kind : {"roc", "precision-recall"}
+    curves : list of (ndarray, ndarray)
+        Of the folds that test the class and another one: x and y.
+    areas : ndarray
+        Below each of them; of precision-recall it is the average precision.
+    share : float
+        Of the class among the test images: what chance gives in a precision-recall curve.
+    """
+
+    label: object
+    kind: str
+    curves: list[tuple[np.ndarray, np.ndarray]]
+    areas: np.ndarray
+    share: float
+
+    @property
+    def area(self) -> float:
+        """The mean over the folds; not a number without any."""
+        return float(self.areas.mean()) if len(self.areas) else np.nan
+
+
+def curves_of(predictions: FoldPredictions) -> list[ClassCurves]:
+    """Return each class's curves: of ROC, or of precision and recall where a class is rare.
+
+    Of two classes one only: the second, whose ROC curve says all of the first's, or the rare
+    one.
+    """
+    shares = np.array([(predictions.labels == label).mean() for label in predictions.classes])
+    kind = "precision-recall" if shares.min() < _RARE else "roc"
+    places = list(range(len(shares)))
+    if len(shares) == 2:
+        places = [1] if kind == "roc" else [int(shares.argmin())]
+    return [_of_class(predictions, place, kind, float(shares[place])) for place in places]
+
+
+def _of_class(predictions: FoldPredictions, place: int, kind: str, share: float) -> ClassCurves:
+    label = predictions.classes[place]
+    curves, areas = [], []
+    for fold in np.unique(predictions.folds):
+        of_fold = predictions.folds == fold
+        truth = predictions.labels[of_fold] == label
+        if truth.all() or not truth.any():
+            continue
+        proba = predictions.proba[of_fold, place]
+        if kind == "roc":
+            x, y, _ = curve_of_roc(truth, proba)
+            area = roc_auc_score(truth, proba)
+        else:
+            y, x, _ = precision_recall_curve(truth, proba)
+            area = average_precision_score(truth, proba)
+        curves.append((x, y))
+        areas.append(area)
+    return ClassCurves(label, kind, curves, np.array(areas), share)

@@ -1,0 +1,51 @@
+"""Numbers into a page, by Jinja2's templates."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_NONE = "\N{EN DASH}"
+
+
+def render(title: str, made: str, sections: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the whole HTML file.
+
+    Parameters
+    ----------
+    title, made : str
+        What it is about, and when it was made.
+    sections : list of (str, dict)
+        Names of templates, and what each needs.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("skimgcv.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "count": count}
+    page = environment.get_template("report.html")
+    return page.render(title=title, made=made, sections=sections)
+
+
+def percent(value: float) -> str:
+    """Return a share, such as 0.934, as "93.4%"; a dash where there is none."""
+    if not math.isfinite(value):
+        return _NONE
+    # Not all: what is nearly all is not all.
+    digits = 1 if value in (0, 1) or 0.0005 <= value < 0.9995 else 2
+    return f"{value:.{0 if value in (0, 1) else digits}%}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a score; a dash where there is none."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else _NONE
+
+
+def count(value: int) -> str:
+    """Return a count with its thousands apart."""
+    return f"{value:,}"
