@@ -43,17 +43,10 @@ class ClassCurves:
 
 
 def curves_of(predictions: FoldPredictions) -> list[ClassCurves]:
-    """Return each class's curves: of ROC, or of precision and recall where a class is rare.
-
-    Of two classes one only: the second, whose ROC curve says all of the first's, or the rare
-    one.
-    """
-    shares = np.array([(predictions.labels == label).mean() for label in predictions.classes])
-    kind = "precision-recall" if shares.min() < _RARE else "roc"
-    places = list(range(len(shares)))
-    if len(shares) == 2:
-        places = [1] if kind == "roc" else [int(shares.argmin())]
-    return [_of_class(predictions, place, kind, float(shares[place])) for place in places]
+    """Return each class's curves: of ROC, or of precision and recall where a class is rare."""
+    shares = [float((predictions.labels == label).mean()) for label in predictions.classes]
+    kind = "precision-recall" if min(shares) < _RARE else "roc"
+    return [_of_class(predictions, place, kind, share) for place, share in enumerate(shares)]
 
 
 def _of_class(predictions: FoldPredictions, place: int, kind: str, share: float) -> ClassCurves:

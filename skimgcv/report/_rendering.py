@@ -36,9 +36,12 @@ def percent(value: float) -> str:
     """Return a share, such as 0.934, as "93.4%"; a dash where there is none."""
     if not math.isfinite(value):
         return _NONE
-    # Not all: what is nearly all is not all.
-    digits = 1 if value in (0, 1) or 0.0005 <= value < 0.9995 else 2
-    return f"{value:.{0 if value in (0, 1) else digits}%}"
+    if value in (0, 1):
+        return f"{value:.0%}"
+    # What is nearly all is not all.
+    if value >= 0.9995:
+        return ">99.9%"
+    return "<0.1%" if value < 0.0005 else f"{value:.1%}"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from skimgcv.display._history import classifier_in
 from skimgcv.report._cross_validation import CrossValidation
-from skimgcv.report._curves import ClassCurves, curves_of
+from skimgcv.report._curves import curves_of
 from skimgcv.report._figures import class_figure, history_figure, scores_figure
 from skimgcv.report._network import network_of
 from skimgcv.report._pictures import augmented, mistakes_of
@@ -34,12 +34,10 @@ def summary(run: CrossValidation) -> Section:
     return {
         "n_right": run.predictions.n_right,
         "n_tests": len(run.predictions.rows),
-        "n_images": len(np.unique(run.predictions.rows)),
         "common_class": classes[of_class.argmax()],
         "common_share": of_class.max() / of_class.sum(),
         "worst_class": classes[worst],
         "worst_found": found[worst],
-        "best_found": np.nanmax(found),
         "n_confused": int(wrong.max()),
         "confused": (classes[truth], classes[taken_for]),
         "n_findings": len(run.findings),
@@ -79,28 +77,23 @@ def scores(run: CrossValidation) -> Section:
 def classes(run: CrossValidation) -> Section:
     """Show how well each class is found, and its curves."""
     counts = run.predictions.confusion()
-    curves: dict[Any, ClassCurves] = {c.label: c for c in curves_of(run.predictions)}
+    curves = curves_of(run.predictions)
     with np.errstate(invalid="ignore"):
         found = np.diag(counts) / counts.sum(axis=1)
         right = np.diag(counts) / counts.sum(axis=0)
-    kind = next(iter(curves.values())).kind
     return {
-        "kind": kind,
+        "kind": curves[0].kind,
         "rows": [
             {
-                "label": label,
+                "label": of_class.label,
                 "n": int(counts[at].sum()),
-                "n_found": int(counts[at, at]),
-                "n_said": int(counts[:, at].sum()),
                 "found": found[at],
                 "right": right[at],
-                "area": curves[label].area if label in curves else np.nan,
+                "area": of_class.area,
             }
-            for at, label in enumerate(run.predictions.classes)
+            for at, of_class in enumerate(curves)
         ],
-        "figures": [
-            (c.label, c.area, len(c.curves), class_figure(c)) for c in curves.values() if c.curves
-        ],
+        "figures": [(c.label, c.area, len(c.curves), class_figure(c)) for c in curves if c.curves],
     }
 
 
@@ -133,7 +126,6 @@ def limits(run: CrossValidation) -> Section:
         "has_groups": run.groups is not None,
         "smallest_class": labels[sizes.argmin()],
         "smallest_size": int(sizes.min()),
-        "share": sizes.max() / sizes.sum(),
     }
 
 
