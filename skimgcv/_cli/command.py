@@ -24,7 +24,7 @@ from skimgcv._cli.classifier import (
 from skimgcv._cli.folds import Splits, check_classes, checked, in_words, make_folds
 from skimgcv._cli.images import Images, listed_images, readable, with_duplicates
 from skimgcv._cli.options import check_together, make_parser
-from skimgcv._cli.quiet import without_first_log
+from skimgcv._cli.quiet import import_keras
 from skimgcv._cli.tables import folds_of, printed, write_predictions, write_scores
 from skimgcv.model_selection import SplitReport
 
@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         images = readable(images)
         check_classes(asked, images.y)
-        with without_first_log():
-            import keras  # noqa: F401
+        import_keras(asked.n_jobs)
         classifier = make_classifier(asked, build)
         if asked.backbone is not None:
             check_builds(classifier, images.X.shape[1:], len(np.unique(images.y)))
