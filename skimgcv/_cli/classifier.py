@@ -65,7 +65,13 @@ def make_classifier(asked: argparse.Namespace, build: Callable[..., Any] | None)
         batch_size=asked.batch_size,
         verbose=1,
         random_state=asked.seed,
+        **_fine_tuning(asked),
     )
+
+
+def _fine_tuning(asked: argparse.Namespace) -> dict[str, Any]:
+    names = ("fine_tune_epochs", "fine_tune_layers", "fine_tune_learning_rate")
+    return {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
 
 
 def _builder(asked: argparse.Namespace) -> Callable[..., Any]:
@@ -115,7 +121,15 @@ def about_network(asked: argparse.Namespace) -> str:
     if asked.weights == "none":
         return f"{asked.backbone} with random weights, all of which are trained."
     source = "of ImageNet" if asked.weights in (None, "imagenet") else f"of {asked.weights}"
-    return (
+    first = (
         f"{asked.backbone} with the weights {source}, which stay as they are; only the last "
         "layer is trained."
+    )
+    if not asked.fine_tune_epochs:
+        return first
+    which = asked.fine_tune_layers or "all"
+    which = f"the last {which} of them" if isinstance(which, int) else which
+    return (
+        f"{first} Then up to {asked.fine_tune_epochs} more epochs train frozen layers, too "
+        f"({which})."
     )

@@ -41,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_folds(parser.add_argument_group("folds"))
     _add_network(parser.add_argument_group("network"))
     _add_training(parser.add_argument_group("training"))
+    _add_fine_tuning(parser.add_argument_group("fine-tuning, after that"))
     parser.add_argument("--seed", type=_seed, default=0, help="of folds and training")
     parser.add_argument(
         "--n-jobs", type=int, default=1, help="folds at once, in processes; -1: one a core"
@@ -73,8 +74,21 @@ def check_together(parser: argparse.ArgumentParser, asked: argparse.Namespace) -
         parser.error("--model and --backbone each name a network; give one of the two")
     if asked.backbone is not None and asked.color_mode == "rgba":
         parser.error("--backbone needs --color-mode rgb or grayscale: it has 3 channels")
+    _check_fine_tuning(parser, asked)
     if asked.no_augment and asked.no_flip:
         parser.error("--no-augment does not mirror images either; leave --no-flip out")
+
+
+def _check_fine_tuning(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
+    if not asked.fine_tune_epochs:
+        for option in ("fine_tune_layers", "fine_tune_learning_rate"):
+            if getattr(asked, option) is not None:
+                parser.error(f"--{option.replace('_', '-')} needs --fine-tune-epochs")
+    elif asked.model is None and (asked.backbone is None or asked.weights == "none"):
+        parser.error(
+            "--fine-tune-epochs needs a network with frozen layers: --backbone with its weights, "
+            "or --model"
+        )
 
 
 def _add_images(group: argparse._ArgumentGroup) -> None:
@@ -170,6 +184,38 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--no-augment", action="store_true", help="do not augment at all")
     group.add_argument("--no-flip", action="store_true", help="do not mirror training images")
+
+
+def _add_fine_tuning(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--fine-tune-epochs",
+        type=_at_least(0),
+        default=0,
+        help="more epochs, at most, in which frozen layers are trained, too",
+    )
+    group.add_argument(
+        "--fine-tune-layers",
+        metavar="all|N|NAME",
+        type=_layers,
+        help='which: all, the last N, or those of a name such as "block6*". Default: all',
+    )
+    group.add_argument(
+        "--fine-tune-learning-rate", metavar="RATE", type=_rate, help="Default: 1e-5"
+    )
+
+
+def _layers(text: str) -> str | int:
+    return _at_least(1)(text) if text.lstrip("-").isdigit() else text
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"needs a number above 0: {text!r}")
+    return value
 
 
 def _at_least(least: int) -> Callable[[str], int]:

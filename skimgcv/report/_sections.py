@@ -137,6 +137,7 @@ def training(run: CrossValidation) -> Section | None:
     return {
         "figure": history_figure(run.estimators),
         "has_holdout": "val_loss" in run.classifier.history_,
+        "is_fine_tuned": getattr(run.classifier, "fine_tune_start_", None) is not None,
         "epochs": (min(epochs), max(epochs)),
     }
 
