@@ -14,9 +14,10 @@ from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
 from skimgcv.augment._augmenter import ImageAugmenter
-from skimgcv.augment._checks import check_halves
+from skimgcv.augment._checks import check_halves, is_on
 from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter, SteppedAugmenter, mixing
+from skimgcv.augment._seeded import SeededAugmenter
 from skimgcv.exceptions import AugmenterStepWarning
 
 
@@ -31,6 +32,17 @@ def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmente
     if isinstance(adapted, ImageAugmenter):
         check_halves(adapted, rows, name)
     return adapted
+
+
+def is_random(augmenter: Augmenter, image_shape: tuple[int, ...]) -> bool:
+    """Whether training may transform images; False only where it is known not to."""
+    if isinstance(augmenter, Plain):
+        return False
+    if isinstance(augmenter, SeededAugmenter):
+        # Neither has any before steps were tried.
+        return bool(augmenter.random_steps) or not augmenter.fixed_steps
+    # A subclass may do more than its parameters say.
+    return type(augmenter) is not ImageAugmenter or is_on(augmenter, image_shape)
 
 
 def changed_augmenter(new: Any, fitted: Augmenter, train: LabelledRows) -> Augmenter | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skimgcv._batches.augmenters import is_random
 from skimgcv._data.rows import Rows
 from skimgcv._runtime.random_streams import stream
 from skimgcv._runtime.row_streams import RowStreams
-from skimgcv.augment._plain import Plain
 from skimgcv.augment._protocol import Augmenter, draw_each, is_by_rows, mixing
 
 
@@ -96,7 +96,9 @@ class EpochPlan:
         return Epoch(rows, self._draws(rows, number % self.views if self.views else number))
 
     def _draws(self, rows: np.ndarray, number: int) -> tuple[Draw, ...]:
-        if isinstance(self.augmenter, Plain) and not self.class_augmenters:
+        augmenters = (self.augmenter, *self.class_augmenters.values())
+        # Digests take a pass over all images.
+        if not any(is_random(own, self.images.shape[1:]) for own in augmenters):
             return ()
         mixer = mixing(self.augmenter)
         if mixer is not None and not is_by_rows(mixer):
@@ -135,6 +137,8 @@ class EpochPlan:
 
 def transformed(images: Rows, rows: np.ndarray, augmenter: Augmenter, seed: int) -> Epoch:
     """Return an epoch of held-out rows in their order, each with a transform of its own."""
+    if not is_random(augmenter, images.shape[1:]):
+        return Epoch(rows)
     digests = images.digests(rows)
     streams = RowStreams(seed, "validation", 0, digests, _repeats(equal_contents(digests)))
     table = draw_each(augmenter, streams, images.shape[1:])

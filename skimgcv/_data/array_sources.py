@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._data.digests import DigestTable
+
 _HDF5_DRIVERS = ("sec2", "stdio", "windows")
 
 
@@ -37,9 +39,8 @@ class HDF5Dataset:
         """Open it, to be read only; once in a process."""
         import h5py
 
-        status = os.stat(self.path)
         # A file that took the place of another is not the one that is open.
-        key = (self.path, status.st_ino, status.st_size, status.st_mtime_ns)
+        key = (self.path, *_stamp(self.path))
         file = _open_files.get(key)
         if not file:
             file = _open_files[key] = h5py.File(self.path, "r")
@@ -48,6 +49,32 @@ class HDF5Dataset:
 
 # A data set does not keep its file open: h5py closes it with its last File.
 _open_files: dict[tuple[Any, ...], Any] = {}
+
+
+_MOST_SOURCES = 8
+_digests: dict[tuple[Any, ...], DigestTable] = {}
+
+
+def kept_digests(source: Any) -> DigestTable | None:
+    """Return this process's digests of a source, where it is a file that is read only."""
+    if isinstance(source, np.ndarray) and source.flags.writeable:
+        return None
+    try:
+        place = without_handle(source)
+        if not isinstance(place, (MemoryMap, HDF5Dataset)):
+            return None
+        key = (place, *_stamp(place.path))
+    except (TypeError, OSError):  # no other process could open it
+        return None
+    if key not in _digests:
+        for oldest in list(_digests)[: len(_digests) + 1 - _MOST_SOURCES]:
+            _digests.pop(oldest, None)
+    return _digests.setdefault(key, DigestTable(int(source.shape[0])))
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def without_handle(source: Any) -> Any:

@@ -3,8 +3,68 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
 
 import numpy as np
+
+
+class KeptDigests(Protocol):
+    """Digests of rows that cannot change, for the next fit in this process."""
+
+    def fetch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return digests of some rows, and a mask of those that are here."""
+        ...
+
+    def keep(self, rows: np.ndarray, found: np.ndarray) -> None:
+        """Take the digests of some rows."""
+        ...
+
+
+class DigestTable:
+    """Digests of rows by their numbers.
+
+    Parameters
+    ----------
+    n : int
+        How many rows there are.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._digests = np.zeros((n, 2), np.uint64)
+        self._is_here = np.zeros(n, bool)
+
+    def fetch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return digests of some rows, and a mask of those that are here."""
+        return self._digests[rows], self._is_here[rows]
+
+    def keep(self, rows: np.ndarray, found: np.ndarray) -> None:
+        """Take the digests of some rows."""
+        self._digests[rows] = found
+        # After them, for another thread that looks.
+        self._is_here[rows] = True
+
+
+class DigestsOfRows:
+    """Digests of some rows of a table.
+
+    Parameters
+    ----------
+    table : DigestTable
+    rows : ndarray of int
+        Those that are meant, in their order.
+    """
+
+    def __init__(self, table: DigestTable, rows: np.ndarray) -> None:
+        self._table = table
+        self._rows = rows
+
+    def fetch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return digests of some rows, and a mask of those that are here."""
+        return self._table.fetch(self._rows[rows])
+
+    def keep(self, rows: np.ndarray, found: np.ndarray) -> None:
+        """Take the digests of some rows."""
+        self._table.keep(self._rows[rows], found)
 
 
 def digests(images: np.ndarray) -> np.ndarray:

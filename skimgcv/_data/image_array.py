@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv._data.array_sources import reopened, without_handle
+from skimgcv._data.array_sources import kept_digests, reopened, without_handle
+from skimgcv._data.digests import DigestsOfRows, KeptDigests
 from skimgcv._data.lazy_images import LazyImages, check_groups
 from skimgcv._runtime.paging import Pages
 
@@ -109,6 +110,11 @@ class ImageArray(LazyImages):
             images = self._read_runs()
         self._pages.have_read(images.nbytes)
         return images
+
+    def kept_digests(self) -> KeptDigests | None:
+        """Return where digests of these rows are kept, if it is known that they stay the same."""
+        table = kept_digests(self._source)
+        return None if table is None else DigestsOfRows(table, self._rows)
 
     def _read_runs(self) -> np.ndarray:
         """Read each row once and in the source's order: HDF5 takes no other."""

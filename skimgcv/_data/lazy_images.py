@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from skimgcv._data.digests import KeptDigests
+
 
 class LazyImages(ABC):
     """Images that are read when asked for.
@@ -45,6 +47,10 @@ class LazyImages(ABC):
     @abstractmethod
     def _read(self) -> np.ndarray:
         """Read all rows."""
+
+    def kept_digests(self) -> KeptDigests | None:
+        """Return where digests of these rows are kept, if it is known that they stay the same."""
+        return None
 
     def __len__(self) -> int:
         return self.shape[0]

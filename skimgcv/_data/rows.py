@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skimgcv._data.digests import digests
+from skimgcv._data.digests import DigestTable, KeptDigests, digests
 from skimgcv._data.forms import check_form
 from skimgcv._data.image_array import ImageArray
 from skimgcv._data.lazy_images import LazyImages
@@ -43,7 +43,8 @@ class Rows:
         self.shape = (int(X.shape[0]), *row_shape)
         self.dtype = _plain_dtype(np.dtype(X.dtype))
         self.scale = scale
-        self._digests: np.ndarray | None = None
+        self._digests = DigestTable(len(self))
+        self._kept: KeptDigests | None = None
 
     @classmethod
     def of(
@@ -172,6 +173,8 @@ class Rows:
     def digests(self, rows: np.ndarray) -> np.ndarray:
         """Return what these images are known by; each is read for it once.
 
+        Those of files that cannot change are kept for the next fit.
+
         Parameters
         ----------
         rows : ndarray of int
@@ -180,14 +183,24 @@ class Rows:
         -------
         ndarray of uint64, shape (len(rows), 2)
         """
-        if self._digests is None:
-            self._digests = np.zeros((len(self), 2), np.uint64)
-            self._has_digest = np.zeros(len(self), bool)
-        lacking = np.unique(rows[~self._has_digest[rows]])
-        for part in chunks(len(lacking), self._row_bytes):
-            self._digests[lacking[part]] = digests(self[lacking[part]])
-        self._has_digest[lacking] = True
-        return self._digests[rows]
+        found, is_here = self._digests.fetch(rows)
+        if is_here.all():
+            return found
+        if self._kept is None and isinstance(self._X, LazyImages):
+            self._kept = self._X.kept_digests()
+        self._find_digests(np.unique(rows[~is_here]))
+        return self._digests.fetch(rows)[0]
+
+    def _find_digests(self, rows: np.ndarray) -> None:
+        if self._kept is not None:
+            found, is_here = self._kept.fetch(rows)
+            self._digests.keep(rows[is_here], found[is_here])
+            rows = rows[~is_here]
+        for part in chunks(len(rows), self._row_bytes):
+            found = digests(self[rows[part]])
+            self._digests.keep(rows[part], found)
+            if self._kept is not None:
+                self._kept.keep(rows[part], found)
 
     def scale_of(self, rows: np.ndarray, name: str) -> str | None:
         """Tell what range the values of some rows fill: see ``value_scale``."""

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from skimgcv._files.decoding import Decoding
-from skimgcv._files.memory_cache import Stamp
+from skimgcv._files.kept_digests import Stamp
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.paging import Pages
 from skimgcv._runtime.platform import after_fork, locked, open_file, read_at, write_at

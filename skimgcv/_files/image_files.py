@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._data.digests import KeptDigests
 from skimgcv._data.lazy_images import LazyImages, check_groups
 from skimgcv._files.decoding import CHANNELS, DTYPES, INTERPOLATIONS, Decoding
 from skimgcv._files.disk_cache import decoded_on_disk
 from skimgcv._files.gallery import gallery
 from skimgcv._files.headers import UnreadableError
+from skimgcv._files.kept_digests import DigestsOfFiles
 from skimgcv._files.memory_cache import InMemory, check_cache, memory, owner
 from skimgcv._files.reading import Store, check_file, in_threads, read_images, stamps_of
 from skimgcv._runtime.callers import user_stacklevel
@@ -204,6 +206,11 @@ class ImageFiles(LazyImages):
             return decoded_on_disk(self._cache, self._decoding)
         budget = None if self._cache < 0 else self._cache
         return InMemory(memory, self._decoding, self._owner, budget)
+
+    def kept_digests(self) -> KeptDigests:
+        """Return where digests of these files are kept."""
+        paths = self._paths.tolist()
+        return DigestsOfFiles(self._decoding, paths, stamps_of(paths))
 
     def errors(self) -> list[ImageReadError]:
         """Read every file, and return the errors of those that give no image.

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._files.kept_digests import Stamp, clear_kept_digests
 from skimgcv._runtime.memory import free_bytes
 from skimgcv._runtime.platform import after_fork
-
-Stamp = tuple[int, int]
-"""Size and time of change (ns) of a file: other ones mean other pixels."""
 
 SHARE_OF_FREE = 0.25
 """Of what is free, where no number of bytes is given."""
@@ -213,3 +211,4 @@ def clear_decoded_images() -> None:
     >>> clear_decoded_images()
     """
     memory.clear()
+    clear_kept_digests()

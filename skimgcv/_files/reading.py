@@ -12,7 +12,7 @@ import numpy as np
 
 from skimgcv._files.decoding import Decoding
 from skimgcv._files.headers import UnreadableError
-from skimgcv._files.memory_cache import Stamp
+from skimgcv._files.kept_digests import Stamp
 from skimgcv._runtime import threads
 
 _BLOCK = 64  # files that are decoded before any is kept

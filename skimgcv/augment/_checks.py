@@ -72,6 +72,13 @@ def _global_numbers() -> tuple[Any, ...]:
     return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]
 
 
+def is_on(augmenter: ImageAugmenter, image_shape: tuple[int, ...]) -> bool:
+    """Whether any parameter of the random half is on."""
+    parameters = augmenter.get_params(deep=False)
+    known = columns(parameters, 1, augmenter._format.shape_to_last(image_shape))
+    return bool(augmenter.p) and any(column.draw is not None for column in known)
+
+
 def _unvarying(augmenter: ImageAugmenter, image_shape: tuple[int, ...]) -> list[str]:
     table = augmenter.draw(stream(0, "try"), _ROWS, image_shape)
     parameters = augmenter.get_params(deep=False)
