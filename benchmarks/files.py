@@ -2,14 +2,15 @@
 
 The processor's time is given too: it is what can be compared on a busy machine.
 
-Run as ``python benchmarks/files.py [small] [crossval] [lighter] [decoding] [killed] [same]
-[memory]``; each is measured in a process of its own, on files that it writes to a temporary
+Run as ``python benchmarks/files.py [small] [crossval] [lighter] [arrays] [decoding] [killed]
+[same] [memory]``; each is measured in a process of its own, on files that it writes to a temporary
 folder and removes. Memory needs 3.5 GB of disk. "small" takes a tenth of the files, to see
 that it runs.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import statistics
@@ -28,6 +29,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module="keras")
 
 import cv2  # noqa: E402
+import h5py  # noqa: E402
 import joblib  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
@@ -41,6 +43,7 @@ from tensorflow.keras.preprocessing.image import ImageDataGenerator  # noqa: E40
 
 from skimgcv import (  # noqa: E402
     AugmentedKerasClassifier,
+    ImageArray,
     ImageAugmenter,
     clear_compiled_models,
     clear_decoded_images,
@@ -146,16 +149,7 @@ def _crossval(build: Callable[[dict], keras.Model]) -> None:
             "files": lambda: ours(files),
             "flow_from_dataframe loop": lambda: dataframe_loop(build, files.paths, labels, folds),
         }
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        work: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(ROUNDS):
-            for name, way in ways.items():
-                start = time.process_time()
-                times[name].append(seconds(way))
-                work[name].append(time.process_time() - start)
-                print(f"  {name}: {times[name][-1]:.1f} s (processor {work[name][-1]:.1f} s)")
-                sys.stdout.flush()
-        for what, each in (("seconds", times), ("processor's seconds", work)):
+        for what, each in _in_turn(ways).items():
             array_times, file_times, loop_times = each.values()
             print(
                 f"cross-validation of {n} JPEG files, {what}: "
@@ -163,6 +157,58 @@ def _crossval(build: Callable[[dict], keras.Model]) -> None:
                 f"loop/files {_ratio(loop_times, file_times):.1f} (at least 3)",
                 flush=True,
             )
+
+
+def _in_turn(ways: dict[str, Callable[[], object]]) -> dict[str, dict[str, list[float]]]:
+    """Run each way in each round; return the seconds of all, and the processor's."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    work: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            start = time.process_time()
+            times[name].append(seconds(way))
+            work[name].append(time.process_time() - start)
+            print(f"  {name}: {times[name][-1]:.1f} s (processor {work[name][-1]:.1f} s)")
+            sys.stdout.flush()
+    return {"seconds": times, "processor's seconds": work}
+
+
+def arrays() -> None:
+    """2,000 images of 96 px in HDF5 and in a memory map: 5 folds, 4 epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(folder, 2000, 96)
+        files, labels = load_images(folder, (96, 96), cache=None)
+        array = np.asarray(files)
+        np.save(Path(folder, "images.npy"), array)
+        with h5py.File(Path(folder, "images.h5"), "w") as file:
+            file.create_dataset("images", data=array, chunks=(8, *array.shape[1:]))
+        lazy = {
+            "HDF5": ImageArray(h5py.File(Path(folder, "images.h5"))["images"]),
+            "memory map": ImageArray(np.load(Path(folder, "images.npy"), mmap_mode="r")),
+        }
+        for build in (lambda meta: small_cnn(96), tiny_cnn):
+            _crossval_arrays(build, {"array": array, **lazy}, labels)
+
+
+def _crossval_arrays(
+    build: Callable[[dict], keras.Model], sources: dict[str, object], labels: np.ndarray
+) -> None:
+    classifier = AugmentedKerasClassifier(
+        build, augmenter=ImageAugmenter(**AUGMENTATION), epochs=4, random_state=0
+    )
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    classifier.fit(sources["array"][::20], labels[::20])  # what a process needs once
+
+    def ours(X: object) -> None:
+        clear_compiled_models()
+        cross_val_score(classifier, X, labels, cv=cv)
+
+    ways = {name: functools.partial(ours, X) for name, X in sources.items()}
+    for what, each in _in_turn(ways).items():
+        ratios = "  ".join(
+            f"{name}/array {_ratio(each[name], each['array']):.2f}" for name in list(each)[1:]
+        )
+        print(f"cross-validation of {len(labels)} images, {what}: {ratios} (at most 1.15)")
 
 
 def _ratio(a: list[float], b: list[float]) -> float:
@@ -366,7 +412,8 @@ class _Peak:
         return self._most - self._start
 
 
-TASKS = {task.__name__: task for task in (crossval, lighter, decoding, killed, same, memory)}
+_TASKS = (crossval, lighter, arrays, decoding, killed, same, memory)
+TASKS = {task.__name__: task for task in _TASKS}
 
 if __name__ == "__main__":
     asked = [name for name in sys.argv[1:] if name != "small"] or list(TASKS)

@@ -1,36 +1,42 @@
 """Memory over many fits, and of one fit from a file larger than what it may use.
 
-Run as ``python benchmarks/memory.py [fits] [architectures] [keras] [memmap]``; each is
-measured in a process of its own. Resident memory, of the whole process, in MB.
+Run as ``python benchmarks/memory.py [fits] [architectures] [keras] [memmap] [folds] [hdf5]``;
+each is measured in a process of its own. Resident memory, of the whole process, in MB. The
+last two write 4 GiB to the temporary folder and remove it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import h5py
+import joblib
 import keras
 import numpy as np
 import psutil
 from keras import layers
+from sklearn.model_selection import cross_val_score
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv import AugmentedKerasClassifier, ImageArray, ImageAugmenter
 
 GIB = 2**30
 
 
-def build(meta: dict, units: int = 16) -> keras.Model:
+def build(meta: dict, units: int = 16, strides: int = 1) -> keras.Model:
     return keras.Sequential(
         [
             layers.Input(meta["image_shape_"]),
-            layers.Conv2D(8, 3, activation="relu"),
+            layers.Conv2D(8, 3, strides=strides, activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(units, activation="relu"),
             layers.Dense(meta["n_classes_"], activation="softmax"),
@@ -95,41 +101,117 @@ def with_keras(n: int = 100) -> None:
 
 def memmap() -> None:
     """Fit from 2 GiB of a file, after a fit that brought in what any fit needs."""
-    shape = (2 * GIB // (64 * 64 * 3), 64, 64, 3)
-    warm, labels = np.zeros((64, *shape[1:]), np.uint8), np.arange(shape[0]) % 2
-    warm[::2] = 255
-    classifier().fit(warm, labels[:64])
+    classifier().fit(*warm_images(64))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "images.bin"
-        X = np.memmap(path, np.uint8, "w+", shape=shape)
-        for start in range(0, len(X), 4096):
-            X[start : start + 4096] = np.random.default_rng(start).integers(
-                0, 256, X[start : start + 4096].shape, dtype=np.uint8
+        X = open_map(folder, 2 * GIB, side=64)
+        peak = Peak()
+        classifier().fit(X, np.arange(len(X)) % 2)
+        print(f"2 GiB memory map  peak {peak.stop():.0f} MB above the start", flush=True)
+
+
+def folds() -> None:
+    """Cross-validate a memory map of 4 GiB, in one process and in two."""
+    with tempfile.TemporaryDirectory() as folder:
+        five_folds("memory map", ImageArray(open_map(folder, 4 * GIB, side=256)))
+
+
+def hdf5() -> None:
+    """Cross-validate an HDF5 file of 4 GiB, in one process and in two."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "images.h5")
+        parts = random_parts(4 * GIB, side=256)
+        with h5py.File(path, "w") as file:
+            shape = (4 * GIB // (256 * 256 * 3), 256, 256, 3)
+            images = file.create_dataset("images", shape, np.uint8, chunks=(4, *shape[1:]))
+            for start, part in parts:
+                images[start : start + len(part)] = part
+        five_folds("HDF5 file", ImageArray(h5py.File(path)["images"]))
+
+
+def five_folds(name: str, X: ImageArray) -> None:
+    warm, few_labels = warm_images(256)
+    # What it computes is little: reading is to be what counts.
+    classifier = AugmentedKerasClassifier(
+        build,
+        model__strides=8,
+        augmenter=ImageAugmenter(horizontal_flip=True, rescale=1 / 255),
+    )
+    for n_jobs, most in ((1, 400), (2, 800)):
+        with joblib.parallel_config("loky", inner_max_num_threads=1 if n_jobs == 2 else None):
+            # What each process takes without any data counts as the start.
+            cross_val_score(classifier, warm, few_labels, cv=2, n_jobs=n_jobs)
+            peak, start = Peak(), time.perf_counter()
+            cross_val_score(classifier, X, np.arange(len(X)) % 2, cv=5, n_jobs=n_jobs)
+            print(
+                f"five folds of a {name} of 4 GiB, n_jobs={n_jobs}: "
+                f"{time.perf_counter() - start:.0f} s, peak {peak.stop():.0f} MB above the "
+                f"start, of all processes together (at most {most})",
+                flush=True,
             )
-        del X
-        X = np.memmap(path, np.uint8, "r", shape=shape)
-        before, peak, over = _private(), [0.0], threading.Event()
-
-        def watch() -> None:
-            while not over.is_set():
-                peak[0] = max(peak[0], _private())
-                time.sleep(0.05)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        classifier().fit(X, labels)
-        over.set()
-        watcher.join()
-        print(f"2 GiB memory map  peak {peak[0] - before:.0f} MB above the start", flush=True)
 
 
-def _private() -> float:
-    """Memory of our own: pages of the file belong to the system, which may drop them."""
-    memory = psutil.Process().memory_info()
-    return (memory.rss - memory.shared) / 2**20
+def warm_images(side: int) -> tuple[np.ndarray, np.ndarray]:
+    images = np.zeros((64, side, side, 3), np.uint8)
+    images[::2] = 255
+    return images, np.arange(64) % 2
 
 
-TASKS = {"fits": fits, "architectures": architectures, "keras": with_keras, "memmap": memmap}
+def random_parts(n_bytes: int, *, side: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield images of noise, with the row of the first."""
+    n, some = n_bytes // (side * side * 3), max(1, (50 << 20) // (side * side * 3))
+    for start in range(0, n, some):
+        shape = (min(some, n - start), side, side, 3)
+        yield start, np.random.default_rng(start).integers(0, 256, shape, dtype=np.uint8)
+
+
+def open_map(folder: str, n_bytes: int, *, side: int) -> np.ndarray:
+    path = Path(folder, "images.npy")
+    shape = (n_bytes // (side * side * 3), side, side, 3)
+    written = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    for start, part in random_parts(n_bytes, side=side):
+        written[start : start + len(part)] = part
+    del written
+    return np.load(path, mmap_mode="r")
+
+
+class Peak:
+    """The largest memory of this process and its children, above what it was at first.
+
+    Memory of their own: pages of the file belong to the system, which may drop them.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._most = self._now()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def _now(self) -> float:
+        me, total = psutil.Process(), 0
+        for process in (me, *me.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory = process.memory_info()
+                total += memory.rss - memory.shared
+        return total / 2**20
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            self._most = max(self._most, self._now())
+
+    def stop(self) -> float:
+        self._over.set()
+        self._watcher.join()
+        return self._most - self._start
+
+
+TASKS = {
+    "fits": fits,
+    "architectures": architectures,
+    "keras": with_keras,
+    "memmap": memmap,
+    "folds": folds,
+    "hdf5": hdf5,
+}
 
 if __name__ == "__main__":
     asked = sys.argv[1:] or list(TASKS)
