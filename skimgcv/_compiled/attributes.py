@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from skimgcv._compiled.code import names_in
-from skimgcv._compiled.libraries import is_trusted
+from skimgcv._runtime.libraries import is_trusted
 from skimgcv._runtime.step_internals import (
     bookkeeping_of,
     is_noted_by_tensorflow,

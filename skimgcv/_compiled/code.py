@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from skimgcv._compiled.libraries import is_library, package_of
+from skimgcv._runtime.libraries import is_library, package_of
 
 # Modules that give the same result each time; the rest of the standard library
 # (random, time, os, ...) may give another one in the next fit.

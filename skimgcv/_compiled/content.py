@@ -24,10 +24,10 @@ from skimgcv._compiled.attributes import attributes_of, is_keras, is_transform
 from skimgcv._compiled.canonical import Reference, digest
 from skimgcv._compiled.code import reads
 from skimgcv._compiled.equality import Walk, is_made_in_c
-from skimgcv._compiled.libraries import package_of, versions_of
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._files.image_files import ImageFiles
 from skimgcv._runtime.keras_internals import CHOICES_OF_VARIABLES
+from skimgcv._runtime.libraries import package_of, versions_of
 from skimgcv.augment._keras import LayerAugmenter
 
 _DRAWN_FROM = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)

@@ -23,7 +23,6 @@ import numpy as np
 
 from skimgcv._compiled.attributes import attributes_of, is_keras, members_of
 from skimgcv._compiled.code import is_pure, reads
-from skimgcv._compiled.libraries import is_library, is_trusted
 from skimgcv._compiled.values import (
     Same,
     UnprovableError,
@@ -32,6 +31,7 @@ from skimgcv._compiled.values import (
     is_singular,
     value_record,
 )
+from skimgcv._runtime.libraries import is_library, is_trusted
 from skimgcv._runtime.step_internals import (
     functions_of,
     has_value_of_its_own,

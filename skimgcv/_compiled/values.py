@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from skimgcv._compiled.libraries import is_trusted
+from skimgcv._runtime.libraries import is_trusted
 
 _CONTAINERS = {"tuple": tuple, "deque": collections.deque, "dict": dict, "list": list}
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
 import numpy as np
 
 from skimgcv._files.headers import Header, UnreadableError, read_header
+from skimgcv._files.readers import Reader
+from skimgcv._files.values import in_values_of, resize_values, with_bands
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 INTERPOLATIONS = {
@@ -43,8 +45,13 @@ class Decoding:
     keep_aspect_ratio : bool
         Cut the middle out, in the shape that is asked for, instead of squeezing.
     dtype : {"uint8", "uint16"}
+        Or any of integers or floats, with a reader.
     max_pixels : int
         Of the image in the file.
+    reader : Reader, optional
+        Reads files in place of OpenCV and Pillow.
+    bands : int, optional
+        Channels of what it gives.
     """
 
     height: int
@@ -54,18 +61,43 @@ class Decoding:
     keep_aspect_ratio: bool
     dtype: str
     max_pixels: int
+    reader: Reader | None = None
+    bands: int | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
-        return self.height, self.width, CHANNELS[self.color_mode]
+        return self.height, self.width, self.bands or CHANNELS[self.color_mode]
 
     def digest(self) -> str:
         """Return a name for all that decides on the pixels, the libraries' versions too."""
         import PIL
 
-        said = repr((astuple(self), cv2.__version__, PIL.__version__))
+        settings = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.reader is not None:
+            settings["reader"] = self.reader.name
+        said = repr((settings, cv2.__version__, PIL.__version__))
         return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+
+    def read(self, path: str) -> np.ndarray:
+        """Return the image that the reader gives of a file: ``image_shape``, in ``dtype``.
+
+        Raises
+        ------
+        UnreadableError
+            With the reason.
+        """
+        assert self.reader is not None
+        try:
+            pixels = np.asarray(self.reader.function(path))
+        except MemoryError:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {_first_line(error)}"
+            raise UnreadableError(f"its reader failed with {said}") from error
+        pixels = with_bands(pixels, self.image_shape[2])
+        self._check_size(pixels.shape[1], pixels.shape[0])
+        return self._resized(in_values_of(np.dtype(self.dtype), pixels))
 
     def decode(self, data: bytes) -> np.ndarray:
         """Return the image: ``image_shape``, in ``dtype``.
@@ -216,7 +248,8 @@ class Decoding:
             height, width = cut_height, cut_width
         if (height, width) != (self.height, self.width):
             how = INTERPOLATIONS[self.interpolation]
-            pixels = _resize(pixels, self.width, self.height, how)
+            resize = _resize if self.reader is None else resize_values
+            pixels = resize(pixels, self.width, self.height, how)
         return pixels.reshape(self.image_shape)
 
     def _cut(self, height: int, width: int) -> tuple[int, int]:

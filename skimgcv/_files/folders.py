@@ -50,7 +50,7 @@ def load_images(
         Take these sub-folders only.
     extensions : sequence of str
         Of the files to take, in any case; all others are passed over, as are names
-        that begin with a dot.
+        that begin with a dot. ``("",)`` takes all, which suits files that a ``reader`` knows.
     follow_links : bool, default=False
         Whether to go into linked folders inside a class folder.
     return_names : bool, default=False

@@ -29,9 +29,21 @@ def _figure(files: Any, row: int) -> str:
         image = files[row]
     except ImageReadError as error:
         return f'<span title="{path}">{html.escape(error.reason)}</span> '
-    if image.dtype == np.uint16:
-        image = (image // 257).astype(np.uint8)
+    image = _as_shown(image)
     order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2], slice(None))
     _, file = cv2.imencode(".png", image[:, :, order])
     data = base64.b64encode(file.tobytes()).decode()
     return f'<img src="data:image/png;base64,{data}" height="{_PIXELS}" title="{path}"> '
+
+
+def _as_shown(image: np.ndarray) -> np.ndarray:
+    """Return 8 bits, from black to white; the first channel, if PNG has no such number."""
+    if image.shape[2] not in (1, 3, 4):
+        image = image[:, :, :1]
+    if image.dtype == np.uint8:
+        return image
+    # Files of 16 bits often use 12 of them.
+    values = image.astype(np.float64)
+    low, high = values.min(), values.max()
+    shown: np.ndarray = 255 * (values - low) / (high - low or 1)
+    return shown.astype(np.uint8)

@@ -7,19 +7,28 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from skimgcv._data.digests import KeptDigests
 from skimgcv._data.lazy_images import LazyImages, check_groups
-from skimgcv._files.decoding import CHANNELS, DTYPES, INTERPOLATIONS, Decoding
+from skimgcv._files.arguments import (
+    absolute,
+    check_channels,
+    check_choice,
+    check_dtype,
+    check_positive,
+    check_shape,
+)
+from skimgcv._files.decoding import CHANNELS, INTERPOLATIONS, Decoding
 from skimgcv._files.disk_cache import decoded_on_disk
 from skimgcv._files.gallery import gallery
 from skimgcv._files.headers import UnreadableError
 from skimgcv._files.kept_digests import DigestsOfFiles
 from skimgcv._files.memory_cache import InMemory, check_cache, memory, owner
+from skimgcv._files.readers import Reader
 from skimgcv._files.reading import Store, check_file, in_threads, read_images, stamps_of
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.chunks import slices
@@ -42,7 +51,7 @@ class ImageFiles(LazyImages):
         Made absolute. What they hold, not their extension, says their format: JPEG,
         PNG, TIFF, BMP, WebP, GIF (its first frame), PPM.
     image_shape : (height, width) or (height, width, channels)
-        What images are resized to.
+        What images are resized to. With ``reader``, (height, width) has one channel.
     color_mode : {"rgb", "grayscale", "rgba"}, default="rgb"
         Grey levels of colours are ITU-R 601's luma. Palettes and CMYK become colours.
         An alpha channel is left out, or, for "rgba", opaque where there is none.
@@ -55,7 +64,8 @@ class ImageFiles(LazyImages):
         Whether to cut out the middle, in the shape asked for, instead of squeezing.
     dtype : {"uint8", "uint16"}, default="uint8"
         "uint16" keeps the values of files with 16 bits a channel (PNG, TIFF), which
-        "uint8" refuses; those of 8 bits are then multiplied by 257.
+        "uint8" refuses; those of 8 bits are then multiplied by 257. With ``reader``, any
+        type of integers or floats.
     cache : "memory", int, path or None, default="memory"
         Where decoded images are kept. "memory": as many as fit into a quarter of what
         is free in this process; an int: into so many bytes; both are shared by all
@@ -76,6 +86,14 @@ class ImageFiles(LazyImages):
         To which patient, smear or plant each image belongs. Groups stay with their rows
         in every fold, where ``validation_split`` parts none of them. Pass ``X.groups``
         to the splitter of the folds.
+    reader : callable, optional
+        ``reader(path)`` gives the array that a file holds, (height, width) or (height,
+        width, channels), of any integers or floats: for DICOM, NIfTI, ``.npy``, or TIFF of
+        floats or many bands. It may be called in several threads at once, and gives the
+        same for the same file. Its values become ``dtype`` as they are; what that cannot
+        hold, and what is not finite, is an error. ``color_mode`` is for other files. The
+        reader's code, and the versions of the packages that it calls, are part of what
+        images are known by in the cache.
 
     Attributes
     ----------
@@ -125,18 +143,26 @@ class ImageFiles(LazyImages):
         on_error: str = "raise",
         max_pixels: int = 100_000_000,
         groups: Any = None,
+        reader: Callable[[str], Any] | None = None,
     ) -> None:
-        _check_choice("color_mode", color_mode, CHANNELS)
-        _check_choice("interpolation", interpolation, INTERPOLATIONS)
-        _check_choice("on_error", on_error, ("raise", "skip"))
-        dtype = np.dtype(dtype).name
-        _check_choice("dtype", dtype, DTYPES)
-        height, width = _check_shape(image_shape, color_mode)
-        _check_positive("max_pixels", max_pixels)
+        check_choice("color_mode", color_mode, CHANNELS)
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
+        check_choice("on_error", on_error, ("raise", "skip"))
+        height, width, *channels = check_shape(image_shape)
+        check_channels(channels, color_mode, reader)
+        check_positive("max_pixels", max_pixels)
         self._decoding = Decoding(
-            height, width, color_mode, interpolation, bool(keep_aspect_ratio), dtype, max_pixels
+            height,
+            width,
+            color_mode,
+            interpolation,
+            bool(keep_aspect_ratio),
+            check_dtype(dtype, reader),
+            max_pixels,
+            None if reader is None else Reader.of(reader),
+            None if reader is None else (channels or [1])[0],
         )
-        self._paths = _absolute(paths)
+        self._paths = absolute(paths)
         self._rows = np.arange(len(self._paths))
         self._cache = check_cache(cache)
         self._owner = owner()
@@ -318,43 +344,3 @@ def _warn_unreadable(bad: list[ImageReadError], n_files: int) -> None:
         UnreadableImagesWarning,
         stacklevel=user_stacklevel(),
     )
-
-
-def _absolute(paths: Any) -> np.ndarray:
-    if isinstance(paths, (str, bytes, os.PathLike)):
-        raise TypeError(f"paths must be a list of files; for a folder: load_images({paths!r})")
-    absolute = []
-    for row, path in enumerate(paths):
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"paths must be str or path-like; row {row} is {path!r}")
-        absolute.append(os.path.abspath(os.fsdecode(path)))
-    array = np.empty(len(absolute), dtype=object)
-    array[:] = absolute
-    return array
-
-
-def _check_choice(name: str, value: Any, allowed: Any) -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {list(allowed)}; it is {value!r}")
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a positive integer; it is {value!r}")
-
-
-def _check_shape(image_shape: Any, color_mode: str) -> tuple[int, int]:
-    shape = tuple(image_shape) if np.iterable(image_shape) else ()
-    if len(shape) not in (2, 3) or not all(
-        isinstance(s, (int, np.integer)) and s > 0 for s in shape
-    ):
-        raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels), "
-            f"of positive integers; it is {image_shape!r}"
-        )
-    if len(shape) == 3 and shape[2] != CHANNELS[color_mode]:
-        raise ValueError(
-            f"image_shape={shape} has {shape[2]} channels, but color_mode={color_mode!r} has "
-            f"{CHANNELS[color_mode]}; leave the channels out, or change one of the two"
-        )
-    return int(shape[0]), int(shape[1])

@@ -75,7 +75,7 @@ def _read_block(
 
     def decode(place: int) -> None:
         try:
-            out[place] = decoding.decode(read_file(paths[place]))
+            out[place] = _decoded(paths[place], decoding)
         except UnreadableError as error:
             failures[place] = error
 
@@ -102,10 +102,14 @@ def check_file(path: str, decoding: Decoding) -> UnreadableError | None:
     """Decode a file for nothing but the error."""
     try:
         _stamp(path)
-        decoding.decode(read_file(path))
+        _decoded(path, decoding)
     except UnreadableError as error:
         return error
     return None
+
+
+def _decoded(path: str, decoding: Decoding) -> np.ndarray:
+    return decoding.decode(read_file(path)) if decoding.reader is None else decoding.read(path)
 
 
 def in_threads(work: Callable[[int], None], places: Sequence[int]) -> None:

@@ -25,8 +25,8 @@ from keras import layers
 from sklearn.decomposition import PCA
 
 from skimgcv._compiled.content import content_digest
-from skimgcv._compiled.libraries import package_of, versions_of
 from skimgcv._compiled.values import UnprovableError
+from skimgcv._runtime.libraries import package_of, versions_of
 from skimgcv._runtime.seeding import seeded
 from skimgcv.augment import as_augmenter
 

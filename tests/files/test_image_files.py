@@ -33,6 +33,7 @@ from skimgcv import (
     ImageAugmenter,
     ImageFiles,
     ImageReadError,
+    clear_decoded_images,
     load_image_table,
     load_images,
 )
@@ -539,5 +540,6 @@ def test_files_that_were_checked_are_not_read_again_for_errors(classes, reads):
     del reads[:]
     classifier().fit(X, labels)
     n_reads = len(reads)
+    clear_decoded_images()
     classifier().fit(ImageFiles(X.paths, SHAPE, cache=None), labels)
     assert len(reads) == 2 * n_reads
