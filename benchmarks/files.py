@@ -186,7 +186,7 @@ def arrays() -> None:
             "HDF5": ImageArray(h5py.File(Path(folder, "images.h5"))["images"]),
             "memory map": ImageArray(np.load(Path(folder, "images.npy"), mmap_mode="r")),
         }
-        for build in (lambda meta: small_cnn(96), tiny_cnn):
+        for build in (tiny_cnn, lambda meta: small_cnn(96)):
             _crossval_arrays(build, {"array": array, **lazy}, labels)
 
 

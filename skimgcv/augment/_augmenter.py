@@ -45,6 +45,7 @@ _FLAGS = (
     "featurewise_std_normalization",
     "samplewise_std_normalization",
     "zca_whitening",
+    "channelwise_shift",
     "horizontal_flip",
     "vertical_flip",
 )
@@ -96,7 +97,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         A float z means (1 - z, 1 + z). Below 1 magnifies; each axis draws its own.
     channel_shift_range : float, default=0.0
         Grey levels that are added to all channels, uniform in (-c, c), within the
-        image's own extremes.
+        image's own extremes: by one number, as in Keras, unless ``channelwise_shift``.
     fill_mode : {"constant", "nearest", "reflect", "wrap"}, default="nearest"
         What lies outside of the image: ``cval``; aaaa|abcd|dddd; abcddcba|abcd|dcbaabcd;
         abcdabcd|abcd|abcdabcd.
@@ -119,6 +120,9 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         Of prepared images: None means float32; float16 and float64 are possible.
     p : float, default=1.0
         Probability that an image is augmented at all.
+    channelwise_shift : bool, default=False
+        Whether ``channel_shift_range`` draws a number for each channel, which changes
+        colours.
     contrast_range : (float, float), optional
         Factor of the distance to the image's mean brightness.
     saturation_range : (float, float), optional
@@ -238,6 +242,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         dtype: Any = None,
         *,
         p: float = 1.0,
+        channelwise_shift: bool = False,
         contrast_range: tuple[float, float] | None = None,
         saturation_range: tuple[float, float] | None = None,
         hue_range: float = 0.0,
@@ -278,6 +283,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         self.interpolation_order = interpolation_order
         self.dtype = dtype
         self.p = p
+        self.channelwise_shift = channelwise_shift
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range
         self.hue_range = hue_range
@@ -398,7 +404,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
             rng,
             n,
             columns(parameters, n, shape),
-            slots=slots(parameters),
+            slots=slots(parameters, shape[2]),
             probability=self.p,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -65,6 +66,16 @@ def shift_and_brighten(image: np.ndarray, intensity: float, factor: float, level
             intensity = max(intensity, least - greatest)
             cv2.max(flat, float(round(least - intensity)), flat)
     cv2.convertScaleAbs(flat, flat, factor, intensity * factor)
+
+
+def shift_channels(image: np.ndarray, intensities: Sequence[float]) -> None:
+    """Add a number to each channel within the image's own extremes, in place."""
+    if not any(intensities):
+        return
+    values = image.astype(np.float32)
+    values += np.asarray(intensities, np.float32)
+    np.clip(values, image.min(), image.max(), out=values)
+    image[...] = np.rint(values) if image.dtype == np.uint8 else values
 
 
 def blend(image: np.ndarray, base: float, factor: float, levels: Levels) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +57,13 @@ _SLOTS = (
 )
 
 
-def slots(parameters: Mapping[str, Any]) -> Sequence[str]:
+def slots(parameters: Mapping[str, Any], channels: int) -> Sequence[str]:
     """Return what a row's random numbers are for, in the order of the stream."""
     operations = range(_operation_count(parameters))
     parts = ("operation", "share", "sign")
-    return (*_SLOTS, *(f"policy_{part}_{i}" for i in operations for part in parts))
+    policy = (f"policy_{part}_{i}" for i in operations for part in parts)
+    shifts = (f"channel_shift_{i}" for i in range(channels) if parameters["channelwise_shift"])
+    return (*_SLOTS, *policy, *shifts)
 
 
 def columns(
@@ -130,11 +133,20 @@ def _geometry(parameters: Mapping[str, Any], height: int, width: int) -> list[Co
     ]
 
 
+def _shifts(parameters: Mapping[str, Any], channels: int) -> list[Column]:
+    common = _symmetric(parameters, "channel_shift_range", "channel_shift_intensity")
+    if common.draw is None or not parameters["channelwise_shift"]:
+        return [common]
+    limit = parameters["channel_shift_range"]
+
+    def each(u: Uniforms) -> np.ndarray:
+        return np.stack([symmetric(u[f"channel_shift_{i}"], limit) for i in range(channels)], 1)
+
+    return [replace(common, draw=None), Column("channel_shifts", 0, each, "f8", (channels,))]
+
+
 def _color(parameters: Mapping[str, Any], channels: int) -> list[Column]:
-    out = [
-        _symmetric(parameters, "channel_shift_range", "channel_shift_intensity"),
-        _pair(parameters, "brightness_range", "brightness"),
-    ]
+    out = [*_shifts(parameters, channels), _pair(parameters, "brightness_range", "brightness")]
     if parameters["contrast_range"] is not None:
         out.append(_pair(parameters, "contrast_range", "contrast"))
     if parameters["saturation_range"] is not None:

@@ -171,6 +171,7 @@ def _leveled(change: Callable[..., None]) -> Run:
 
 # In the order in which they happen: light, then the lens, the sensor and the file.
 EFFECTS = (
+    Effect(("channel_shifts",), {"channel_shifts": 0}, _plain(_color.shift_channels)),
     Effect(
         ("channel_shift_intensity", "brightness"),
         {"channel_shift_intensity": 0, "brightness": 1},

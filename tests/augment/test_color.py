@@ -224,3 +224,24 @@ def test_strength_changes_how_far_a_policy_goes(photos):
         return np.abs(augmenter.apply(images, table).astype(int) - images).mean()
 
     assert distance(3) < distance(12) < distance(28)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_each_channel_is_shifted_within_the_extremes_of_the_image(dtype):
+    image = np.random.default_rng(0).integers(20, 200, (7, 6, 3)).astype(dtype)
+    shifts = [-31.4, 0.0, 100.0]
+    result = ImageAugmenter(channel_shift_range=100, channelwise_shift=True).apply_transform(
+        image, {"channel_shifts": shifts}
+    )
+    expected = np.clip(image + np.array(shifts), image.min(), image.max())
+    assert result.dtype == image.dtype
+    # Integers are rounded; float32 holds seven digits.
+    tolerance = 0.5 if image.dtype.kind == "u" else 1e-4
+    np.testing.assert_allclose(result.astype(float), expected, atol=tolerance, rtol=0)
+
+
+def test_keras_parameters_of_a_shift_of_each_channel():
+    augmenter = ImageAugmenter(channel_shift_range=100, channelwise_shift=True)
+    parameters = augmenter.get_random_transform((7, 6, 4), seed=0)
+    assert parameters["channel_shift_intensity"] is None
+    assert len(set(parameters["channel_shifts"])) == 4

@@ -63,6 +63,28 @@ def test_shifts_in_pixels_and_from_lists(limit, expected):
     assert stats.chisquare(counts).pvalue > 0.001 if len(counts) > 1 else counts[0] == N
 
 
+def test_channels_are_shifted_independently():
+    table = ImageAugmenter(channel_shift_range=12, channelwise_shift=True).draw(
+        stream(0, "augment"), N, SHAPE
+    )
+    assert not table["channel_shift_intensity"].any()
+    for values in table["channel_shifts"].T:
+        assert stats.kstest(values, "uniform", (-12, 24)).pvalue > 0.001
+    correlations = np.corrcoef(table["channel_shifts"].T)[np.triu_indices(3, 1)]
+    assert np.abs(correlations).max() < 0.03  # 4 standard errors
+
+
+def test_a_row_draws_the_same_beside_shifts_of_each_channel():
+    """Where each image has a stream of its own, as in a fit."""
+    parameters = {"rotation_range": 20, "policy": "RandAugment", "channel_shift_range": 12}
+    one, each = (
+        ImageAugmenter(channelwise_shift=on, **parameters).draw(stream(0, "augment"), 1, SHAPE)
+        for on in (False, True)
+    )
+    for name in {*one.dtype.names} - {"channel_shift_intensity"}:
+        assert_array_equal(each[name], one[name])
+
+
 def test_axes_zoom_independently():
     table = ImageAugmenter(zoom_range=0.2).draw(stream(0, "augment"), N, SHAPE)
     assert abs(np.corrcoef(table["zx"], table["zy"])[0, 1]) < 0.03  # 4 standard errors

@@ -26,6 +26,7 @@ class GeneratorMethods:
         # What ImageAugmenter has beside them.
         data_format: str | None
         channel_shift_range: float
+        channelwise_shift: bool
         brightness_range: tuple[float, float] | None
 
         draw: Callable[[np.random.Generator, int, tuple[int, ...]], np.ndarray]
@@ -61,7 +62,7 @@ class GeneratorMethods:
         rng = stream(fresh_seed() if seed is None else seed, "augment")
         row = self.draw(rng, 1, img_shape)[0]
         parameters = {name: row[name].tolist() for name in row.dtype.names}
-        if not self.channel_shift_range:
+        if not self.channel_shift_range or self.channelwise_shift:
             parameters["channel_shift_intensity"] = None
         if self.brightness_range is None:
             parameters["brightness"] = None
