@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv._data.lazy_images import check_groups
 from skimgcv._files.image_files import ImageFiles
+from skimgcv._runtime.random_streams import stream
 
 EXTENSIONS = (
     ".bmp",
@@ -35,6 +37,7 @@ def load_images(
     extensions: Sequence[str] = EXTENSIONS,
     follow_links: bool = False,
     return_names: bool = False,
+    shuffle: int | None = None,
     **options: Any,
 ) -> tuple[Any, ...]:
     """List the images of a folder in which each class has a folder of its own.
@@ -55,14 +58,17 @@ def load_images(
         Whether to go into linked folders inside a class folder.
     return_names : bool, default=False
         Whether to return the files' names within the folder, too.
+    shuffle : int, optional
+        The seed of an order in which classes are mixed. Tools that take the first rows, such
+        as ``learning_curve``, leave classes out of an X that is sorted by class.
     **options
-        For :class:`ImageFiles`. ``on_error="skip"`` reads all files at once and leaves
+        For :class:`ImageFiles`; ``groups`` in the order of sorted names. ``on_error="skip"`` reads all files at once and leaves
         those that give no image out of X, y and names, with a warning.
 
     Returns
     -------
     X : ImageFiles
-        By class, and in the order of their names.
+        By class, and in the order of their names, unless ``shuffle`` is given.
     y : ndarray of str, shape (n,)
         The names of the sub-folders.
     names : list of str
@@ -96,10 +102,22 @@ def load_images(
             f"{os.fspath(folder)!r} has no image in its sub-folders {list(listed)}; files are "
             f"taken by their extension: {', '.join(extensions)}"
         )
-    labels = np.repeat(list(listed), [len(of_class) for of_class in listed.values()])
+    order = _order(len(names), shuffle)
+    names = [names[row] for row in order]
+    labels = np.repeat(list(listed), [len(of_class) for of_class in listed.values()])[order]
+    groups = check_groups(options.pop("groups", None), len(names))
+    options["groups"] = groups if groups is None else groups[order]
     X = ImageFiles([Path(folder, name) for name in names], image_shape, **options)
     X, labels, kept = _readable(X, labels, np.array(names, dtype=object))
     return (X, labels, kept.tolist()) if return_names else (X, labels)
+
+
+def _order(n: int, seed: Any) -> np.ndarray:
+    if seed is None:
+        return np.arange(n)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"shuffle must be a seed, an integer from 0 on, or None; it is {seed!r}")
+    return stream(int(seed), "files").permutation(n)
 
 
 def _readable(X: ImageFiles, *aligned: np.ndarray) -> tuple[Any, ...]:

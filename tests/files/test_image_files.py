@@ -318,6 +318,25 @@ def test_a_folder_lists_as_in_scikit_learn_and_in_keras(classes, capsys, own_ran
     assert X.paths == keras.utils.image_dataset_from_directory(classes, shuffle=False).file_paths
 
 
+def test_a_folder_is_shuffled_by_a_seed(classes):
+    def loaded(**options):
+        return load_images(classes, SHAPE, return_names=True, **options)
+
+    X, labels, names = loaded()
+    patients = np.array([f"patient of {name}" for name in names])
+    shuffled = loaded(shuffle=0, groups=patients)
+    order = [names.index(name) for name in shuffled[2]]
+    assert sorted(order) == list(range(len(names))) != order
+    assert shuffled[0].paths == X[order].paths
+    assert shuffled[0].rows.tolist() == list(range(len(names)))
+    np.testing.assert_array_equal(shuffled[1], labels[order])
+    np.testing.assert_array_equal(shuffled[0].groups, patients[order])
+    assert loaded(shuffle=0)[2] == shuffled[2] != loaded(shuffle=1)[2]
+    for seed in (True, -1, 0.5):
+        with pytest.raises(ValueError, match="shuffle must be a seed"):
+            loaded(shuffle=seed)
+
+
 def test_a_folder_without_classes_is_told(classes):
     with pytest.raises(ValueError, match=r"no sub-folders; it needs one for each class"):
         load_images(classes / "b")
