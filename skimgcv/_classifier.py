@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
@@ -380,6 +381,75 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
             sample_weight=sample_weight,
             class_weight=class_weight,
         )
+
+    @classmethod
+    def from_keras(
+        cls, model: keras.Model, *, classes: ArrayLike, augmenter: Any = None, **parameters: Any
+    ) -> Self:
+        """Make a fitted classifier of a Keras model that was trained elsewhere.
+
+        It predicts, and is calibrated, scored, displayed, saved and exported as any other:
+        ``FrozenEstimator(clf)`` keeps scikit-learn's tools from fitting it.
+
+        Parameters
+        ----------
+        model : keras.Model
+            With one input of a fixed shape. It is copied. ``fit`` of the classifier, or of
+            its clone, would train a new one, with fresh weights.
+        classes : array-like of shape (n_classes,)
+            The label of each output, in sorted order: scikit-learn takes the columns of
+            probabilities to be in it. Of one output, the labels of 0 and 1.
+        augmenter : augmenter, optional
+            What standardises images before the model gets them, as in its training. One that
+            needs statistics must have them: ``ImageAugmenter(...).fit(images)``. Its random
+            half is for ``tta_rounds`` and ``partial_fit``.
+        **parameters
+            Others of the constructor, such as ``tta_rounds``, and ``optimizer``, ``loss``
+            and ``metrics`` where the model is not compiled.
+
+        Returns
+        -------
+        AugmentedKerasClassifier
+            With an empty history.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where the classes are not those of the outputs, or are not sorted.
+
+        Examples
+        --------
+        >>> import keras, numpy as np
+        >>> from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+        >>> model = keras.Sequential([
+        ...     keras.layers.Input((4, 4, 1)),
+        ...     keras.layers.Flatten(),
+        ...     keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> clf = AugmentedKerasClassifier.from_keras(
+        ...     model, classes=["cat", "dog"], augmenter=ImageAugmenter(rescale=1 / 255))
+        >>> clf.predict_proba(np.zeros((3, 4, 4, 1), np.uint8)).shape
+        (3, 2)
+        """
+        labels = np.asarray(classes)
+        if labels.ndim != 1 or len(labels) < 2 or not np.array_equal(labels, np.unique(labels)):
+            raise ValueError(
+                "classes must be two labels or more, each once and sorted: scikit-learn takes the "
+                f"columns of probabilities to be so; got {labels.tolist()}. keras.Model("
+                "model.inputs, keras.ops.take(model.outputs[0], numpy.argsort(classes), axis=1)) "
+                "has its outputs in that order."
+            )
+        shape = getattr(model, "output_shape", None)
+        units = shape[-1] if isinstance(shape, tuple) else len(labels)
+        if units != len(labels) and (units, len(labels)) != (1, 2):
+            raise ValueError(
+                f"classes must have a label for each output of the model, {units}; it has "
+                f"{len(labels)}."
+            )
+        clf = cls(model, augmenter=augmenter, **parameters)
+        meta = {"classes_": labels, "n_classes_": len(labels)}
+        weights = dict.fromkeys(labels.tolist(), 1.0)
+        return clf._adopt(meta, classes_=labels, class_weight_=weights)
 
     # -- evaluation ---------------------------------------------------------
 

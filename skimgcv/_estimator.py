@@ -31,6 +31,7 @@ from skimgcv._runtime.links import DocumentationLink
 from skimgcv._runtime.seeding import check_seed
 from skimgcv._runtime.switches import applied, current, note_main_thread
 from skimgcv._runtime.workers import share_gpus
+from skimgcv._training.adopting import adopt
 from skimgcv._training.fitting import FitCall, run_fit
 from skimgcv._training.tasks import CallbackSupportMixin, fit_task
 from skimgcv._training.training_data import check_training_data
@@ -206,6 +207,12 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
             self.__dict__.update(fitted)
             if task:
                 task.end()
+
+    def _adopt(self, meta: dict[str, Any], **fitted: Any) -> Self:
+        """Take the model that ``model`` is as the fitted one."""
+        check_parameters(self)
+        self.__dict__.update(adopt(self, meta), **fitted)
+        return self
 
     # -- evaluation ---------------------------------------------------------
 

@@ -62,8 +62,9 @@ def load_images(
         The seed of an order in which classes are mixed. Tools that take the first rows, such
         as ``learning_curve``, leave classes out of an X that is sorted by class.
     **options
-        For :class:`ImageFiles`; ``groups`` in the order of sorted names. ``on_error="skip"`` reads all files at once and leaves
-        those that give no image out of X, y and names, with a warning.
+        For :class:`ImageFiles`; ``groups`` in the order of sorted names.
+        ``on_error="skip"`` reads all files at once and leaves those that give no image out
+        of X, y and names, with a warning.
 
     Returns
     -------
