@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from skimgcv._classifier import AugmentedKerasClassifier
     from skimgcv._compiled.run import clear_compiled_models
     from skimgcv._features.cache import clear_features
+    from skimgcv._regressor import AugmentedKerasRegressor
 
 __all__ = [
     "AugmentedKerasClassifier",
+    "AugmentedKerasRegressor",
     "ImageArray",
     "ImageAugmenter",
     "ImageFiles",
@@ -42,6 +44,7 @@ __version__ = "0.1.0.dev0"
 # read them, and the command line's --help need none of it.
 _NEEDS_KERAS = {
     "AugmentedKerasClassifier": "skimgcv._classifier",
+    "AugmentedKerasRegressor": "skimgcv._regressor",
     "clear_compiled_models": "skimgcv._compiled.run",
     "clear_features": "skimgcv._features.cache",
 }

@@ -8,11 +8,19 @@ from typing import Any, Self
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logit
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 
+from skimgcv._data.label_tables import as_label_table
 from skimgcv._data.labels import decode_one_hot
 from skimgcv._estimator import AugmentedKerasEstimator
+from skimgcv._models.targets import Kind
 from skimgcv._parameters import options_explained
+
+
+def _has_labels(estimator: Any) -> bool:
+    return bool(estimator.multilabel)
 
 
 class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
@@ -57,6 +65,11 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         ``"balanced"`` is computed from the rows of the fit. Labels that a dict
         lacks weigh 1; if ``y`` has none of its labels, a warning says so. Weights
         count in training, not in ``val_loss``.
+    multilabel : bool, default=False
+        Whether an image has several labels, or none: ``y`` is then (n, labels) of 0 and 1.
+        That is said here, and not guessed, since a fold of such a ``y`` can look one-hot.
+        ``loss="auto"`` is the binary crossentropy; ``class_weight`` weighs each label as if
+        it were fitted alone, a number in a dict the rows that have it. See :doc:`/targets`.
     tta_rounds : int, default=0
         Prediction averages the plain image and this many transformed ones. It can be
         set on a fitted classifier, ``set_params(tta_rounds=8)``, which needs no new
@@ -128,6 +141,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     model_ : keras.Model
         Trained and compiled, nobody else's.
     classes_ : ndarray of shape (n_classes,)
+        With ``multilabel`` the labels: the columns of a data frame, or their numbers.
     n_features_in_ : int
         How many values a row has: ``X.shape[1]`` of a 2-D X, and of images height times
         width times channels. Rows of that width pass for images at prediction.
@@ -145,6 +159,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     callbacks_ : list of keras.callbacks.Callback
         This fit's copies; copies and pickles of the estimator lack them.
     class_weight_ : dict of label to float
+        With ``multilabel`` of label to ``{0: weight, 1: weight}``, of rows that lack and that
+        have it.
     sample_indices_ : ndarray of int
         The rows of the last epoch, in the order in which the model saw them.
     validation_indices_ : ndarray of int
@@ -208,6 +224,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     True
     """
 
+    _file_kind = "skimgcv classifier"
+
     def __init__(
         self,
         model: Any,
@@ -218,6 +236,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         validation_split: float = 0.0,
         sampling_strategy: Any = None,
         class_weight: Any = None,
+        multilabel: bool = False,
         tta_rounds: int = 0,
         tta_augmenter: Any = None,
         image_shape: tuple[int, ...] | None = None,
@@ -266,6 +285,18 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         self.class_augmenters = class_augmenters
         self.sampling_strategy = sampling_strategy
         self.class_weight = class_weight
+        self.multilabel = multilabel
+
+    @property
+    def _target_kind(self) -> Kind:
+        return "labels" if self.multilabel else "classes"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = self.multilabel
+        tags.target_tags.multi_output = self.multilabel
+        tags.target_tags.single_output = not self.multilabel
+        return tags
 
     # -- training -----------------------------------------------------------
 
@@ -287,6 +318,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         X : array-like of shape (n, height, width[, channels]) or (n, features)
             Never changed, never copied whole.
         y : array-like of shape (n,), or one-hot (n, classes)
+            With ``multilabel`` (n, labels) of 0 and 1: an array, a data frame with the labels'
+            names, or a sparse matrix.
         sample_weight : array-like of shape (n,), optional
             Multiplies the class's weight. Not negative.
         class_weight : None, "balanced" or dict, optional
@@ -466,7 +499,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Returns
         -------
         ndarray of shape (n, n_classes), float64
-            In the order of ``classes_``.
+            In the order of ``classes_``. With ``multilabel`` each is by itself, and rows do
+            not sum to 1.
 
         Raises
         ------
@@ -501,7 +535,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
 
     @options_explained
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the likeliest class.
+        """Return the likeliest class; with ``multilabel`` the labels above 0.5.
 
         Parameters
         ----------
@@ -509,24 +543,46 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
 
         Returns
         -------
-        ndarray of shape (n,)
-            Labels as in ``classes_``.
+        ndarray of shape (n,), or (n, labels)
+            Labels as in ``classes_``; with ``multilabel`` 0 and 1.
         """
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[likeliest]
+        probabilities = self.predict_proba(X)
+        if self._targets.kind == "labels":
+            return (probabilities > 0.5).astype(np.intp)
+        return self.classes_[probabilities.argmax(axis=1)]
 
+    @available_if(_has_labels)
     @options_explained
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy on plain images.
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Return the log-odds of each label: above 0 where it is predicted.
+
+        With ``multilabel`` alone. scikit-learn's scorers ``roc_auc`` and
+        ``average_precision`` ask for it first.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width[, channels]) or (n, features)
-        y : array-like of shape (n,), or one-hot (n, classes)
+            As for ``predict_proba``.
+
+        Returns
+        -------
+        ndarray of shape (n, labels), float64
+        """
+        return np.nan_to_num(logit(self.predict_proba(X)))
+
+    @options_explained
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy on plain images; with ``multilabel`` of all labels at once.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, channels]) or (n, features)
+        y : array-like of shape (n,), or one-hot (n, classes), or (n, labels)
         sample_weight : array-like of shape (n,), optional
 
         Returns
         -------
         float
         """
-        return float(super().score(X, decode_one_hot(y), sample_weight))
+        y = as_label_table(y) if self.multilabel else decode_one_hot(y)
+        return float(super().score(X, y, sample_weight))

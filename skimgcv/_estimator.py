@@ -22,6 +22,7 @@ from skimgcv._models.routing import (
     passes_on,
     public_parameters,
 )
+from skimgcv._models.targets import Kind
 from skimgcv._parameters import CONSTRAINTS, check_parameter_names, check_parameters
 from skimgcv._persistence.export import deployable_model
 from skimgcv._persistence.pickling import packed, unpacked
@@ -46,6 +47,18 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
     """
 
     _parameter_constraints = CONSTRAINTS
+    _file_kind: str
+    """What ``save`` calls its files."""
+
+    # What is said of classes alone, where y has none.
+    class_augmenters: Any = None
+    sampling_strategy: Any = None
+    class_weight: Any = None
+
+    @property
+    def _target_kind(self) -> Kind:
+        raise NotImplementedError
+
     # Keras' global switches where this was pickled, if they stood otherwise than here.
     _switches: dict[str, Any] | None = None
 

@@ -42,6 +42,7 @@ CONSTRAINTS: dict[str, Any] = {
     "validation_split": [Interval(Real, 0, 1, closed="left")],
     "sampling_strategy": _ELSEWHERE,
     "class_weight": _ELSEWHERE,
+    "multilabel": ["boolean"],
     "tta_rounds": _COUNT_OR_0,
     "tta_augmenter": _AUGMENTER,
     "image_shape": _ELSEWHERE,
@@ -61,7 +62,7 @@ CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state", np.random.Generator],
     "warm_start": ["boolean"],
 }
-"""Of the classifier, in the words of scikit-learn's own estimators."""
+"""Of all estimators, in the words of scikit-learn's own estimators."""
 
 _ROUTED = {
     "fit__batch_size": _BATCH,
@@ -148,7 +149,7 @@ def options_explained(method: _Method) -> _Method:
 
 
 def _where_it_belongs(method: str, name: str, known: list[str]) -> str:
-    keras_method = "predict" if method.startswith("predict") or method == "score" else "fit"
+    keras_method = "fit" if method.endswith("fit") else "predict"
     if name in _PREFIXED[keras_method]:
         name = f"{keras_method}__{name}"
     elif name not in CONSTRAINTS:

@@ -1,4 +1,4 @@
-"""Probabilities of plain images; of transformed ones too where test-time rounds are asked for."""
+"""Predictions of plain images; of transformed ones too where test-time rounds are asked for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from skimgcv.exceptions import PixelScaleWarning
 
 
 def predict_images(estimator: Any, X: Any) -> np.ndarray:
-    """Return the probabilities of each row: float64, (n, n_classes).
+    """Return the model's predictions of each row, float64.
+
+    Probabilities, (n, n_classes), or numbers of the shape of y.
 
     Raises
     ------
@@ -41,9 +43,9 @@ def predict_images(estimator: Any, X: Any) -> np.ndarray:
     rounds = [Epoch(np.arange(len(images)))]
     if estimator.tta_rounds:
         rounds += _transformed_rounds(estimator, images)
-    total = np.zeros((len(images), len(estimator.classes_)))
-    for epoch in rounds:
-        total += _predict(estimator, images, epoch)
+    total = _predict(estimator, images, rounds[0])
+    for epoch in rounds[1:]:
+        total = total + _predict(estimator, images, epoch)
     return total / len(rounds)
 
 
@@ -68,7 +70,7 @@ def _transformed_rounds(estimator: Any, images: Rows) -> list[Epoch]:
 
 
 def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
-    factory = ModelFactory(estimator, {}, one_hot=False)
+    factory = ModelFactory(estimator, {})
     options = factory.options_of("predict")
     options["batch_size"] = _whole_blocks(options["batch_size"])
     batches = Batches(images, epoch, estimator.augmenter_, batch_size=options["batch_size"])
@@ -77,7 +79,8 @@ def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
     parts = cut_and_fed(model, estimator.feature_cache, batches)
     head, data = (None, batches) if parts is None else (parts[0].head, parts[1][0])
     outputs = predict_model(model, data, head=head, callbacks=callbacks, **options)
-    return estimator._targets.probabilities(outputs)
+    predictions: np.ndarray = estimator._targets.predictions(outputs)
+    return predictions
 
 
 def _whole_blocks(batch_size: int) -> int:

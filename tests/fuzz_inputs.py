@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, _prediction
-from skimgcv._models.targets import Targets
+from skimgcv._models.targets import ClassTargets
 from skimgcv._runtime.random_streams import stream
 from skimgcv._training import fitting
 
@@ -41,7 +41,7 @@ class Recorder:
 
 
 def _build(factory, seed):
-    targets = Targets(n_classes=factory.n_classes_, one_unit=False, sparse=True, logits=False)
+    targets = ClassTargets(n_classes=factory.n_classes_, one_unit=False, sparse=True, logits=False)
     return Recorder(), targets
 
 

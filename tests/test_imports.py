@@ -26,7 +26,7 @@ LAYERS = [
     {"_persistence"},
     {"_training"},
     {"_prediction"},
-    {"_classifier", "_estimator", "_parameters"},
+    {"_classifier", "_estimator", "_parameters", "_regressor"},
     {"__init__"},
     {"model_selection", "display", "cluster", "models"},
     {"report"},

@@ -136,12 +136,15 @@ class Batches(keras.utils.PyDataset):
         images, share = mixer.mix(self.prepare(at), self.prepare(partners), table)
         targets, *weights = self.labels(at)
         partner_targets, *partner_weights = self.labels(partners)
-        own, other = share, 1 - share
+        own, other = share[:, None], 1 - share[:, None]
         if weights:
-            # The loss of a mixture is the weighted sum of the losses of its parts.
-            own, other = own * weights[0], other * partner_weights[0]
-            weights = [own + other]
-        own = (own / (own + other))[:, None]
+            # The loss of a mixture is the weighted sum of the losses of its parts. Each label
+            # of a row may have a weight of its own.
+            by_part = (w[0].reshape(len(share), -1) for w in (weights, partner_weights))
+            own, other = own * next(by_part), other * next(by_part)
+            weights = [(own + other).reshape(weights[0].shape)]
+        # Where all weights are 0, it does not matter.
+        own = own / np.where(own + other > 0, own + other, 1)
         return (images, own * targets + (1 - own) * partner_targets, *weights)
 
 

@@ -107,7 +107,9 @@ class EpochPlan:
             table = mixer.draw(rng, len(rows), self.images.shape[1:])
             return (Draw(mixer, table, np.arange(len(rows))),)
         labels = self.y[rows]
-        is_special = np.isin(labels, list(self.class_augmenters))
+        is_special = np.zeros(len(rows), bool)
+        if self.class_augmenters:
+            is_special = np.isin(labels, list(self.class_augmenters))
         repeats = _repeats(self._contents[rows])
         draws = [self._draw(self.augmenter, ~is_special, rows, repeats, number)]
         for label, augmenter in self.class_augmenters.items():

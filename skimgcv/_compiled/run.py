@@ -29,7 +29,7 @@ from skimgcv._compiled.explanations import explained
 from skimgcv._compiled.step_groups import batches_in_groups, group_size
 from skimgcv._compiled.twins import Twin, Twins, in_place_of, lent_steps
 from skimgcv._compiled.values import UnprovableError
-from skimgcv._models.targets import has_graph
+from skimgcv._models.outputs import has_graph
 from skimgcv._runtime.keras_internals import global_seed_generator
 from skimgcv._runtime.platform import after_fork
 from skimgcv._runtime.seeding import seeded

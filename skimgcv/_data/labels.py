@@ -27,7 +27,7 @@ def decode_one_hot(y: Any) -> Any:
         return table.argmax(axis=1)
     raise ValueError(
         f"y must be one label a row, or one-hot (n, classes); it has shape {table.shape} and "
-        "rows with none or several classes. Several labels an image are not supported."
+        "rows with none or several classes. For several labels a row pass multilabel=True."
     )
 
 
@@ -50,12 +50,26 @@ def refuse_masks(value: Any, name: str) -> None:
         raise TypeError(f"{name} must have a value for each row; drop the rows of masked ones.")
 
 
-def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, int | None]:
-    """Check y of any kind of label: return it as a 1-D array, and the width of one-hot rows."""
+def check_is_given(y: Any, name: str) -> None:
+    """Refuse a call without y, in scikit-learn's words."""
     if y is None:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
+
+
+def check_length(length: int, n_rows: int) -> None:
+    """Refuse a y that has not a value for each row of X, in scikit-learn's words."""
+    if length != n_rows:
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X has {n_rows}, y has {length}."
+        )
+
+
+def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, int | None]:
+    """Check y of any kind of label: return it as a 1-D array, and the width of one-hot rows."""
+    check_is_given(y, name)
     if isinstance(y, Mapping):
         raise TypeError(
             f"y must be one label a row; it is a {type(y).__name__} of {list(y)!r}. Fit a "
@@ -75,11 +89,7 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
     if len(labels) and isinstance(labels[0], bytes):
         raise TypeError("y has labels represented as bytes; decode them: y.astype(str)")
     check_classification_targets(labels)
-    if len(labels) != n_rows:
-        raise ValueError(
-            "Found input variables with inconsistent numbers of samples: "
-            f"X has {n_rows}, y has {len(labels)}."
-        )
+    check_length(len(labels), n_rows)
     return labels, width
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from skimgcv._compiled.values import UnprovableError
-from skimgcv._models.targets import has_graph
+from skimgcv._models.outputs import has_graph
 from skimgcv._runtime.graph_internals import (
     Call,
     called_again,

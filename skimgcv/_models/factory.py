@@ -10,6 +10,7 @@ import keras
 
 from skimgcv._models.copies import check_callback, copy_callbacks, fresh_copy, unshared
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
+from skimgcv._models.outputs import has_graph
 from skimgcv._models.routing import (
     PREFIXES,
     arrives,
@@ -19,7 +20,7 @@ from skimgcv._models.routing import (
     optimizer_arguments,
     own_builder,
 )
-from skimgcv._models.targets import Targets, auto_loss, check_loss, has_graph, units_of
+from skimgcv._models.targets import TARGETS, Targets, auto_loss, by_label, check_loss, units_of
 from skimgcv._runtime.keras_internals import compile_arguments
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
@@ -51,11 +52,22 @@ class ModelFactory(SciKerasHooks):
         What a builder gets as ``meta``: ``n_classes_``, ``X_shape_`` and so on.
     one_hot : bool
         Whether the targets are mixtures, for ``loss="auto"``.
+    weighs_labels : bool
+        Whether each label of a row has a weight of its own, so that the loss must give a
+        value for each.
     """
 
-    def __init__(self, estimator: Any, meta: dict[str, Any], *, one_hot: bool) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        meta: dict[str, Any],
+        *,
+        one_hot: bool = False,
+        weighs_labels: bool = False,
+    ) -> None:
         super().__init__(estimator._all_parameters(), meta)
         self._estimator = estimator
+        self._weighs_labels = weighs_labels
         self.compiles = False
         """Whether the builder left the model to be compiled here."""
         self._use_own_builder()
@@ -119,23 +131,40 @@ class ModelFactory(SciKerasHooks):
             arguments["loss"] = self._auto_loss(model, arguments)
         loss = arguments["loss"] if is_new or is_auto else model.loss
         check_loss(loss, arguments["optimizer"] if is_new else model.optimizer)
-        targets = Targets.of(model, loss, self.n_classes_)
-        metrics = right_metrics(model, loss, targets, arguments)
-        if metrics and not is_new and type(model).compile is not keras.Model.compile:
+        mended, targets = self._mended(model, loss, arguments)
+        if mended and not is_new and type(model).compile is not keras.Model.compile:
             raise ValueError(
-                f"Some of {metrics} must stand in place of those that "
-                f"{type(model).__name__}.compile() was called with; give it these."
+                f"{mended} must stand in place of what {type(model).__name__}.compile() was "
+                "called with; give it these."
             )
-        if is_new or is_auto or metrics:
-            model.compile(**arguments | metrics)
+        if is_new or is_auto or mended:
+            model.compile(**arguments | mended)
         return targets
 
+    def _mended(
+        self, model: keras.Model, loss: Any, arguments: dict[str, Any]
+    ) -> tuple[dict[str, Any], Targets]:
+        """Return those arguments of ``compile`` that would be wrong, mended, and the targets."""
+        mended: dict[str, Any] = {}
+        if self._weighs_labels:
+            if arguments.get("weighted_metrics"):
+                raise ValueError(
+                    "class_weight with multilabel=True gives each label of a row a weight of its "
+                    "own, which weighted_metrics cannot take; pass them as metrics."
+                )
+            mended["loss"] = loss = by_label(loss)
+        kind = TARGETS[self._estimator._target_kind]
+        targets: Targets = kind.of(model, loss, self.meta())
+        return mended | right_metrics(model, loss, targets, arguments), targets
+
     def _auto_loss(self, model: keras.Model, arguments: dict[str, Any]) -> keras.losses.Loss:
+        kind, meta = self._estimator._target_kind, self.meta()
         one_hot = self._one_hot or (
-            units_of(model, self.n_classes_) > 1
+            kind == "classes"
+            and units_of(model, meta["n_classes_"]) > 1
             and need_rows(arguments.get("metrics"), arguments.get("weighted_metrics"))
         )
-        return auto_loss(model, self.n_classes_, one_hot=one_hot)
+        return auto_loss(model, kind, meta, one_hot=one_hot)
 
     def compile_again(self, model: keras.Model, *, new_optimizer: bool) -> Targets:
         """Compile a trained model with the parameters of now; tell how it speaks of classes.
@@ -155,9 +184,8 @@ class ModelFactory(SciKerasHooks):
         if self._is_auto:
             arguments["loss"] = self._auto_loss(model, arguments)
         check_loss(arguments["loss"], arguments["optimizer"])
-        targets = Targets.of(model, arguments["loss"], self.n_classes_)
-        metrics = right_metrics(model, arguments["loss"], targets, arguments)
-        model.compile(**arguments | metrics)
+        mended, targets = self._mended(model, arguments["loss"], arguments)
+        model.compile(**arguments | mended)
         if new_optimizer:
             take_over(old, model.optimizer, model.trainable_variables)
         return targets

@@ -10,7 +10,7 @@ import keras
 
 from skimgcv._models.copies import unshared
 from skimgcv._models.custom_objects import check_config_says_all
-from skimgcv._models.targets import has_graph
+from skimgcv._models.outputs import has_graph
 from skimgcv._runtime.keras_internals import compile_arguments, layers_in
 
 

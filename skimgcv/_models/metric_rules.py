@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import keras
 
-from skimgcv._models.targets import Outputs
+from skimgcv._models.outputs import Outputs
+from skimgcv._models.targets import Kind
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,10 @@ class Seen:
 
     Attributes
     ----------
+    kind : {"classes", "labels", "numbers"}
+        What y is.
     n_outputs : int
-        1, for the second of two classes, or one for each class.
+        1, for the second of two classes; or one for each class, label or number.
     sparse : bool
         Targets are class numbers, not one-hot rows.
     outputs : {"probabilities", "logits", "scores"}
@@ -30,6 +33,7 @@ class Seen:
         Rows have weights, where there are any.
     """
 
+    kind: Kind
     n_outputs: int
     sparse: bool
     outputs: Outputs
@@ -38,9 +42,14 @@ class Seen:
     weighted: bool = False
 
     @property
+    def by_itself(self) -> bool:
+        """Whether each output is compared with a boundary, and not with the others."""
+        return self.n_outputs == 1 or self.kind == "labels"
+
+    @property
     def at_half(self) -> bool:
-        """Whether one output above 0.5 is the second class."""
-        return self.n_outputs == 1 and self.boundary == 0.5
+        """Whether an output above 0.5 is the second class, or a label."""
+        return self.by_itself and self.boundary == 0.5
 
 
 Rule = Callable[[Any, Seen], Any]
@@ -53,7 +62,29 @@ def rule_of(metric: keras.metrics.Metric) -> Rule | None:
     # A subclass that updates its state in a way of its own may take any targets.
     if type(metric).update_state is not base.update_state:
         return None
-    return _RULES.get(base.__name__)
+    rule = _RULES.get(base.__name__)
+    return rule and of_kind(rule)
+
+
+def of_kind(rule: Rule) -> Rule:
+    """Let a rule refuse metrics that are of another kind of y."""
+
+    def checked(metric: Any, seen: Seen) -> Any:
+        if seen.kind == "numbers" and rule not in _OF_ANY_NUMBERS:
+            refuse(
+                metric,
+                "is of classes, and y has numbers",
+                "use 'mean_absolute_error' or keras.metrics.R2Score()",
+            )
+        if seen.kind == "labels" and rule in _OF_ONE_CLASS:
+            refuse(
+                metric,
+                "is of one class a row, and y has several labels",
+                "use 'binary_accuracy' or keras.metrics.AUC(multi_label=True)",
+            )
+        return rule(metric, seen)
+
+    return checked
 
 
 def takes_numbers(metric: Any) -> bool:
@@ -95,12 +126,12 @@ def _needs_rows(metric: Any, seen: Seen) -> None:
 
 def _needs_columns(metric: Any, seen: Seen, instead: str) -> None:
     if seen.n_outputs == 1:
-        refuse(metric, "needs an output for each class, and the model has one", f"use {instead}")
+        refuse(metric, "needs several outputs, and the model has one", f"use {instead}")
 
 
 def _needs_probabilities(metric: Any, seen: Seen) -> None:
     if seen.outputs != "probabilities":
-        last = "sigmoid" if seen.n_outputs == 1 else "softmax"
+        last = "sigmoid" if seen.by_itself else "softmax"
         refuse(
             metric,
             f"needs probabilities, and the model's outputs are {seen.outputs}",
@@ -162,13 +193,13 @@ def _of_numbers(metric: Any, seen: Seen) -> Any:
 
 def _threshold(metric: Any, seen: Seen) -> Any:
     """Move a threshold of 0.5 to 0, where that is what parts the classes."""
-    if isinstance(metric, keras.metrics.BinaryIoU) and seen.n_outputs > 1:
+    if isinstance(metric, keras.metrics.BinaryIoU) and not seen.by_itself:
         refuse(metric, "is for a model with one output", "use OneHotIoU or OneHotMeanIoU")
     _needs_rows(metric, seen)
     metric = _in_fractions(metric, seen)
-    if seen.at_half or (seen.n_outputs == 1 and not 0 < metric.threshold < 1):
+    if seen.at_half or (seen.by_itself and not 0 < metric.threshold < 1):
         return metric
-    if seen.n_outputs == 1 and seen.outputs != "probabilities" and metric.threshold == 0.5:
+    if seen.by_itself and seen.outputs != "probabilities" and metric.threshold == 0.5:
         return like(metric, threshold=0.0)
     _needs_probabilities(metric, seen)
     return metric
@@ -176,6 +207,10 @@ def _threshold(metric: Any, seen: Seen) -> Any:
 
 def _f_score(metric: Any, seen: Seen) -> Any:
     _needs_rows(metric, seen)
+    if seen.kind == "labels":
+        _needs_probabilities(metric, seen)
+        # Without a threshold Keras takes the likeliest label alone.
+        return metric if metric.threshold is not None else like(metric, threshold=0.5)
     if seen.n_outputs == 1:
         if metric.average is not None:
             refuse(
@@ -196,7 +231,7 @@ def _f_score(metric: Any, seen: Seen) -> Any:
 
 def _counts(metric: Any, seen: Seen) -> Any:
     _needs_rows(metric, seen)
-    if seen.n_outputs == 2:
+    if seen.n_outputs == 2 and not seen.by_itself:
         refuse(metric, "counts both classes", "end the model with one sigmoid unit")
     if not (seen.at_half and seen.outputs == "scores"):
         _needs_probabilities(metric, seen)
@@ -213,7 +248,7 @@ def _of_a_class(metric: Any, seen: Seen) -> Any:
     by_rank = top_k is not None and metric.get_config()["thresholds"] is None
     if not by_rank and not (seen.at_half and seen.outputs == "scores"):
         _needs_probabilities(metric, seen)
-    if seen.n_outputs == 2 and metric.class_id is None:
+    if seen.n_outputs == 2 and metric.class_id is None and not seen.by_itself:
         return like(metric, class_id=1)
     return metric
 
@@ -231,11 +266,12 @@ def _auc(metric: Any, seen: Seen) -> Any:
             "has num_labels or label_weights for another number of outputs",
             f"the model has {seen.n_outputs}",
         )
-    if seen.n_outputs == 1 and seen.outputs == "logits":
+    if seen.by_itself and seen.outputs == "logits":
         return metric if config["from_logits"] else like(metric, from_logits=True)
     _needs_probabilities(metric, seen)
     _refuse_logits(metric, config)
-    if seen.n_outputs == 2 and not config["multi_label"] and weights is None:
+    of_both = seen.n_outputs == 2 and not seen.by_itself
+    if of_both and not config["multi_label"] and weights is None:
         return like(metric, multi_label=True, num_labels=2, label_weights=[0.0, 1.0])
     return metric
 
@@ -250,7 +286,7 @@ def _crossentropy(metric: Any, seen: Seen) -> Any:
     if not takes_numbers(metric):
         _needs_rows(metric, seen)
     config = metric.get_config()
-    if seen.outputs == "logits" and (of_columns or seen.n_outputs == 1):
+    if seen.outputs == "logits" and (of_columns or seen.by_itself):
         return metric if config["from_logits"] else like(metric, from_logits=True)
     _needs_probabilities(metric, seen)
     _refuse_logits(metric, config)
@@ -276,6 +312,16 @@ def _distribution(metric: Any, seen: Seen) -> Any:
 def _probability(metric: Any, seen: Seen) -> Any:
     _needs_rows(metric, seen)
     _needs_probabilities(metric, seen)
+    return metric
+
+
+def _poisson(metric: Any, seen: Seen) -> Any:
+    return metric if seen.kind == "numbers" else _probability(metric, seen)
+
+
+def _percentage(metric: Any, seen: Seen) -> Any:
+    if seen.kind != "numbers":
+        refuse(metric, "divides by targets that are 0", "leave it out")
     return metric
 
 
@@ -332,6 +378,9 @@ _OF_ROWS = {
     keras.metrics.SparseTopKCategoricalAccuracy: keras.metrics.TopKCategoricalAccuracy,
     keras.metrics.SparseCategoricalCrossentropy: keras.metrics.CategoricalCrossentropy,
 }
+# Poisson and percentages look at the kind themselves.
+_OF_ANY_NUMBERS = {_regression, _direction, _poisson, _percentage}
+_OF_ONE_CLASS = {_likeliest, _of_numbers, _distribution, _overlap}
 _VALUE = _never("is of one value a row, and gets targets and outputs", "leave it out")
 _RULES: dict[str, Rule] = {
     "Accuracy": _never("compares outputs with class numbers, which never agree", "use 'accuracy'"),
@@ -346,7 +395,7 @@ _RULES: dict[str, Rule] = {
     "CategoricalCrossentropy": _crossentropy,
     "SparseCategoricalCrossentropy": _of_numbers,
     "KLDivergence": _distribution,
-    "Poisson": _probability,
+    "Poisson": _poisson,
     "F1Score": _f_score,
     "FBetaScore": _f_score,
     "AUC": _auc,
@@ -357,7 +406,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("FalsePositives", "FalseNegatives"), _counts),
     "BinaryIoU": _threshold,
     **dict.fromkeys(("IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"), _overlap),
-    "MeanAbsolutePercentageError": _never("divides by targets that are 0", "leave it out"),
+    "MeanAbsolutePercentageError": _percentage,
     **dict.fromkeys(("MeanSquaredError", "RootMeanSquaredError", "R2Score"), _regression),
     **dict.fromkeys(("MeanAbsoluteError", "MeanSquaredLogarithmicError"), _regression),
     "LogCoshError": _regression,
@@ -367,9 +416,9 @@ _RULES: dict[str, Rule] = {
     "CategoricalHinge": _likeliest,
 }
 RULES_OF_FUNCTIONS: dict[str, Rule] = {
-    "binary_focal_crossentropy": _focal,
-    "categorical_focal_crossentropy": _distribution,
-    "huber": _regression,
-    "log_cosh": _regression,
+    "binary_focal_crossentropy": of_kind(_focal),
+    "categorical_focal_crossentropy": of_kind(_distribution),
+    "huber": of_kind(_regression),
+    "log_cosh": of_kind(_regression),
 }
 NAMES = tuple(_RULES)

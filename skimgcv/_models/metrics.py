@@ -23,7 +23,8 @@ from skimgcv._models.metric_rules import (
     rule_of,
     takes_numbers,
 )
-from skimgcv._models.targets import Targets, ends_with_softmax, outputs_are
+from skimgcv._models.outputs import ends_with_softmax, outputs_are
+from skimgcv._models.targets import Targets
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv.exceptions import MetricTargetsWarning
 
@@ -86,7 +87,8 @@ def right_metrics(
         Where a metric cannot be right.
     """
     seen = Seen(
-        n_outputs=1 if targets.one_unit else targets.n_classes,
+        kind=targets.kind,
+        n_outputs=targets.n_outputs,
         sparse=targets.sparse,
         outputs=outputs_are(model, loss),
         boundary=0.0 if targets.logits else 0.5,
@@ -115,11 +117,14 @@ def adapted(metrics: Any, seen: Seen) -> Any:
         return {name: adapted(metric, seen) for name, metric in metrics.items()}
     if isinstance(metrics, (list, tuple)):
         return [adapted(metric, seen) for metric in metrics]
-    if metrics is None or (_is_accuracy(metrics) and seen.n_outputs > 1):
+    by_shape = _is_accuracy(metrics) and seen.kind == "classes" and seen.n_outputs > 1
+    if metrics is None or by_shape:
         return metrics
     metric, rule = _with_rule(metrics)
     right = metric if rule is None else rule(metric, seen)
-    return metrics if right is metric else right
+    # Of "accuracy" for several labels Keras would make that of one class a row.
+    as_given = right is metric and not (_is_accuracy(metrics) and seen.kind == "labels")
+    return metrics if as_given else right
 
 
 def check_names(metrics: Any) -> None:

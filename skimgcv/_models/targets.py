@@ -1,23 +1,29 @@
-"""Labels as the model's loss wants them, and its outputs as probabilities."""
+"""y as the model's loss wants it, and the model's outputs as predictions: of each kind of y."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
 
-from skimgcv._runtime.keras_internals import operation_of
+from skimgcv._models.outputs import (
+    ends_with_softmax,
+    name_of_loss,
+    outputs_are,
+    outputs_logits,
+    width_of,
+)
 
-Outputs = Literal["probabilities", "logits", "scores"]
+Kind = Literal["classes", "labels", "numbers"]
+"""What y is: one class a row, several labels, or numbers."""
 
 
 @dataclass(frozen=True)
-class Targets:
+class ClassTargets:
     """How one model speaks of classes.
 
     Attributes
@@ -31,20 +37,26 @@ class Targets:
         The outputs are not yet probabilities, but scores of either sign.
     """
 
+    kind: ClassVar[Kind] = "classes"
     n_classes: int
     one_unit: bool
     sparse: bool
     logits: bool
 
     @classmethod
-    def of(cls, model: keras.Model, loss: Any, n_classes: int) -> Targets:
+    def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> ClassTargets:
         """Read them from a model's output and its loss."""
+        n_classes = meta["n_classes_"]
         return cls(
             n_classes=n_classes,
             one_unit=units_of(model, n_classes) == 1,
             sparse=_is_sparse(loss, n_classes),
             logits=_are_scores(model, loss, n_classes),
         )
+
+    @property
+    def n_outputs(self) -> int:
+        return 1 if self.one_unit else self.n_classes
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Turn class numbers (n,) into (n, 1) or (n, n_classes) float32 for the loss."""
@@ -54,7 +66,7 @@ class Targets:
             return y.astype(np.int32).reshape(-1, 1)
         return np.eye(self.n_classes, dtype=np.float32)[y]
 
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Turn the model's outputs into float64 rows that sum to 1."""
         outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
         if self.one_unit:
@@ -69,8 +81,109 @@ class Targets:
         return np.divide(outputs, total, out=uniform, where=total > 0)
 
 
-def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.losses.Loss:
-    """Choose the crossentropy that fits the model's output.
+@dataclass(frozen=True)
+class LabelTargets:
+    """How one model speaks of labels, of which a row has none, one or several.
+
+    Attributes
+    ----------
+    n_labels : int
+    logits : bool
+        The outputs are not yet probabilities, but scores of either sign.
+    by_label : bool
+        The loss gives a value for each label, which can be weighed by itself.
+    """
+
+    kind: ClassVar[Kind] = "labels"
+    sparse: ClassVar[bool] = False
+    n_labels: int
+    logits: bool
+    by_label: bool
+
+    @classmethod
+    def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> LabelTargets:
+        """Read them from a model's output and its loss."""
+        n_labels = width_of(model, meta["n_classes_"], "labels")
+        if ends_with_softmax(model) or "categorical" in name_of_loss(loss):
+            raise ValueError(
+                "multilabel=True needs a probability for each label by itself, and a softmax, or "
+                "a categorical loss, shares 1 out among them; end the model with "
+                "activation='sigmoid', and use loss='auto'."
+            )
+        outputs = outputs_are(model, loss)
+        hinge = outputs == "scores" and "hinge" in name_of_loss(loss)
+        return cls(n_labels, outputs == "logits" or hinge, _axis_of(loss) == ())
+
+    @property
+    def n_outputs(self) -> int:
+        return self.n_labels
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Turn 0 and 1 (n, n_labels) into float32 for the loss."""
+        return y.astype(np.float32)
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Turn the model's outputs into float64 probabilities of each label."""
+        outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
+        return _sigmoid(outputs) if self.logits else outputs.clip(0, 1)
+
+
+@dataclass(frozen=True)
+class NumberTargets:
+    """How one model speaks of numbers.
+
+    Attributes
+    ----------
+    n_outputs : int
+    flat : bool
+        y has one dimension, and so have predictions.
+    """
+
+    kind: ClassVar[Kind] = "numbers"
+    sparse: ClassVar[bool] = False
+    logits: ClassVar[bool] = False
+    n_outputs: int
+    flat: bool
+
+    @classmethod
+    def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> NumberTargets:
+        """Read them from a model's output, and refuse a loss of classes."""
+        n_outputs = width_of(model, meta["n_outputs_"], "numbers a row")
+        if "categorical" in name_of_loss(loss):
+            raise ValueError(
+                f"The loss {name_of_loss(loss)} is of classes, and y of numbers; use "
+                "loss='auto', which is the mean squared error, or an AugmentedKerasClassifier."
+            )
+        if n_outputs == 1 and ends_with_softmax(model):
+            raise ValueError(
+                "A softmax of one output is always 1; end the model with a layer without "
+                "activation."
+            )
+        return cls(n_outputs, meta["y_ndim_"] == 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row of y."""
+        return () if self.flat else (self.n_outputs,)
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Turn numbers (n,) or (n, n_outputs) into float32 columns for the loss."""
+        return y.reshape(len(y), -1).astype(np.float32)
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Turn the model's outputs into float64, of y's shape."""
+        outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
+        return outputs[:, 0] if self.flat else outputs
+
+
+Targets = ClassTargets | LabelTargets | NumberTargets
+TARGETS: dict[Kind, Any] = {t.kind: t for t in (ClassTargets, LabelTargets, NumberTargets)}
+
+
+def auto_loss(
+    model: keras.Model, kind: Kind, meta: Mapping[str, Any], *, one_hot: bool
+) -> keras.losses.Loss:
+    """Choose the loss that fits y and the model's output.
 
     Parameters
     ----------
@@ -83,13 +196,54 @@ def auto_loss(model: keras.Model, n_classes: int, *, one_hot: bool) -> keras.los
         Where the number of outputs fits no loss for this many classes, or where
         it cannot be told whether the outputs are probabilities.
     """
-    units = units_of(model, n_classes)
-    logits = _outputs_logits(model)
-    if units == 1:
+    if kind == "numbers":
+        return keras.losses.MeanSquaredError()
+    logits = outputs_logits(model)
+    if kind == "labels" or units_of(model, meta["n_classes_"]) == 1:
         return keras.losses.BinaryCrossentropy(from_logits=logits)
     if one_hot:
         return keras.losses.CategoricalCrossentropy(from_logits=logits)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+
+
+_BY_LABEL: dict[str, Any] = {
+    "binary_crossentropy": keras.losses.BinaryCrossentropy,
+    "binary_focal_crossentropy": keras.losses.BinaryFocalCrossentropy,
+}
+
+
+def by_label(loss: Any) -> keras.losses.Loss:
+    """Return a loss that gives a value for each label, in place of their mean.
+
+    Its mean over all is the same, and weights may be given for each row and label.
+
+    Raises
+    ------
+    ValueError
+        Where the loss is none that is known to be a mean over labels.
+    """
+    made = _BY_LABEL[loss]() if isinstance(loss, str) and loss in _BY_LABEL else loss
+    if type(made) in _BY_LABEL.values() and made.reduction == "sum_over_batch_size":
+        return type(made).from_config({**made.get_config(), "axis": ()})  # NumPy's: over no axis
+    raise ValueError(
+        "class_weight with multilabel=True needs a loss that is a mean over labels: "
+        f"loss='auto', {', '.join(map(repr, _BY_LABEL))}; it is {name_of_loss(loss)}."
+    )
+
+
+def encode_weights(targets: Targets, weights: np.ndarray | None) -> np.ndarray | None:
+    """Give each label of a row its weight, where the loss has a value for each."""
+    if weights is None or weights.ndim == 2 or not getattr(targets, "by_label", False):
+        return weights
+    return np.repeat(weights[:, np.newaxis], targets.n_outputs, axis=1)
+
+
+def _axis_of(loss: Any) -> Any:
+    if type(loss) not in _BY_LABEL.values():
+        return None
+    axis = loss.get_config()["axis"]
+    # From a file it comes as a list.
+    return tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
 
 def check_loss(loss: Any, optimizer: Any) -> None:
@@ -103,44 +257,13 @@ def check_loss(loss: Any, optimizer: Any) -> None:
         raise ValueError("The model must have one output and one loss, not several.")
 
 
-def has_graph(model: keras.Model) -> bool:
-    """Whether it is known which layer gives the model's output."""
-    return isinstance(model, (keras.Sequential, _functional())) and model.built
-
-
-@functools.cache
-def _functional() -> Any:
-    """Return the class of models that are made of inputs and outputs, which has no public name."""
-    it = keras.Input((1,), name="input")
-    return type(keras.Model(it, keras.layers.Identity(name="identity")(it), name="functional"))
-
-
 def units_of(model: keras.Model, n_classes: int) -> int:
-    outputs = model.outputs if has_graph(model) else keras.tree.flatten(model.output)
-    shapes = [output.shape for output in outputs]
-    shape = shapes[0]
-    if len(shapes) != 1:
-        raise ValueError(
-            f"The model must have one output of shape (None, {n_classes}); it has {len(shapes)}: "
-            f"{' and '.join(map(str, shapes))}. Return keras.Model(model.inputs, "
-            "model.outputs[0]) from the builder, and fit a classifier for each target."
-        )
-    if len(shape) != 2:
-        raise ValueError(
-            f"The model must have one output of shape (None, {n_classes}), or (None, 1) for two "
-            f"classes; it has {shape}. End it with Flatten or a pooling "
-            "layer."
-        )
-    if shape[1] == n_classes or (shape[1] == 1 and n_classes == 2):
-        return int(shape[1])
-    raise ValueError(
-        f"The model has {shape[1]} outputs, but y has {n_classes} classes. Let the builder read "
-        "meta['n_classes_'], or, where a fold lacks a class, use a stratified splitter."
-    )
+    """Return how many outputs a model of classes has."""
+    return width_of(model, n_classes, "classes", one_unit=n_classes == 2)
 
 
 def _is_sparse(loss: Any, n_classes: int) -> bool:
-    if "sparse" in _name(loss):
+    if "sparse" in name_of_loss(loss):
         return True
     own = loss if isinstance(loss, FunctionType) else type(loss)
     if isinstance(loss, str) or own.__module__.partition(".")[0] == "keras":
@@ -153,61 +276,12 @@ def _is_sparse(loss: Any, n_classes: int) -> bool:
     return False
 
 
-def outputs_are(model: keras.Model, loss: Any) -> Outputs:
-    """Tell what a model's outputs are: ``"scores"`` are fitted, but neither of the others."""
-    if _says_logits(loss):
-        return "logits"
-    if _last_activation(model)[1] in (keras.activations.linear, keras.activations.tanh):
-        return "scores"
-    return "probabilities"
-
-
-def ends_with_softmax(model: keras.Model) -> bool:
-    """Whether it is known that a softmax gives the outputs."""
-    return _last_activation(model)[1] is keras.activations.softmax
-
-
 def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
     outputs = outputs_are(model, loss)
     if outputs != "scores":
         return outputs == "logits"
     # One output that was fitted to 0 and 1 parts the classes at 0.5; a hinge's does at 0.
-    return units_of(model, n_classes) > 1 or "hinge" in _name(loss)
-
-
-def _says_logits(loss: Any) -> bool:
-    fixed = getattr(loss, "keywords", {})  # of a functools.partial
-    if isinstance(loss, keras.losses.Loss) and not hasattr(loss, "from_logits"):
-        # From Keras 3.16 on some losses tell it in their config alone.
-        with contextlib.suppress(Exception):  # one of the user's own may have none
-            fixed = loss.get_config()
-    return bool(getattr(loss, "from_logits", fixed.get("from_logits", False)))
-
-
-def _name(loss: Any) -> str:
-    loss = getattr(loss, "func", loss)
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    return str(name).lower()
-
-
-def _last_activation(model: keras.Model) -> tuple[keras.Operation, Any]:
-    layer = model
-    while has_graph(layer):
-        layer = operation_of(layer.outputs[0])
-    if isinstance(layer, keras.layers.Softmax):
-        return layer, keras.activations.softmax
-    return layer, getattr(layer, "activation", None)
-
-
-def _outputs_logits(model: keras.Model) -> bool:
-    layer, activation = _last_activation(model)
-    if activation is None:
-        raise ValueError(
-            f"loss='auto' cannot tell whether the outputs of {type(layer).__name__} are "
-            "probabilities or logits; pass loss, for instance "
-            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
-        )
-    return bool(activation is keras.activations.linear)
+    return units_of(model, n_classes) > 1 or "hinge" in name_of_loss(loss)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One Keras model of raw images: the deterministic half, the trained model, probabilities."""
+"""One Keras model of raw images: the deterministic half, the trained model, predictions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import keras
 
-from skimgcv._models.targets import Targets
+from skimgcv._models.targets import LabelTargets, NumberTargets, Targets
 from skimgcv._persistence.pickling import packed, unpacked
 from skimgcv._runtime.seeding import seeded
 from skimgcv.augment._protocol import Augmenter, ExportableAugmenter
 
 
 def deployable_model(estimator: Any) -> keras.Model:
-    """Return a model that predicts what a fitted classifier does.
+    """Return a model that predicts what a fitted estimator does.
 
     Raises
     ------
@@ -36,10 +36,10 @@ def _assembled(estimator: Any) -> keras.Model:
     flat = estimator.image_shape is not None
     inputs = keras.Input((math.prod(shape),) if flat else shape, name="images")
     images = keras.layers.Reshape(shape)(inputs) if flat else inputs
-    # A copy: what happens to it is no business of the classifier's.
+    # A copy: what happens to it is no business of the estimator's.
     model = unpacked(packed(estimator.model_))
     outputs = model(_standardized(images, estimator.augmenter_), training=False)
-    whole = keras.Model(inputs, _probabilities(outputs, estimator._targets), name="deployable")
+    whole = keras.Model(inputs, _predictions(outputs, estimator._targets), name="deployable")
     whole(keras.ops.zeros((1, *inputs.shape[1:])))  # Keras exports what was called before
     return whole
 
@@ -56,9 +56,13 @@ def _standardized(images: Any, augmenter: Augmenter) -> Any:
     return images
 
 
-def _probabilities(outputs: Any, targets: Targets) -> Any:
-    """Do in Keras what ``Targets.probabilities`` does in NumPy."""
+def _predictions(outputs: Any, targets: Targets) -> Any:
+    """Do in Keras what ``predictions`` of the targets does in NumPy."""
     ops = keras.ops
+    if isinstance(targets, NumberTargets):
+        return outputs
+    if isinstance(targets, LabelTargets):
+        return ops.sigmoid(outputs) if targets.logits else ops.clip(outputs, 0, 1)
     if targets.one_unit:
         second = ops.sigmoid(outputs) if targets.logits else ops.clip(outputs, 0, 1)
         return ops.concatenate([1 - second, second], axis=1)

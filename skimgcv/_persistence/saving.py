@@ -1,4 +1,4 @@
-"""A fitted classifier in a file: plain data, so that loading it runs nobody's code."""
+"""A fitted estimator in a file: plain data, so that loading it runs nobody's code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from skimgcv._models.routing import may_be_routed, parameter_names
-from skimgcv._models.targets import Targets
+from skimgcv._models.targets import TARGETS
 from skimgcv._persistence.archive import read_archive, write_archive
 from skimgcv._persistence.encoding import Decoder, Encoder, find_missing, missing
 from skimgcv._runtime.versions import version_of
@@ -18,7 +18,6 @@ from skimgcv.augment import as_augmenter
 from skimgcv.augment._protocol import Augmenter, SteppedAugmenter
 from skimgcv.exceptions import SavedFileError, UnsupportedVersionError
 
-KIND = "skimgcv classifier"
 _PARAMETERS, _FITTED = "parameters.json", "fitted.json"
 # What makes a file's content, by the names of their modules.
 _PACKAGES = {
@@ -30,11 +29,9 @@ _PACKAGES = {
     "tensorflow": "tensorflow",
 }
 _NEEDED: dict[str, Any] = {
-    "classes_": np.ndarray,
     "n_features_in_": int,
     "image_shape_": tuple,
     "history_": dict,
-    "class_weight_": dict,
     "sample_indices_": np.ndarray,
     "validation_indices_": np.ndarray,
     "_targets": dict,
@@ -43,6 +40,9 @@ _NEEDED: dict[str, Any] = {
     "_epochs_run": int,
 }
 """Fitted attributes and their types, beside the model and the augmenter."""
+
+_OF_CLASSES: dict[str, Any] = {"classes_": np.ndarray, "class_weight_": dict}
+"""Those that an estimator of numbers has not."""
 
 _OPTIONAL: dict[str, Any] = {
     "feature_names_in_": np.ndarray,
@@ -53,24 +53,27 @@ _OPTIONAL: dict[str, Any] = {
 """A file of an earlier version may lack these."""
 
 _OTHERS = ("model_", "augmenter_", *_OPTIONAL)
+_SAVED = {*_NEEDED, *_OF_CLASSES, *_OTHERS}
 
 
 def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted classifier into a file."""
+    """Write a fitted estimator into a file."""
     encoder = Encoder()
     parameters = {
         name: encoder.encode(value, name)
         for name, value in estimator.get_params(deep=False).items()
     }
-    fitted = {n: v for n, v in vars(estimator).items() if n in _NEEDED or n in _OTHERS}
-    fitted["_targets"] = vars(estimator._targets)
+    fitted = {n: v for n, v in vars(estimator).items() if n in _SAVED}
+    fitted["_targets"] = {"kind": estimator._targets.kind, **vars(estimator._targets)}
     record = fitted.pop("_trained_with", None)
     described = {name: encoder.encode(value, name) for name, value in fitted.items()}
     if record is not None:
         described["_compiled_here"] = record["compiled_here"]
         described["_trained_with"] = encoder.encode_each(record["parameters"])
     documents = {_PARAMETERS: parameters, _FITTED: described}
-    write_archive(path, KIND, documents, encoder.arrays, packages=package_versions())
+    write_archive(
+        path, estimator._file_kind, documents, encoder.arrays, packages=package_versions()
+    )
 
 
 def package_versions() -> dict[str, str]:
@@ -79,22 +82,25 @@ def package_versions() -> dict[str, str]:
 
 
 def load_estimator(
-    kind: type, path: str | os.PathLike[str], custom_objects: Mapping[str, Any]
+    kind: Any, path: str | os.PathLike[str], custom_objects: Mapping[str, Any]
 ) -> Any:
-    """Read a classifier from a file.
+    """Read an estimator from a file.
 
     Raises
     ------
     SavedFileError
     """
-    (parameters, fitted), arrays = read_archive(path, KIND, (_PARAMETERS, _FITTED))
+    (parameters, fitted), arrays = read_archive(path, kind._file_kind, (_PARAMETERS, _FITTED))
     decoder = Decoder(arrays, custom_objects)
     try:
         _check_names(kind, parameters)
         estimator = kind(**{name: decoder.decode(value) for name, value in parameters.items()})
         values = {name: decoder.decode(value) for name, value in fitted.items()}
         _check_fitted(values)
-        values["_targets"] = Targets(**values["_targets"])
+        targets = dict(values["_targets"])
+        # Files of earlier versions are all of classes.
+        values["_targets"] = TARGETS[targets.pop("kind", "classes")](**targets)
+        _check_classes(values)
         values["augmenter_"] = _as_fitted_augmenter(values["augmenter_"])
         # Files of earlier versions have the height of an image.
         values["n_features_in_"] = int(np.prod(values["image_shape_"]))
@@ -108,7 +114,7 @@ def load_estimator(
     # Whatever a manifest that was made to deceive leads to.
     except Exception as error:
         raise SavedFileError(
-            f"{os.fspath(path)}: it does not hold what a classifier needs ({error!r})"
+            f"{os.fspath(path)}: it does not hold what an estimator needs ({error!r})"
         ) from error
     vars(estimator).update(values)
     return estimator
@@ -122,14 +128,23 @@ def _check_names(kind: type, parameters: Mapping[str, Any]) -> None:
 
 
 def _check_fitted(values: Mapping[str, Any]) -> None:
-    if strange := sorted((set(values) ^ {*_NEEDED, *_OTHERS}) - set(_OPTIONAL)):
+    if strange := sorted((set(values) ^ _SAVED) - {*_OPTIONAL, *_OF_CLASSES}):
         raise SavedFileError(f"its fitted attributes are not ours: {strange}")
-    for name, kinds in (_NEEDED | _OPTIONAL).items():
+    for name, kinds in (_NEEDED | _OF_CLASSES | _OPTIONAL).items():
         if name in values and not isinstance(values[name], kinds):
             raise SavedFileError(f"its {name} is a {type(values[name]).__name__}")
     if not isinstance(values["model_"], keras.Model):
         raise SavedFileError("its model_ is no keras.Model")
-    if values["_targets"]["n_classes"] != len(values["classes_"]):
+
+
+def _check_classes(values: Mapping[str, Any]) -> None:
+    targets = values["_targets"]
+    if targets.kind == "numbers":
+        if strange := sorted(_OF_CLASSES.keys() & values):
+            raise SavedFileError(f"its fitted attributes are not ours: {strange}")
+        return
+    n_classes = targets.n_classes if targets.kind == "classes" else targets.n_labels
+    if n_classes != len(values["classes_"]) or "class_weight_" not in values:
         raise SavedFileError("its model and its classes are not as many")
 
 

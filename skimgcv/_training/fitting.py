@@ -22,7 +22,7 @@ from skimgcv._batches.batches import Batches, TrainingBatches
 from skimgcv._batches.epochs import Epoch, EpochPlan, transformed
 from skimgcv._models.factory import ModelFactory
 from skimgcv._models.fine_tuning import FineTuning
-from skimgcv._models.targets import Targets
+from skimgcv._models.targets import Targets, encode_weights
 from skimgcv._models.weights import warn_weights_unused
 from skimgcv._persistence.encoding import find_missing
 from skimgcv._runtime.seeding import seeded
@@ -81,8 +81,13 @@ def _run_fit(
 ) -> dict[str, Any]:
     changes = Changes(estimator) if call.resume else None
     augmenter = _augmenter(estimator, data, changes)
-    factory = ModelFactory(estimator, _meta(data), one_hot=mixing(augmenter) is not None)
-    model, targets = _model(estimator, factory, augmenter, call, changes)
+    factory = ModelFactory(
+        estimator,
+        _meta(data),
+        one_hot=mixing(augmenter) is not None,
+        weighs_labels=data.weighs_labels,
+    )
+    model, targets = _model(estimator, factory, augmenter, data, call, changes)
     tuning = _fine_tuning(estimator, model, call)
     callbacks = factory.callbacks_of("fit")
     warn_shared_paths(callbacks, estimator)
@@ -140,7 +145,7 @@ def _phases(
             first_epoch=epoch,
             batch_size=options["batch_size"],
             targets=targets.encode(train.y),
-            weights=train.weights,
+            weights=encode_weights(targets, train.weights),
         )
 
     first = options["initial_epoch"]
@@ -238,6 +243,7 @@ def _model(
     estimator: Any,
     factory: ModelFactory,
     augmenter: Augmenter,
+    data: TrainingData,
     call: FitCall,
     changes: Changes | None,
 ) -> tuple[keras.Model, Targets]:
@@ -249,8 +255,11 @@ def _model(
         model, targets = estimator.model_, estimator._targets
         # loss="auto" is another one where targets are mixed.
         mixes_now = mixing(augmenter) and not mixing(estimator.augmenter_)
-        if changes.compiled_here and (changes.of_compile or mixes_now):
+        weighs_now = data.weighs_labels and not getattr(targets, "by_label", False)
+        if changes.compiled_here and (changes.of_compile or mixes_now or weighs_now):
             targets = factory.compile_again(model, new_optimizer=changes.of_optimizer)
+        elif weighs_now:
+            raise changes.error("class_weight", "the builder compiled the model without it")
     if mixing(augmenter):
         check_mixable(estimator.class_augmenters, sparse_targets=targets.sparse)
     return model, targets
@@ -269,10 +278,9 @@ def _fitted_attributes(
     return {
         **data.features,
         "image_shape_": images.shape[1:],
-        "classes_": data.classes,
+        **data.fitted,
         "model_": model,
         "augmenter_": augmenter,
-        "class_weight_": data.class_weight,
         "validation_indices_": data.held_rows,
         "_targets": targets,
         "_scale": estimator._scale if call.resume else data.scale,
@@ -307,33 +315,25 @@ def _build(factory: ModelFactory, seed: int) -> tuple[keras.Model, Targets]:
 def _meta(data: TrainingData) -> dict[str, Any]:
     """Return what a builder gets as ``meta``, in SciKeras' names."""
     images = data.train.images
-    n_classes = len(data.classes)
     return {
         **data.features,
-        "classes_": data.classes,
-        "n_classes_": n_classes,
-        "target_type_": "binary" if n_classes == 2 else "multiclass",
-        "n_outputs_": 1,
-        "n_outputs_expected_": 1,
+        **data.target_meta,
         "X_shape_": (data.n_rows, *images.shape[1:]),
         "X_dtype_": np.dtype(np.float32),
-        "y_dtype_": data.classes.dtype,
-        "y_ndim_": 1,
         "image_shape_": images.shape[1:],
     }
 
 
 def _plan(estimator: Any, data: TrainingData, augmenter: Augmenter, seed: int) -> EpochPlan:
     train = data.train
+    given = estimator.class_augmenters
     counts = resolve_sampling(estimator.sampling_strategy, train.y[train.rows], data.classes)
     return EpochPlan(
         images=train.images,
         rows=train.rows,
         y=train.y,
         augmenter=augmenter,
-        class_augmenters=class_augmenters(
-            estimator.class_augmenters or {}, augmenter, train, data.classes
-        ),
+        class_augmenters=class_augmenters(given, augmenter, train, data.classes) if given else {},
         sample=None if counts is None else partial(sample_rows, counts),
         shuffle=estimator.shuffle,
         seed=seed,
@@ -364,5 +364,5 @@ def _validation_batches(
         augmenter,
         batch_size=options["batch_size"],
         targets=targets.encode(held.y),
-        weights=held.weights,
+        weights=encode_weights(targets, held.weights),
     )

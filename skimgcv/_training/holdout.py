@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from skimgcv._data.stratification import share_out
+
 _EPSILON = 1e-9  # 0.07 * 100 is 7.000000000000001, which means 7
 _MOST_STARTS = 16
 
@@ -29,10 +31,13 @@ def hold_out(
     (held rows - exact rows) squared over the class's rows. Every class keeps a
     row in training here too.
 
+    Where a row has several labels, the same holds for each label, and for the number of
+    rows; without groups they are shared out by iterative stratification.
+
     Parameters
     ----------
-    y : ndarray of int, shape (n_samples,)
-        Encoded labels.
+    y : ndarray of int, shape (n_samples,) or (n_samples, n_labels)
+        Encoded classes; or a table of 0 and 1.
     share : float
         Of the rows, strictly between 0 and 1.
     rng : numpy.random.Generator
@@ -59,7 +64,10 @@ def hold_out(
     [3, 2]
     """
     _check_share(share)
-    held = _stratified(y, share, rng) if groups is None else _grouped(y, share, rng, groups)
+    if groups is not None:
+        held = _grouped(y, share, rng, groups)
+    else:
+        held = (_stratified if y.ndim == 1 else _by_label)(y, share, rng)
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
@@ -87,6 +95,19 @@ def _stratified(y: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
     return held
 
 
+def _by_label(table: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    held = share_out(table, np.ones(len(table)), [1 - share, share], rng) == 1
+    for column in table.T.astype(bool):
+        if column.any() and held[column].all():
+            held[rng.choice(np.flatnonzero(column))] = False
+    if not held.any() or held.all():
+        raise ValueError(
+            f"validation_split={share} leaves nothing on one side of {len(table)} rows, of which "
+            "each label keeps one in training; pass more rows, or validation_split=0"
+        )
+    return held
+
+
 def _stratified_counts(sizes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Share out ``ceil(share * n)`` rows, largest remainders first, ties at random."""
     total = np.ceil(share * sizes.sum() - _EPSILON)
@@ -102,13 +123,18 @@ def _stratified_counts(sizes: np.ndarray, share: float, rng: np.random.Generator
 
 def _grouped(y: np.ndarray, share: float, rng: np.random.Generator, groups: Any) -> np.ndarray:
     groups = check_array(groups, input_name="groups", ensure_2d=False, dtype=None)
-    if groups.shape != y.shape:
+    if groups.shape != y.shape[:1]:
         raise ValueError(
-            f"groups must have one value a row, shape {y.shape}; its shape is {groups.shape}"
+            f"groups must have one value a row, shape {y.shape[:1]}; its shape is {groups.shape}"
         )
     names, group_of_row = np.unique(groups, return_inverse=True)
-    table = np.zeros((len(names), y.max() + 1))
-    np.add.at(table, (group_of_row, y), 1)
+    if y.ndim == 1:
+        table = np.zeros((len(names), y.max() + 1))
+        np.add.at(table, (group_of_row, y), 1)
+    else:
+        # Rows are counted, too: many may have no label.
+        table = np.zeros((len(names), 1 + y.shape[1]))
+        np.add.at(table, group_of_row, np.c_[np.ones(len(y)), y])
     table = table[:, table.any(axis=0)]
     movable = (table < table.sum(axis=0)).all(axis=1)
     if len(names) < 2 or not movable.any():

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skimgcv._data.labels import (
-    check_labels,
-    encode_labels,
-    refuse_masks,
-    same_classes,
-    warn_if_one_hot,
-    warn_unless_found,
-)
+from skimgcv._data.labels import refuse_masks
 from skimgcv._data.rows import LabelledRows, Rows
-from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv._training.holdout import hold_out
-from skimgcv._training.weights import class_weights, combine_weights, rows_that_count
-from skimgcv.exceptions import DoubleCorrectionWarning
+from skimgcv._training.target_readers import TargetReader, reader_of
+from skimgcv._training.weights import rows_that_count
 
 
 @dataclass(frozen=True)
@@ -33,8 +23,12 @@ class TrainingData:
     ----------
     train : LabelledRows
     validation : LabelledRows or None
-    classes : ndarray
-    class_weight : dict of label to float
+    target_meta : dict
+        What a builder is told of y.
+    fitted : dict
+        Fitted attributes of the estimator that are of y: its classes and their weights.
+    weighs_labels : bool
+        Whether ``train`` has a weight for each label of a row.
     held_rows : ndarray of int
         The rows of X that ``validation_split`` held out.
     features : dict
@@ -47,12 +41,18 @@ class TrainingData:
 
     train: LabelledRows
     validation: LabelledRows | None
-    classes: np.ndarray
-    class_weight: dict[Any, float]
+    target_meta: dict[str, Any]
+    fitted: dict[str, Any]
+    weighs_labels: bool
     held_rows: np.ndarray
     features: dict[str, Any]
     n_rows: int
     scale: str | None
+
+    @property
+    def classes(self) -> Any:
+        """The classes or labels, or None for numbers."""
+        return self.fitted.get("classes_")
 
 
 def check_training_data(
@@ -83,52 +83,49 @@ def check_training_data(
     ValueError, TypeError
         Saying what is needed, what came and what to do.
     """
-    if resume:
-        classes = same_classes(classes, estimator.classes_)
+    reader = reader_of(
+        estimator,
+        y,
+        resume=resume,
+        classes=classes,
+        class_weight=estimator.class_weight if class_weight is None else class_weight,
+    )
     name = type(estimator).__name__
     fitted_shape = estimator.image_shape_ if resume else None
     images = Rows.of(X, image_shape=estimator.image_shape, name=name, fitted_shape=fitted_shape)
     features = images.features(estimator, reset=not resume)
-    labels, classes = _check_labels(y, len(images), classes, name)
-    warn_if_one_hot(y)
+    targets = reader.check(y, len(images))
     groups = _check_groups(images.groups if groups is None else groups, len(images))
-    if class_weight is None:
-        class_weight = estimator.class_weight
-    _warn_double_correction(class_weight, estimator.sampling_strategy)
     # A row without weight is no row: it would still move batch norm, statistics, class weights.
-    rows = _readable(images, rows_that_count(sample_weight, class_weight, labels), "X")
-    classes, codes = encode_labels(labels, rows, classes=classes)
-    if isinstance(class_weight, Mapping):
-        warn_unless_found("class_weight", class_weight, [*classes.tolist(), *labels.tolist()])
-    per_class = class_weights(class_weight, classes, codes[rows])
-    weights = combine_weights(sample_weight, per_class, codes)
+    rows = _readable(images, reader.rows_that_count(targets, sample_weight), "X")
+    reader.learn(targets, rows)
+    encoded = reader.encode(targets, rows)
+    weights = reader.weights(encoded, sample_weight)
     if weights is not None:
-        rows = rows[weights[rows] > 0]  # a product of the two may be too small for float32
+        # A product of the two may be too small for float32.
+        rows = rows[weights[rows].reshape(len(rows), -1).any(axis=1)]
     n_rows, scale = len(rows), images.scale_of(rows, name)
     held = np.empty(0, dtype=np.intp)
     validation = None
     if validation_data is not None:
-        validation = _check_validation_data(estimator, validation_data, images, classes)
-    elif estimator.validation_split > 0:
-        rows, held = _split(rows, codes, estimator.validation_split, groups, seed)
-        # A class weight does not count here: val_loss of two weightings must compare.
-        plain = combine_weights(sample_weight, np.ones(len(classes)), codes)
-        validation = LabelledRows(images, codes, plain, held)
+        validation = _check_validation_data(estimator, validation_data, images, reader)
+    elif (share := estimator.validation_split) > 0:
+        strata = reader.strata(encoded[rows], share)
+        rows, held = _split(rows, strata, share, groups, seed)
+        validation = LabelledRows(
+            images, encoded, reader.plain_weights(encoded, sample_weight), held
+        )
     return TrainingData(
-        train=LabelledRows(images, codes, weights, rows),
+        train=LabelledRows(images, encoded, weights, rows),
         validation=validation,
-        classes=classes,
-        class_weight=dict(zip(classes.tolist(), per_class.tolist(), strict=True)),
+        target_meta=reader.meta(),
+        fitted=reader.fitted(),
+        weighs_labels=reader.weighs_labels,
         held_rows=held,
         features=features,
         n_rows=n_rows,
         scale=scale,
     )
-
-
-def _check_labels(y: Any, n_rows: int, classes: Any, name: str) -> tuple[np.ndarray, Any]:
-    labels, width = check_labels(y, n_rows=n_rows, name=name)
-    return labels, np.arange(width) if classes is None and width is not None else classes
 
 
 def _readable(images: Rows, rows: np.ndarray, name: str) -> np.ndarray:
@@ -149,15 +146,15 @@ def _check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
 
 
 def _split(
-    rows: np.ndarray, y: np.ndarray, share: float, groups: np.ndarray | None, seed: int
+    rows: np.ndarray, strata: np.ndarray, share: float, groups: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     own = None if groups is None else groups[rows]
-    train, held = hold_out(y[rows], share, stream(seed, "hold-out"), groups=own)
+    train, held = hold_out(strata, share, stream(seed, "hold-out"), groups=own)
     return rows[train], rows[held]
 
 
 def _check_validation_data(
-    estimator: Any, validation_data: Any, images: Rows, classes: np.ndarray
+    estimator: Any, validation_data: Any, images: Rows, reader: TargetReader
 ) -> LabelledRows:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise ValueError(
@@ -174,20 +171,9 @@ def _check_validation_data(
             f"validation_data has rows of shape {held.shape[1:]}, X of {images.shape[1:]}; "
             "resize one of them."
         )
-    labels, _ = _check_labels(y, len(held), classes, name)
+    targets = reader.check(y, len(held))
     sample_weight = weight[0] if weight else None
-    rows = _readable(held, rows_that_count(sample_weight, None, labels), "validation_data")
-    _, codes = encode_labels(labels, rows, classes=classes)
-    weights = combine_weights(sample_weight, np.ones(len(classes)), codes)
-    return LabelledRows(held, codes, weights, rows)
-
-
-def _warn_double_correction(class_weight: Any, sampling_strategy: Any) -> None:
-    balanced = isinstance(class_weight, str) and class_weight == "balanced"
-    if balanced and sampling_strategy is not None:
-        warnings.warn(
-            "class_weight='balanced' and sampling_strategy both correct the class imbalance: "
-            "rare classes count twice. Use one of them.",
-            DoubleCorrectionWarning,
-            stacklevel=user_stacklevel(),
-        )
+    # A class weight does not count here.
+    rows = _readable(held, rows_that_count(sample_weight, None, targets), "validation_data")
+    encoded = reader.encode(targets, rows)
+    return LabelledRows(held, encoded, reader.plain_weights(encoded, sample_weight), rows)

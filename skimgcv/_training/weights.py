@@ -62,6 +62,46 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
     return weights
 
 
+def label_weights(class_weight: Any, labels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the weights of not having, and of having, each label, for the rows of one fit.
+
+    Each label is weighed as if it were fitted alone, as the second of two classes.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or mapping of label to weight
+        As for ``class_weights``: a mapping weighs the rows that have a label.
+    labels : ndarray of shape (n_labels,)
+    table : ndarray of 0 and 1, shape (n_samples, n_labels)
+
+    Returns
+    -------
+    ndarray of float64, shape (2, n_labels)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``class_weights``; and where a mapping has a label that is not there, since no
+        fold lacks one.
+
+    Examples
+    --------
+    >>> table = np.array([[1, 1], [0, 1], [0, 0], [0, 1]])
+    >>> label_weights("balanced", np.array(["nodule", "effusion"]), table).round(2)
+    array([[0.67, 2.  ],
+           [2.  , 0.67]])
+    """
+    _check_class_weight(class_weight)
+    names = labels.tolist()
+    if isinstance(class_weight, Mapping):
+        if strange := [label for label in class_weight if label not in names]:
+            raise ValueError(f"class_weight has {strange!r}, and the labels are {names!r}.")
+        ones = [class_weight.get(label, 1.0) for label in names]
+        return np.array([np.ones(len(names)), ones])
+    both = np.arange(2)
+    return np.stack([class_weights(class_weight, both, column) for column in table.T], axis=1)
+
+
 def rows_that_count(sample_weight: Any, class_weight: Any, labels: np.ndarray) -> np.ndarray:
     """Return the rows whose own weight and whose class's weight are above 0.
 
@@ -176,6 +216,38 @@ def combine_weights(
     product = class_weights[y]
     if sample_weight is not None:
         product = product * _check_sample_weight(sample_weight, len(y))
+    return _in_float32(product)
+
+
+def combine_label_weights(
+    sample_weight: Any, label_weights: np.ndarray, table: np.ndarray
+) -> np.ndarray:
+    """Multiply the weight of each row by those of its labels.
+
+    Parameters
+    ----------
+    sample_weight : None or array-like of shape (n_samples,)
+    label_weights : ndarray of shape (2, n_labels)
+        As :func:`label_weights` gives it.
+    table : ndarray of 0 and 1, shape (n_samples, n_labels)
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples, n_labels)
+
+    Examples
+    --------
+    >>> combine_label_weights([1.0, 0.5], np.array([[1.0, 1], [4, 2]]), np.array([[1, 0], [1, 1]]))
+    array([[4., 1.],
+           [2., 1.]], dtype=float32)
+    """
+    product = np.where(table, label_weights[1], label_weights[0])
+    if sample_weight is not None:
+        product = product * _check_sample_weight(sample_weight, len(table))[:, np.newaxis]
+    return _in_float32(product)
+
+
+def _in_float32(product: np.ndarray) -> np.ndarray:
     # Past float32's range a weight turns infinite, which is said below.
     with np.errstate(over="ignore"):
         combined = product.astype(np.float32)

@@ -14,9 +14,13 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import LabelBinarizer
 
-from skimgcv._models.targets import Targets, auto_loss
+from skimgcv._models.targets import ClassTargets, auto_loss
 from skimgcv._runtime.seeding import seeded
 from skimgcv.exceptions import OneHotLabelsWarning
+
+
+def targets_of(model, loss, n_classes):
+    return ClassTargets.of(model, loss, {"n_classes_": n_classes})
 
 
 def model_of(units, activation=None, last=None):
@@ -49,7 +53,7 @@ def build_units(meta, activation=None):
 
 
 def auto(model, n_classes, one_hot=False):
-    loss = auto_loss(model, n_classes, one_hot=one_hot)
+    loss = auto_loss(model, "classes", {"n_classes_": n_classes}, one_hot=one_hot)
     return type(loss).__name__, loss.from_logits
 
 
@@ -94,7 +98,7 @@ def test_auto_looks_into_a_nested_model(activation, logits):
 def test_auto_does_not_guess_what_it_cannot_see():
     model = model_of(3, last=partial(keras.layers.Dropout, 0.1))
     with pytest.raises(ValueError, match=r"cannot tell .* Dropout .*from_logits=True"):
-        auto_loss(model, 3, one_hot=False)
+        auto_loss(model, "classes", {"n_classes_": 3}, one_hot=False)
 
 
 # -- targets and probabilities ---------------------------------------------------------
@@ -102,11 +106,11 @@ def test_auto_does_not_guess_what_it_cannot_see():
 
 def test_targets_are_what_scikit_learns_binarizer_gives():
     y = np.array([2, 0, 1, 0])
-    one_hot = Targets.of(model_of(3), "categorical_crossentropy", 3).encode(y)
+    one_hot = targets_of(model_of(3), "categorical_crossentropy", 3).encode(y)
     np.testing.assert_array_equal(one_hot, LabelBinarizer().fit(range(3)).transform(y))
-    sparse = Targets.of(model_of(3), "sparse_categorical_crossentropy", 3).encode(y)
+    sparse = targets_of(model_of(3), "sparse_categorical_crossentropy", 3).encode(y)
     assert sparse.tolist() == [[2], [0], [1], [0]]
-    one_unit = Targets.of(model_of(1), "binary_crossentropy", 2).encode(y % 2)
+    one_unit = targets_of(model_of(1), "binary_crossentropy", 2).encode(y % 2)
     assert one_unit.tolist() == [[0], [0], [1], [0]]
     assert one_unit.dtype == one_hot.dtype == np.float32
 
@@ -116,12 +120,12 @@ def test_several_logits_are_softmaxed_and_probabilities_kept(activation):
     outputs = np.array([[1000.0, -1000, 0], [0.2, 0.5, 0.3], [-3, -2, -1]], np.float32)
     if activation:
         outputs = softmax(outputs, axis=1)
-    targets = Targets.of(
+    targets = targets_of(
         model_of(3, activation),
         keras.losses.CategoricalCrossentropy(from_logits=activation is None),
         3,
     )
-    probabilities = targets.probabilities(outputs)
+    probabilities = targets.predictions(outputs)
     expected = outputs if activation else softmax(outputs.astype(float), axis=1)
     # float32 outputs sum to 1 within their rounding.
     np.testing.assert_allclose(probabilities, expected, rtol=1e-6, atol=1e-12)
@@ -131,19 +135,19 @@ def test_several_logits_are_softmaxed_and_probabilities_kept(activation):
 
 def test_one_unit_gives_two_columns():
     outputs = np.array([[-1000.0], [-0.5], [0], [2], [1000]], np.float32)
-    logits = Targets.of(model_of(1), keras.losses.BinaryCrossentropy(from_logits=True), 2)
+    logits = targets_of(model_of(1), keras.losses.BinaryCrossentropy(from_logits=True), 2)
     second = expit(outputs[:, 0].astype(float))
     # tanh and exp round differently in the last place.
-    np.testing.assert_allclose(logits.probabilities(outputs)[:, 1], second, atol=1e-15)
-    sigmoid = Targets.of(model_of(1, "sigmoid"), "binary_crossentropy", 2)
+    np.testing.assert_allclose(logits.predictions(outputs)[:, 1], second, atol=1e-15)
+    sigmoid = targets_of(model_of(1, "sigmoid"), "binary_crossentropy", 2)
     np.testing.assert_array_equal(
-        sigmoid.probabilities(np.array([[0.25], [1]])), [[0.75, 0.25], [0, 1]]
+        sigmoid.predictions(np.array([[0.25], [1]])), [[0.75, 0.25], [0, 1]]
     )
 
 
 def test_sigmoids_that_are_all_zero_prefer_no_class():
-    targets = Targets.of(model_of(3, "sigmoid"), "binary_crossentropy", 3)
-    probabilities = targets.probabilities(np.array([[0.0, 0, 0], [0.5, 0, 0.5]]))
+    targets = targets_of(model_of(3, "sigmoid"), "binary_crossentropy", 3)
+    probabilities = targets.predictions(np.array([[0.0, 0, 0], [0.5, 0, 0.5]]))
     np.testing.assert_array_equal(probabilities, [[1 / 3] * 3, [0.5, 0, 0.5]])
 
 
@@ -160,9 +164,9 @@ def test_sigmoids_that_are_all_zero_prefer_no_class():
 )
 def test_scores_of_any_loss_become_probabilities(units, loss, activation):
     n_classes = max(units, 2)
-    targets = Targets.of(model_of(units, activation), loss, n_classes)
+    targets = targets_of(model_of(units, activation), loss, n_classes)
     outputs = np.array([[-4.0, -1, -2], [0.9, -3, 1.2], [0.1, 0.2, -0.3]])[:, :units]
-    probabilities = targets.probabilities(outputs)
+    probabilities = targets.predictions(outputs)
     assert probabilities.min() >= 0
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-15)
     if units > 1 and activation is None:
@@ -174,8 +178,8 @@ def test_scores_of_any_loss_become_probabilities(units, loss, activation):
 
 def test_logits_of_a_partial_function_are_seen():
     loss = partial(keras.losses.binary_crossentropy, from_logits=True)
-    targets = Targets.of(model_of(1), loss, 2)
-    np.testing.assert_allclose(targets.probabilities(np.array([[2.0]]))[0, 1], expit(2.0))
+    targets = targets_of(model_of(1), loss, 2)
+    np.testing.assert_allclose(targets.predictions(np.array([[2.0]]))[0, 1], expit(2.0))
 
 
 # -- the number of outputs -------------------------------------------------------------
@@ -183,19 +187,19 @@ def test_logits_of_a_partial_function_are_seen():
 
 def test_too_few_outputs():
     with pytest.raises(ValueError, match=r"2 outputs, but y has 3 classes.*n_classes_"):
-        Targets.of(model_of(2), "mse", 3)
+        targets_of(model_of(2), "mse", 3)
 
 
 def test_one_output_is_for_two_classes():
     with pytest.raises(ValueError, match="1 outputs, but y has 3 classes"):
-        Targets.of(model_of(1, "sigmoid"), "binary_crossentropy", 3)
+        targets_of(model_of(1, "sigmoid"), "binary_crossentropy", 3)
 
 
 def test_output_of_too_many_dimensions():
     with seeded(0):
         model = keras.Sequential([keras.layers.Input((4, 4, 1)), keras.layers.Conv2D(3, 3)])
     with pytest.raises(ValueError, match=r"\(None, 2, 2, 3\).*Flatten"):
-        auto_loss(model, 3, one_hot=False)
+        auto_loss(model, "classes", {"n_classes_": 3}, one_hot=False)
 
 
 def test_several_outputs():
@@ -203,7 +207,7 @@ def test_several_outputs():
     with seeded(0):
         model = keras.Model(x, [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)])
     with pytest.raises(ValueError, match="must have one output"):
-        auto_loss(model, 3, one_hot=False)
+        auto_loss(model, "classes", {"n_classes_": 3}, one_hot=False)
 
 
 # -- through the estimator -------------------------------------------------------------

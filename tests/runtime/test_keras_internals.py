@@ -291,7 +291,7 @@ def test_decay_by_names_is_no_difference_and_goes_with_the_variables(decay_by_na
 
 
 def test_logits_that_only_the_config_tells_are_seen(monkeypatch):
-    from skimgcv._models.targets import Targets
+    from skimgcv._models.targets import ClassTargets
 
     # So are SparseCategoricalCrossentropy's in Keras 3.16.
     probable, loss = (
@@ -303,8 +303,8 @@ def test_logits_that_only_the_config_tells_are_seen(monkeypatch):
         del it.from_logits
     with seeded(0):
         model = keras.Sequential([layers.Input((4,)), layers.Dense(3, "relu")])
-    assert Targets.of(model, loss, 3).logits
-    assert not Targets.of(model, probable, 3).logits
+    assert ClassTargets.of(model, loss, {"n_classes_": 3}).logits
+    assert not ClassTargets.of(model, probable, {"n_classes_": 3}).logits
 
 
 def test_metrics_in_a_dict_are_the_one_outputs():

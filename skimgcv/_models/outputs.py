@@ -1,0 +1,115 @@
+"""What a model's outputs are, as far as its layers and its loss say it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Any, Literal
+
+import keras
+
+from skimgcv._runtime.keras_internals import operation_of
+
+Outputs = Literal["probabilities", "logits", "scores"]
+
+
+def has_graph(model: keras.Model) -> bool:
+    """Whether it is known which layer gives the model's output."""
+    return isinstance(model, (keras.Sequential, _functional())) and model.built
+
+
+@functools.cache
+def _functional() -> Any:
+    """Return the class of models that are made of inputs and outputs, which has no public name."""
+    it = keras.Input((1,), name="input")
+    return type(keras.Model(it, keras.layers.Identity(name="identity")(it), name="functional"))
+
+
+def width_of(model: keras.Model, wanted: int, what: str, *, one_unit: bool = False) -> int:
+    """Return how many outputs a model has; refuse another number than is needed.
+
+    Parameters
+    ----------
+    model : keras.Model
+    wanted : int
+        How many are needed.
+    what : str
+        Of what y has so many, for errors: "classes".
+    one_unit : bool
+        Whether one output does as well.
+    """
+    outputs = model.outputs if has_graph(model) else keras.tree.flatten(model.output)
+    shapes = [output.shape for output in outputs]
+    shape = shapes[0]
+    if len(shapes) != 1:
+        raise ValueError(
+            f"The model must have one output of shape (None, {wanted}); it has {len(shapes)}: "
+            f"{' and '.join(map(str, shapes))}. Return keras.Model(model.inputs, "
+            "model.outputs[0]) from the builder, and fit an estimator for each target."
+        )
+    if len(shape) != 2:
+        or_one = ", or (None, 1) for two classes" if what == "classes" else ""
+        raise ValueError(
+            f"The model must have one output of shape (None, {wanted}){or_one}; it has {shape}. "
+            "End it with Flatten or a pooling layer."
+        )
+    if shape[1] == wanted or (shape[1] == 1 and one_unit):
+        return int(shape[1])
+    advice = {
+        "classes": "Let the builder read meta['n_classes_'], or, where a fold lacks a class, use "
+        "a stratified splitter.",
+        "labels": "Let the builder read meta['n_classes_'].",
+        "numbers a row": "Let the builder read meta['n_outputs_'].",
+    }
+    raise ValueError(
+        f"The model has {shape[1]} outputs, but y has {wanted} {what}. {advice[what]}"
+    )
+
+
+def outputs_are(model: keras.Model, loss: Any) -> Outputs:
+    """Tell what a model's outputs are: ``"scores"`` are fitted, but neither of the others."""
+    if _says_logits(loss):
+        return "logits"
+    if _last_activation(model)[1] in (keras.activations.linear, keras.activations.tanh):
+        return "scores"
+    return "probabilities"
+
+
+def ends_with_softmax(model: keras.Model) -> bool:
+    """Whether it is known that a softmax gives the outputs."""
+    return _last_activation(model)[1] is keras.activations.softmax
+
+
+def _says_logits(loss: Any) -> bool:
+    fixed = getattr(loss, "keywords", {})  # of a functools.partial
+    if isinstance(loss, keras.losses.Loss) and not hasattr(loss, "from_logits"):
+        # From Keras 3.16 on some losses tell it in their config alone.
+        with contextlib.suppress(Exception):  # one of the user's own may have none
+            fixed = loss.get_config()
+    return bool(getattr(loss, "from_logits", fixed.get("from_logits", False)))
+
+
+def name_of_loss(loss: Any) -> str:
+    loss = getattr(loss, "func", loss)
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return str(name).lower()
+
+
+def _last_activation(model: keras.Model) -> tuple[keras.Operation, Any]:
+    layer = model
+    while has_graph(layer):
+        layer = operation_of(layer.outputs[0])
+    if isinstance(layer, keras.layers.Softmax):
+        return layer, keras.activations.softmax
+    return layer, getattr(layer, "activation", None)
+
+
+def outputs_logits(model: keras.Model) -> bool:
+    layer, activation = _last_activation(model)
+    if activation is None:
+        raise ValueError(
+            f"loss='auto' cannot tell whether the outputs of {type(layer).__name__} are "
+            "probabilities or logits; pass loss, for instance "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+        )
+    return bool(activation is keras.activations.linear)
