@@ -76,10 +76,13 @@ class ImageCacheWarning(SkimgcvWarning):
 
 
 class PixelScaleWarning(SkimgcvWarning):
-    """Prediction gets values of another range than ``fit`` did, such as 0..1 after 0..255.
+    """Pixel values have another range than they should have.
 
-    Ranges are told apart by the smallest and the largest value of X: 0..1, -1..1 (some value
-    is below -0.5), 0..255 and 0..65535. Any other range, and features, do not warn.
+    - Prediction gets another range than ``fit`` did, such as 0..1 after 0..255. Ranges are
+      told apart by the smallest and the largest value of X: 0..1, -1..1 (some value is below
+      -0.5), 0..255 and 0..65535. Any other range, and features, do not warn.
+    - The augmenter rescales images and the model rescales them again.
+    - Neither of them rescales images of 0..255, and no normalisation comes early in the model.
     """
 
 

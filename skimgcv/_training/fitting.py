@@ -31,6 +31,7 @@ from skimgcv._training.checkpoint import FitState
 from skimgcv._training.fit_key import fine_tuning_key, fit_key
 from skimgcv._training.going_on import Changes, record_of, restored_on_error
 from skimgcv._training.history import joined
+from skimgcv._training.input_scale import warn_input_scale
 from skimgcv._training.phases import Phases
 from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
@@ -88,6 +89,8 @@ def _run_fit(
         weighs_labels=data.weighs_labels,
     )
     model, targets = _model(estimator, factory, augmenter, data, call, changes)
+    if changes is None:
+        warn_input_scale(model, data.train, augmenter)
     tuning = _fine_tuning(estimator, model, call)
     callbacks = factory.callbacks_of("fit")
     warn_shared_paths(callbacks, estimator)
