@@ -5,6 +5,7 @@ Run with `python -I`, so that neither the checkout nor a user's own packages are
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +23,8 @@ def files_are_the_package_alone():
     assert Path(skimgcv.__file__).is_relative_to(sys.prefix), skimgcv.__file__
     assert importlib.metadata.version("skimgcv") == skimgcv.__version__
     files = {str(file) for file in importlib.metadata.files("skimgcv")}
-    assert "skimgcv/py.typed" in files
-    tops = {file.split("/")[0] for file in files}
+    assert {"skimgcv/py.typed", "skimgcv/report/templates/report.html"} <= files
+    tops = {file.split("/")[0] for file in files if not file.startswith("..")}  # no commands
     assert tops == {"skimgcv", f"skimgcv-{skimgcv.__version__}.dist-info"}, tops
     assert any(re.search(r"dist-info/.*LICENSE", file) for file in files)
 
@@ -63,8 +64,10 @@ def names_the_extra_that_is_missing():
 
 
 def answers_on_the_command_line():
-    command = [sys.executable, "-I", "-m", "skimgcv", "--help"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    script = shutil.which("skimgcv", path=Path(sys.executable).parent)
+    assert script, "the command is not installed"
+    for command in ([sys.executable, "-I", "-m", "skimgcv"], [script]):
+        subprocess.run([*command, "--help"], check=True, stdout=subprocess.DEVNULL, timeout=300)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ def readable(images: Images) -> Images:
             part = X[rows]
             bad += part.errors()
             bar.update(len(part))
+    if len(bad) == len(X):
+        raise ValueError(
+            f"none of the {len(X)} files can be read: {bad[0].path}: {bad[0].reason}; paths of "
+            "--table begin in its folder, or in --root"
+        )
     good = np.setdiff1d(np.arange(len(X)), [error.row for error in bad])
     return Images(
         X[good],
