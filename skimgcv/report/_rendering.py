@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -18,6 +19,12 @@ def render(title: str, made: str, sections: list[tuple[str, dict[str, Any]]]) ->
     sections : list of (str, dict)
         Names of templates, and what each needs.
     """
+    page = _environment().get_template("report.html")
+    return page.render(title=title, made=made, sections=sections)
+
+
+@functools.cache
+def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
@@ -28,8 +35,7 @@ def render(title: str, made: str, sections: list[tuple[str, dict[str, Any]]]) ->
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "number": number, "count": count}
-    page = environment.get_template("report.html")
-    return page.render(title=title, made=made, sections=sections)
+    return environment
 
 
 def percent(value: float) -> str:

@@ -89,7 +89,7 @@ def scores_of(
             interval = corrected_interval(
                 known, test_train_ratio=test_train_ratio, confidence_level=confidence_level
             )
-        limits = _limits(name)
+        limits = _limits(name, known)
         clipped = tuple(float(limit) for limit in np.clip(interval, *limits))
         mean = float(known.mean()) if len(known) else np.nan
         found.append(
@@ -105,10 +105,11 @@ def scores_of(
     return found
 
 
-def _limits(name: str) -> tuple[float, float]:
-    for beginnings, limits in _RANGES.items():
-        if name.startswith(beginnings):
-            return limits
+def _limits(name: str, values: np.ndarray) -> tuple[float, float]:
+    for beginnings, (low, high) in _RANGES.items():
+        # A scorer of the user's own may have any name.
+        if name.startswith(beginnings) and ((low <= values) & (values <= high)).all():
+            return low, high
     return -np.inf, np.inf
 
 

@@ -35,7 +35,10 @@ def settings_of(classifier: Any) -> list[tuple[str, str]]:
     return [
         (name, shown(value))
         for name, value in sorted(classifier.get_params(deep=False).items())
-        if name in _ALWAYS or not _is_default(value, defaults.get(name, inspect.Parameter.empty))
+        if name != "verbose"
+        and (
+            name in _ALWAYS or not _is_default(value, defaults.get(name, inspect.Parameter.empty))
+        )
     ]
 
 

@@ -116,7 +116,7 @@ def test_its_scores_are_those_of_cross_validate_with_the_same_groups(cells, tmp_
     predictions = read(tmp_path / "out" / "predictions.csv")
     assert len(predictions) == 48  # each image is tested twice
     patients = {row["file"]: row["patient"] for row in rows}
-    tested = [{patients[p["file"]] for p in predictions if p["fold"] == str(f)} for f in (1, 2)]
+    tested = [{patients[p["file"]] for p in predictions if p["fold"] == f} for f in ("1", "2")]
     assert sum(map(len, tested)) == len(set.union(*tested)) == 6
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "of 6 groups" in page

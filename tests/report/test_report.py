@@ -256,6 +256,15 @@ def test_intervals_end_where_scores_do():
     assert "to 1.000" in report.to_html()
 
 
+def test_a_score_of_ones_own_is_not_cut():
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.tile([0, 1], 15)
+    cv_results = run(LogisticRegression(), X, y, StratifiedKFold(3), scoring=["accuracy"])
+    cv_results["test_precision_in_percent"] = np.array([90.0, 100.0, 99.0])
+    report = CrossValidationReport.from_cv_results(cv_results, X, y)
+    low, high = corrected_interval([90.0, 100.0, 99.0], test_train_ratio=0.5)
+    assert report.intervals["precision_in_percent"] == (low, high)
+
+
 def test_repeated_folds_count_each_test_and_each_image_once():
     rng = np.random.default_rng(0)
     y = np.tile([0, 1], 15)
