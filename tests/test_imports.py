@@ -34,14 +34,16 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-# What users can see is all that these build on; and how rows are cut, and the error that names
-# an extra.
+# What users can see is all that these build on; and how rows are cut, the error that names an
+# extra, and how rows of several labels are checked and shared out, as the hold-out's are.
 ON_PUBLIC_NAMES = {"model_selection", "display", "cluster"}
 PUBLIC = {
     "skimgcv",
     "skimgcv.augment",
     "skimgcv.exceptions",
     "skimgcv.model_selection",
+    "skimgcv._data.label_tables",
+    "skimgcv._data.stratification",
     "skimgcv._runtime.chunks",
     "skimgcv._runtime.optional",
 }
