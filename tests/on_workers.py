@@ -1,4 +1,4 @@
-"""What the tests of clusters run on the workers, which import it from here."""
+"""What tests of clusters and of n_jobs run on the workers, which import it from here."""
 
 import contextlib
 import importlib
@@ -10,7 +10,9 @@ import keras
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
+from skimgcv import AugmentedKerasClassifier
 from skimgcv._compiled import run
+from skimgcv._features.trunk import Trunk
 from skimgcv._runtime import threads
 
 
@@ -56,6 +58,33 @@ class Kills(DummyClassifier):
 
     def fit(self, X, y):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CountsImages(AugmentedKerasClassifier):
+    """Writes into its cache's folder how many images go through its frozen part."""
+
+    def fit(self, X, y):
+        with self._counted():
+            return super().fit(X, y)
+
+    def predict_proba(self, X):
+        with self._counted():
+            return super().predict_proba(X)
+
+    @contextlib.contextmanager
+    def _counted(self):
+        features = Trunk.features
+
+        def counted(trunk, images):
+            with open(self.feature_cache / "count", "a") as file:
+                file.write(f"{len(images)} ")
+            return features(trunk, images)
+
+        Trunk.features = counted
+        try:
+            yield
+        finally:
+            Trunk.features = features
 
 
 class Holds(DummyClassifier):

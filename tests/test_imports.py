@@ -249,6 +249,8 @@ REACHING = {
     "augment/test_properties.py": "_blocks: small blocks, so that small batches are cut",
     "augment/test_statistics.py": "_statistics: the memory that is asked for before it is taken",
     "compiled/test_run.py": "_twins: how many compiled models are kept",
+    "features/test_cache.py": "_fcntl: what other systems lack is skipped",
+    "features/test_fits.py": "_compiled: how often a trunk is compiled",
     "files/test_caches.py": "_RECORD, _forget: a file is damaged, and a process begins anew",
     "fuzz_inputs.py": "_prediction: the model is left out, to try ten thousand inputs",
     "on_workers.py": "_twins: how many compiled models a worker keeps",

@@ -149,14 +149,20 @@ def class_augmenters(
     }
 
 
-def check_mixable(class_augmenters: Any, *, sparse_targets: bool) -> None:
+def check_mixable(class_augmenters: Any, views: int | None, *, sparse_targets: bool) -> None:
     """Refuse to mix images where nothing could take the mixture.
 
     Raises
     ------
     ValueError
-        Where classes have augmenters of their own, or the loss takes class numbers.
+        Where classes have augmenters of their own, versions of images are to come again, or
+        the loss takes class numbers.
     """
+    if views is not None:
+        raise ValueError(
+            f"augmentation_views={views} shows each image in so many versions, and MixUp and "
+            "CutMix mix it with another one in each epoch; use one or the other."
+        )
     if class_augmenters:
         raise ValueError(
             "MixUp and CutMix mix images of all classes, so class_augmenters cannot be told "

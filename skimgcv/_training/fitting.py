@@ -264,7 +264,8 @@ def _model(
         elif weighs_now:
             raise changes.error("class_weight", "the builder compiled the model without it")
     if mixing(augmenter):
-        check_mixable(estimator.class_augmenters, sparse_targets=targets.sparse)
+        views = estimator.augmentation_views
+        check_mixable(estimator.class_augmenters, views, sparse_targets=targets.sparse)
     return model, targets
 
 

@@ -147,6 +147,8 @@ def test_mixed_images_go_through_all_of_the_model(data, n_run, reasons):
     mixing.fit(*data)
     assert n_run() == 0
     assert ["MixUp and CutMix mix images" in r for r in reasons()] == [True]
+    with pytest.raises(ValueError, match="augmentation_views=2"):
+        mixing.set_params(augmentation_views=2).fit(*data)
 
 
 class Writes(keras.callbacks.Callback):

@@ -1,0 +1,223 @@
+"""Time of transfer learning beside Keras' hand-written loops, in one run: read the ratios.
+
+Run as ``python benchmarks/transfer.py [--rounds 3] [--quick] [--only NAME ...] [--peers ...]``.
+A MobileNetV2 with seeded weights stands for a pretrained one: it is frozen, and followed by
+pooling, dropout and a dense layer. Peers take turns, so that a busy machine slows them all; a
+figure is the median of the rounds. Ours begins each round with nothing compiled and no features
+kept. "keras" is the loop without augmentation, "generator" the one with ImageDataGenerator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+import cv2  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+from sklearn.datasets import load_sample_images  # noqa: E402
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score  # noqa: E402
+from tensorflow.keras.preprocessing.image import ImageDataGenerator  # noqa: E402
+
+from skimgcv import (  # noqa: E402
+    AugmentedKerasClassifier,
+    ImageAugmenter,
+    clear_compiled_models,
+    clear_features,
+)
+
+BATCH = 32
+PIXELS = 96
+AUGMENTATION = {
+    "rotation_range": 20,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 0.2,
+    "zoom_range": 0.2,
+    "horizontal_flip": True,
+    "rescale": 1 / 255,
+}
+THAWED = 20
+FINE_RATE = 1e-5
+
+
+def mobilenet(dropout: float = 0.2) -> keras.Model:
+    """Build a frozen network and a head that is not."""
+    shape = (PIXELS, PIXELS, 3)
+    base = keras.applications.MobileNetV2(shape, include_top=False, weights=None)
+    base.trainable = False
+    images = keras.Input(shape)
+    features = layers.GlobalAveragePooling2D()(base(images, training=False))
+    outputs = layers.Dense(2, activation="softmax")(layers.Dropout(dropout)(features))
+    return keras.Model(images, outputs)
+
+
+def thaw(model: keras.Model) -> None:
+    """Let the base's last layers be trained, but for batch norm, at a low rate."""
+    base = model.layers[1]
+    base.trainable = True
+    for place, layer in enumerate(base.layers):
+        is_norm = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = place >= len(base.layers) - THAWED and not is_norm
+    compile_model(model, FINE_RATE)
+
+
+def compile_model(model: keras.Model, rate: float) -> None:
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+
+
+@dataclass
+class Work:
+    """Images, and how a head is trained on them.
+
+    Attributes
+    ----------
+    epochs, fine_epochs : int
+        Of the head alone, and then with the base's last layers.
+    grid : dict of str to list
+        Dropouts and learning rates to search.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    epochs: int
+    fine_epochs: int = 0
+    dropouts: tuple[float, ...] = (0.2,)
+    rates: tuple[float, ...] = (1e-3,)
+
+    def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        return list(folds.split(self.images, self.labels))
+
+    def models(self) -> Iterator[keras.Model]:
+        for dropout, rate in itertools.product(self.dropouts, self.rates):
+            keras.utils.set_random_seed(0)
+            model = mobilenet(dropout)
+            compile_model(model, rate)
+            yield model
+
+
+def photographs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut squares out of scikit-learn's two photographs; which one is the label."""
+    rng = np.random.default_rng(0)
+    images = np.empty((n, PIXELS, PIXELS, 3), np.uint8)
+    photos = load_sample_images().images
+    for i in range(n):
+        top, left = rng.integers(27), rng.integers(240)
+        square = photos[i % 2][top : top + 400, left : left + 400]
+        images[i] = cv2.resize(square, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA)
+    return images, np.arange(n) % 2
+
+
+def ours(work: Work) -> None:
+    fine: dict[str, Any] = {}
+    if work.fine_epochs:
+        fine = {
+            "fine_tune_epochs": work.fine_epochs,
+            "fine_tune_layers": THAWED,
+            "fine_tune_learning_rate": FINE_RATE,
+        }
+    classifier = AugmentedKerasClassifier(
+        lambda meta, dropout=work.dropouts[0]: mobilenet(dropout),
+        augmenter=ImageAugmenter(**AUGMENTATION),
+        optimizer__learning_rate=work.rates[0],
+        metrics=["accuracy"],
+        epochs=work.epochs,
+        batch_size=BATCH,
+        random_state=0,
+        **fine,
+    )
+    clear_compiled_models()
+    clear_features()
+    if len(work.dropouts) == len(work.rates) == 1:
+        cross_val_score(classifier, work.images, work.labels, cv=work.folds())
+        return
+    grid = {"model__dropout": work.dropouts, "optimizer__learning_rate": work.rates}
+    search = GridSearchCV(classifier, grid, cv=work.folds(), refit=False)
+    search.fit(work.images, work.labels)
+
+
+def plain_keras(work: Work) -> None:
+    images = work.images.astype("float32") / 255
+    for train, test in work.folds():
+        for model in work.models():
+            phases(model, work, images[train], work.labels[train], batch_size=BATCH)
+            model.predict(images[test], batch_size=BATCH, verbose=0)
+
+
+def generator_loop(work: Work) -> None:
+    for train, test in work.folds():
+        for model in work.models():
+            flow = ImageDataGenerator(**AUGMENTATION).flow(
+                work.images[train], work.labels[train], batch_size=BATCH
+            )
+            plain = ImageDataGenerator(rescale=AUGMENTATION["rescale"]).flow(
+                work.images[test], batch_size=BATCH, shuffle=False
+            )
+            phases(model, work, flow)
+            model.predict(plain, verbose=0)
+
+
+def phases(model: keras.Model, work: Work, *data: Any, **options: Any) -> None:
+    model.fit(*data, epochs=work.epochs, verbose=0, **options)
+    if work.fine_epochs:
+        thaw(model)
+        model.fit(*data, epochs=work.fine_epochs, verbose=0, **options)
+
+
+PEERS = {"ours": ours, "keras": plain_keras, "generator": generator_loop}
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def compare(name: str, work: Work, rounds: int, peers: list[str]) -> None:
+    times: dict[str, list[float]] = {peer: [] for peer in ("ours", *peers)}
+    for _ in range(rounds):
+        for peer in times:
+            times[peer].append(seconds(lambda peer=peer: PEERS[peer](work)))
+            print(f"{name}: {peer} {times[peer][-1]:.1f} s", file=sys.stderr, flush=True)
+    shown = "  ".join(f"{peer} {statistics.median(t):6.1f} s" for peer, t in times.items())
+    ratios = "  ".join(
+        f"/{peer} {statistics.median(map(np.divide, times['ours'], times[peer])):.2f}"
+        for peer in peers
+    )
+    print(f"{name:16} {shown}   ours {ratios}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a third of the images, one round")
+    parser.add_argument("--only", nargs="*", default=None)
+    others = list(PEERS)[1:]
+    parser.add_argument("--peers", nargs="*", choices=others, default=others)
+    asked = parser.parse_args()
+    data = photographs(200 if asked.quick else 600)
+    works = {
+        "cross_val_score": Work(*data, 10),
+        "grid search": Work(*data, 10, dropouts=(0.2, 0.5), rates=(1e-3, 1e-2)),
+        "two phases": Work(*data, 5, fine_epochs=5),
+    }
+    for name, work in works.items():
+        if asked.only is None or any(wanted in name for wanted in asked.only):
+            compare(name, work, 1 if asked.quick else asked.rounds, asked.peers)
+
+
+if __name__ == "__main__":
+    main()
