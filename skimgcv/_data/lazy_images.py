@@ -83,6 +83,68 @@ class LazyImages(ABC):
     def _groups_of(self, rows: Any) -> np.ndarray | None:
         return None if self._groups is None else self._groups[rows]
 
+    def __copy__(self) -> Self:
+        return self  # it cannot be changed
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    def flat(self) -> np.ndarray:
+        """Return row numbers in one column, for tools that insist on two dimensions.
+
+        ``from_flat`` takes them back, as the first step of a pipeline.
+
+        Returns
+        -------
+        ndarray of int, shape (n, 1)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.ensemble import BaggingClassifier
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> from sklearn.preprocessing import FunctionTransformer
+        >>> from skimgcv import ImageArray
+        >>> X = ImageArray(np.arange(8).reshape(8, 1, 1))
+        >>> to_pixels = FunctionTransformer(lambda X: np.asarray(X).reshape(len(X), -1))
+        >>> clf = make_pipeline(
+        ...     FunctionTransformer(X.from_flat), to_pixels, LogisticRegression())
+        >>> bagging = BaggingClassifier(clf, random_state=0).fit(X.flat(), [0] * 4 + [1] * 4)
+        >>> bagging.predict(X.flat()[[0, 7]])
+        array([0, 1])
+        """
+        return np.arange(len(self))[:, np.newaxis]
+
+    def from_flat(self, rows: Any) -> Self:
+        """Return the images of some rows of ``flat()``, with their groups.
+
+        Parameters
+        ----------
+        rows : array-like of shape (n_rows, 1)
+            Whole numbers, of any type.
+
+        Raises
+        ------
+        ValueError
+            Where they are not of that shape, or not whole.
+        IndexError
+            Where there is no such row.
+        """
+        column = np.asarray(rows)
+        if column.ndim != 2 or column.shape[1] != 1 or column.dtype.kind not in "iuf":
+            raise ValueError(
+                "rows must be some of flat(), numbers of shape (n_rows, 1); got "
+                f"{column.dtype} of shape {column.shape}"
+            )
+        numbers = column[:, 0]
+        places = numbers.astype(np.intp)
+        if not np.array_equal(places, numbers):
+            raise ValueError("rows must be whole numbers, some of flat(); a step changed them")
+        if np.any((places < 0) | (places >= len(self))):
+            raise IndexError(f"rows must be from 0 to {len(self) - 1}, some of flat()")
+        return self._select(places)
+
     def with_groups(self, groups: Any) -> Self:
         """Return the same images with groups.
 
