@@ -128,7 +128,7 @@ class _Description:
         elif isinstance(it, (types.BuiltinFunctionType, np.ufunc)):
             self._built_in(it)
         else:
-            self._value(it)
+            self._add(it)
 
     # -- functions ------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class _Description:
 
     # -- values -----------------------------------------------------------------------------
 
-    def _value(self, it: Any) -> None:
+    def _add(self, it: Any) -> None:
         if isinstance(it, np.ndarray) and not it.dtype.hasobject:
             self._say("array", it.dtype.str, it.shape)
             self._said.update(np.ascontiguousarray(it).data)
