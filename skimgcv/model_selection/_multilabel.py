@@ -52,7 +52,11 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     def __init__(
         self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None
     ) -> None:
-        if isinstance(n_splits, bool) or not isinstance(n_splits, (int, np.integer)) or n_splits < 2:
+        if (
+            isinstance(n_splits, bool)
+            or not isinstance(n_splits, (int, np.integer))
+            or n_splits < 2
+        ):
             raise ValueError(f"n_splits must be an int of at least 2; it is {n_splits!r}.")
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"shuffle must be True or False; it is {shuffle!r}.")
