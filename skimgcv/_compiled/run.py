@@ -40,6 +40,7 @@ from skimgcv._runtime.step_internals import (
     drop_kernels,
     is_built,
     reduce_nothing,
+    trace_for_any_rows,
 )
 
 _log = logging.getLogger("skimgcv")
@@ -60,7 +61,7 @@ def fit_model(
     head: keras.Model | None = None,
     **options: Any,
 ) -> dict[str, list[float]]:
-    """Fit a compiled model, bitwise as ``model.fit`` would.
+    """Fit a compiled model, bitwise as ``model.fit`` would (Keras 3.16: but for a rounding).
 
     Parameters
     ----------
@@ -99,6 +100,7 @@ def fit_model(
         explained(model, feeds, "fit", "evaluate"),
         batches_in_groups(model, group) as first,
     ):
+        trace_for_any_rows(model)
         history = model.fit(
             feeds[0].for_keras(),
             validation_data=feeds[1].for_keras() if validation is not None else None,
@@ -257,6 +259,7 @@ def _make_twin(
     model.make_train_function()
     model.make_test_function()
     model.make_predict_function()
+    trace_for_any_rows(model)
     return Twin(model, theirs.variables, theirs.optimizers)
 
 

@@ -2,12 +2,14 @@
 
 All of it serves to compile once. ``_compiled.canary`` tries it on two small models before it
 is first relied on; where anything is missing or has changed, each model is compiled for itself:
-the same results, later. The versions are those of ``keras_internals``.
+the same results, later. Versions are told, and names taken away in turn, as in
+``keras_internals``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import types
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -15,14 +17,22 @@ from typing import Any
 
 import keras
 
-from skimgcv._runtime.keras_internals import flash_attention, layers_in, op_determinism, private
+from skimgcv._runtime.keras_internals import (
+    flash_attention,
+    layers_in,
+    op_determinism,
+    private,
+    spares_variables,
+)
 from skimgcv._runtime.versions import given_up, refusing, remembered, require
 
 # -- what a step depends on ------------------------------------------------------------------
 
 # What Keras keeps on its objects that no trace depends on: names, bookkeeping, results of
 # the last call, and what is derived from something that is walked anyway. One that is missing
-# here makes equal models look different.
+# here makes equal models look different: each is compiled for itself. Seen in Keras 3.8 to 3.16;
+# _compiled_trainable_state from 3.15 on, _exclude_from_weight_decay_cache until 3.15,
+# _weight_decay_by_var_key from 3.16 on.
 _BOOKKEEPING = {
     "name",
     "_name",
@@ -73,7 +83,8 @@ _OF_OPTIMIZERS = {
 }
 _OF_SYMBOLIC_ARGUMENTS = {"_flat_arguments", "_single_positional_tensor", "keras_tensors"}
 
-# What TensorFlow notes of the objects that it tracks; users' names may begin like these.
+# What TensorFlow notes of the objects that it tracks; users' names may begin like these. As
+# above. Seen in TensorFlow 2.18 to 2.23.
 _OF_TENSORFLOW = re.compile(
     "_self_(setattr_tracking|unconditional_|update_uid|name_based_restores|saveable_object|"
     "tracked_trackables|extra_variables|last_wrapped|external_mod|non_append|non_string|"
@@ -84,7 +95,10 @@ _private = remembered(private)
 
 
 def bookkeeping_of(it: Any) -> set[str]:
-    """Return the attributes of a Keras object, or of a subclass's, that no trace depends on."""
+    """Return the attributes of a Keras object, or of a subclass's, that no trace depends on.
+
+    Without SymbolicArguments each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     if isinstance(it, keras.Model):
         return _BOOKKEEPING | _OF_LAYERS | _OF_MODELS
     if isinstance(it, keras.Operation):
@@ -106,7 +120,10 @@ def is_noted_by_tensorflow(name: str) -> bool:
 
 
 def is_tracker(value: Any) -> bool:
-    """Whether this is Keras' list of what an object holds, which it holds anyway."""
+    """Whether this is Keras' list of what an object holds, which it holds anyway.
+
+    Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     return isinstance(value, _private("utils.tracking", "Tracker"))
 
 
@@ -118,7 +135,10 @@ def is_wrapper_of_layers(name: str, value: types.FunctionType) -> bool:
 
 
 def without_name(it: Any) -> tuple[Any, ...] | None:
-    """Return Keras' record of a model's loss without its name, made from a layer's; else None."""
+    """Return Keras' record of a model's loss without its name, made from a layer's; else None.
+
+    Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     record = _private("trainers.compile_utils", "CompileLoss").Loss
     return it[:-1] if isinstance(it, record) else None
 
@@ -127,38 +147,43 @@ def has_value_of_its_own(variable: keras.Variable) -> bool:
     """Whether a variable has a value, and all of it in one place.
 
     Layouts are known in 3.8 to 3.11 in subclasses, and from 3.14 on in all; 3.12 and 3.13 lack
-    them.
+    them; only a ``keras.distribution`` sets one, and with one nothing is shared. Without
+    ``_value`` each model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
     return variable._value is not None and getattr(variable, "_layout", None) is None
 
 
 def settings_of(variable: keras.Variable) -> tuple[Hashable, ...]:
-    """Return what a trace takes from a variable but its value."""
+    """Return what a trace takes from a variable but its value.
+
+    Without one of them each model is compiled for itself. Seen in Keras 3.8 to 3.16;
+    ``_synchronization``, which only a distribution strategy heeds, from 3.10 on.
+    """
     return (
         tuple(variable._shape),
         variable._dtype,
         variable._trainable,
         variable._autocast,
         variable._aggregation,
-        getattr(variable, "_synchronization", None),  # absent in 3.8
+        getattr(variable, "_synchronization", None),
         variable._overwrite_with_gradient,
     )
 
 
 def functions_of(variable: keras.Variable) -> tuple[Any, Any]:
-    """Return a variable's regulariser and constraint."""
+    """Return a variable's regulariser and constraint.
+
+    Without them each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     return variable._regularizer, variable._constraint
 
 
 def picks_variables_by_name(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether an optimizer spares some variables its weight decay, or all else it does.
 
-    Without these attributes it does not: Keras sets them when it is asked to.
+    As ``spares_variables``; ``exclude_layers`` is Muon's parameter.
     """
-    for choosing in ("_exclude_from_weight_decay", "exclude_layers"):
-        if getattr(optimizer, choosing, None):
-            return True
-    return getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None
+    return spares_variables(optimizer) or bool(getattr(optimizer, "exclude_layers", None))
 
 
 def keras_switches() -> list[Hashable]:
@@ -167,7 +192,10 @@ def keras_switches() -> list[Hashable]:
 
 
 def tensorflow_switches() -> list[Hashable]:
-    """Return what a trace takes from settings of TensorFlow's without a public getter."""
+    """Return what a trace takes from settings of TensorFlow's without a public getter.
+
+    Without them each model is compiled for itself. Seen in TensorFlow 2.18 to 2.23.
+    """
     from tensorflow.python.eager import context
 
     return [op_determinism(), context.context().device_name]
@@ -177,7 +205,10 @@ def tensorflow_switches() -> list[Hashable]:
 
 
 def is_built(model: keras.Model) -> bool:
-    """Whether a compiled model has all variables that its first step would make."""
+    """Whether a compiled model has all variables that its first step would make.
+
+    Without loss and metrics each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     parts = (model._compile_loss, model._compile_metrics, model.optimizer)
     return all(p is None or p.built for p in parts) and all(
         layer.built for layer in layers_in(model)
@@ -185,7 +216,10 @@ def is_built(model: keras.Model) -> bool:
 
 
 def build_by_tracing(model: keras.Model, batch: tuple[keras.KerasTensor, ...]) -> None:
-    """Make all variables that the first training step would make."""
+    """Make all variables that the first training step would make.
+
+    Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     model._symbolic_build(data_batch=batch)
 
 
@@ -193,7 +227,8 @@ def build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) 
     """Build metrics, loss and optimizer without a pass through the layers.
 
     Keras would trace the whole model to learn its output's shape, which a graph tells:
-    for a deep model that takes as long as training it on hundreds of images.
+    for a deep model that takes as long as training it on hundreds of images. Without what it
+    takes each model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
     (known,) = model.outputs
     output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
@@ -210,7 +245,7 @@ def built_once(model: keras.Model) -> Iterator[None]:
 
     It would do so by the first batch: an epoch begun, of which the data draws the next one
     instead, and an error where the devices cannot share the rows out evenly. So where this
-    cannot be kept from happening, such a model is refused.
+    cannot be kept from happening, such a model is refused. Seen in Keras 3.8 to 3.16.
     """
     if not is_spread(model):
         yield
@@ -247,7 +282,10 @@ def _check_builds_again(model: keras.Model) -> None:
 
 
 def metric_names(model: keras.Model) -> list[str]:
-    """Return the names of a model's metrics, in the order of its logs."""
+    """Return the names of a model's metrics, in the order of its logs.
+
+    Without them each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     return [m.name for m in model.metrics if m is not model._compile_metrics] + [
         m.name for m in (model._compile_metrics.metrics if model._compile_metrics else ())
     ]
@@ -260,7 +298,10 @@ def in_places_of(
     others: Sequence[keras.Variable],
     other_optimizers: Sequence[keras.optimizers.Optimizer],
 ) -> Iterator[None]:
-    """Let variables have the places of others for a while, TensorFlow's, with their own values."""
+    """Let variables have the places of others for a while, TensorFlow's, with their own values.
+
+    Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    """
     own = [v._value for v in variables]
     places = [v._value for v in others]
     _copy(own, places)
@@ -297,7 +338,8 @@ def reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
     """Spare a twin's step the sum over replicas, of which there is one.
 
     TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
-    without this each architecture takes a megabyte that is never given back.
+    without this each architecture takes a megabyte that is never given back. Seen in Keras 3.8 to
+    3.16.
     """
     if keras.backend.backend() != "tensorflow" or not (unreduced := _unreduced()):
         return
@@ -320,8 +362,53 @@ def _unreduced() -> Any:
     return unreduced
 
 
+def trace_for_any_rows(model: keras.Model) -> None:
+    """Let a model's steps be traced once, for batches of any number of rows.
+
+    Seen in Keras 3.16 (nightly): there a step gets a batch, not its iterator, so TensorFlow
+    traces it for the rows of the first batch, and again once another one has fewer. The two
+    round otherwise, so which one a batch gets, and with it the last bit of a result, would
+    depend on the fits before. Elsewhere, and where the step is not found, nothing is changed.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    for kind in ("train", "test"):
+        getattr(model, f"make_{kind}_function")()
+        function = getattr(model, f"{kind}_function")
+        if step := _step_on_a_batch(function):
+            # Past Keras' tracking.
+            vars(model)[f"{kind}_function"] = _tracing_first(function, step)
+
+
+def _step_on_a_batch(function: Any) -> Any:
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    if "get_next_as_optional" not in names:
+        return None
+    step = inspect.getclosurevars(function).nonlocals.get("one_step_on_data")
+    while step is not None and not hasattr(step, "get_concrete_function"):
+        step = getattr(step, "__wrapped__", None)
+    return step
+
+
+def _tracing_first(function: Any, step: Any) -> Any:
+    from tensorflow.data import Iterator
+
+    known = set()
+
+    def call(iterator: Any) -> Any:
+        if isinstance(iterator, Iterator) and iterator.element_spec not in known:
+            step.get_concrete_function(iterator.element_spec)
+            known.add(iterator.element_spec)
+        return function(iterator)
+
+    return call
+
+
 def drop_kernels() -> None:
-    """Drop the kernels that TensorFlow keeps by variables' names, for ever."""
+    """Drop the kernels that TensorFlow keeps by variables' names, for ever.
+
+    Without it each fit keeps a little memory. Seen in TensorFlow 2.18 to 2.23.
+    """
     if clear := _kernel_cache():
         clear()
 

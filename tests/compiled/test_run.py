@@ -18,6 +18,7 @@ from keras import layers, ops
 from skimgcv import clear_compiled_models
 from skimgcv._compiled.run import fit_model, predict_model
 from skimgcv._runtime.seeding import seeded
+from skimgcv._runtime.step_internals import trace_for_any_rows
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((44, 8, 8, 1), dtype="float32")
@@ -197,6 +198,7 @@ def fit(model, make, *, weights=True, epochs=3, callbacks=(), **options):
 
 
 def keras_fit(model, *, epochs=3, callbacks=(), **options):
+    trace_for_any_rows(model)  # Keras 3.16 would trace the first batch's rows apart, and round so
     history = model.fit(
         Batches(IMAGES, LABELS, WEIGHTS),
         validation_data=Batches(IMAGES[:20], LABELS[:20]),
@@ -540,6 +542,7 @@ def test_keras_global_seeds_are_drawn_as_ever():
 def test_threads_do_not_meet_in_one_model():
     expected = [build(tiny, seed) for seed in range(2)]
     for model in expected:
+        trace_for_any_rows(model)
         model.fit(Batches(IMAGES, LABELS), shuffle=False, epochs=5, verbose=0)
     models = [build(tiny, seed) for seed in range(2)]
     both_have_begun = threading.Barrier(2)
