@@ -254,7 +254,7 @@ REACHING = {
     "files/test_caches.py": "_RECORD, _forget: a file is damaged, and a process begins anew",
     "fuzz_inputs.py": "_prediction: the model is left out, to try ten thousand inputs",
     "on_workers.py": "_twins: how many compiled models a worker keeps",
-    "runtime/test_keras_internals.py": "each private name is taken away in turn",
+    "runtime/test_keras_internals.py": "what a private name stands for is changed",
     "runtime/test_memory.py": "the files of control groups that other machines have",
     "runtime/test_platform.py": "_fcntl: what other systems lack is hidden",
     "test_cluster.py": "_cores, _MapFile, ...: a machine of 64 cores, a worker that dies",

@@ -5,11 +5,12 @@ A name that is missing, or that has changed its meaning, is told with the packag
 - what only saves time is given up with an ``UnsupportedVersionWarning``, once a process;
 - what a result depends on is an ``UnsupportedVersionError``.
 
-Nothing private is imported before it is used. Each name was tried with Keras 3.8, 3.13, 3.15
-and 3.16 (nightly), and TensorFlow 2.18, 2.20, 2.21 and 2.23 (nightly); where one is younger, it
-says so. What a compiled step depends on is in ``step_internals``; SciKeras is in
-``scikeras_internals``, whose import changes Keras; and the few names of other packages are in
-``other_internals``, which imports no Keras.
+Nothing private is imported before it is used. Each use says what it is for, what happens without
+it, and which versions it was seen in: run with Keras 3.8, 3.13, 3.15 and 3.16 (nightly), and
+read in those between; TensorFlow's with 2.18, 2.20, 2.21 and 2.23 (nightly).
+``tests/runtime/test_private_names.py`` takes each name away in turn. What a compiled step
+depends on is in ``step_internals``; SciKeras is in ``scikeras_internals``, whose import changes
+Keras; and the few names of other packages are in ``other_internals``, which imports no Keras.
 """
 
 from __future__ import annotations
@@ -43,14 +44,18 @@ _GLOBAL_SEED_GENERATOR = "global_seed_generator"
 def global_seed_generator() -> Any:
     """Return the generator of Keras' unseeded numbers; None before it is first needed.
 
-    Without it no fit could be repeated; ``seeding`` tries whether it can.
+    Without it no fit could be repeated; ``seeding`` tries whether it can. Seen in Keras 3.8 to
+    3.16.
     """
     return private("backend.common.global_state", "get_global_attribute")(_GLOBAL_SEED_GENERATOR)
 
 
 @refusing("keras", "to seed random numbers")
 def set_global_seed_generator(generator: Any) -> None:
-    """Put another one in its place; for None Keras makes one, from ``random``'s numbers."""
+    """Put another one in its place; for None Keras makes one, from ``random``'s numbers.
+
+    As ``global_seed_generator``. Seen in Keras 3.8 to 3.16.
+    """
     set_attribute = private("backend.common.global_state", "set_global_attribute")
     set_attribute(_GLOBAL_SEED_GENERATOR, generator)
 
@@ -58,21 +63,47 @@ def set_global_seed_generator(generator: Any) -> None:
 # -- global switches -------------------------------------------------------------------------
 
 
-@refusing("keras", "to let its switches go with an estimator")
+_FLASH_ATTENTION = "flash_attention"
+
+
 def flash_attention() -> bool | None:
-    """Return whether attention is computed so; None lets Keras choose."""
-    return private("backend.common.global_state", "get_global_attribute")("flash_attention")
+    """Return whether attention is computed so; None lets Keras choose.
+
+    Without it a step that was compiled one way could be taken for one of the other way: an
+    error. Seen in Keras 3.8 to 3.16.
+    """
+    _check_flash_attention()
+    return private("backend.common.global_state", "get_global_attribute")(_FLASH_ATTENTION)
 
 
-@refusing("keras", "to let its switches go with an estimator")
 def set_flash_attention(on: bool | None) -> None:
-    """Keras' own functions cannot set None again."""
-    private("backend.common.global_state", "set_global_attribute")("flash_attention", on)
+    """Set it: Keras' own functions cannot set None or True in each version.
+
+    Without it a switch would not go with an estimator: an error. Seen in Keras 3.8 to 3.16.
+    """
+    _check_flash_attention()
+    private("backend.common.global_state", "set_global_attribute")(_FLASH_ATTENTION, on)
+
+
+@needed("keras", "to let its switches go with an estimator")
+def _check_flash_attention() -> None:
+    set_attribute = private("backend.common.global_state", "set_global_attribute")
+    before = private("backend.common.global_state", "get_global_attribute")(_FLASH_ATTENTION)
+    try:
+        for on in (False, True):
+            set_attribute(_FLASH_ATTENTION, on)
+            found = keras.config.is_flash_attention_enabled()
+            require(found is on, f"{_FLASH_ATTENTION} is no switch")
+    finally:
+        set_attribute(_FLASH_ATTENTION, before)
 
 
 @refusing("tensorflow", "to let its switches go with an estimator")
 def op_determinism() -> bool:
-    """Whether TensorFlow's operations are deterministic."""
+    """Whether TensorFlow's operations are deterministic.
+
+    Without it a switch would not go with an estimator: an error. Seen in TensorFlow 2.18 to 2.23.
+    """
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
     return bool(is_op_determinism_enabled())
@@ -80,7 +111,10 @@ def op_determinism() -> bool:
 
 @refusing("tensorflow", "to let its switches go with an estimator")
 def set_op_determinism(on: bool) -> None:
-    """TensorFlow's public function can only switch it on."""
+    """Switch it on or off: TensorFlow's public function can only switch it on.
+
+    As ``op_determinism``. Seen in TensorFlow 2.18 to 2.23.
+    """
     from tensorflow.python.framework import config
 
     (config.enable_op_determinism if on else config.disable_op_determinism)()
@@ -101,14 +135,18 @@ def _check_layers() -> None:
 def layers_in(layer: keras.Layer) -> list[keras.Layer]:
     """Return a layer and all that are inside of it, at any depth.
 
-    Without it custom layers, and the states of Dropout, would be left out of files.
+    Without it custom layers, and the states of Dropout, would be left out of files: an error.
+    Seen in Keras 3.8 to 3.16.
     """
     _check_layers()
     return list(layer._flatten_layers())
 
 
 def seed_generators(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
-    """Return a layer's own generators, in the order in which files have their states."""
+    """Return a layer's own generators, in the order in which files have their states.
+
+    Without it a layer could not be seeded, or saved whole: an error. Seen in Keras 3.8 to 3.16.
+    """
     _check_layers()
     return list(layer._seed_generators)
 
@@ -118,6 +156,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """Return what ``compile()`` was called with.
 
     The public getter serialises it, and so loses custom functions that are not registered.
+    Without it a clone could be compiled otherwise: an error. Seen in Keras 3.8 to 3.16.
     """
     arguments = dict(model._compile_config.config)
     require({"optimizer", "loss", "metrics"} <= set(arguments), "_compile_config lacks arguments")
@@ -129,7 +168,7 @@ def learning_rate_of(value: Any) -> Any:
     """Return the schedule, function or variable that an optimizer has its rate from, or None.
 
     The public attribute is the rate of this moment. Without it a custom schedule would be
-    left out of a pickle.
+    left out of a pickle: an error. Seen in Keras 3.8 to 3.16.
     """
     return value._learning_rate if isinstance(value, keras.optimizers.Optimizer) else None
 
@@ -138,7 +177,7 @@ def learning_rate_of(value: Any) -> Any:
 def operation_of(tensor: keras.KerasTensor) -> keras.Operation:
     """Return which layer or operation gave a symbolic tensor.
 
-    Without it scores could be taken for probabilities.
+    Without it scores could be taken for probabilities: an error. Seen in Keras 3.8 to 3.16.
     """
     return tensor._keras_history.operation
 
@@ -148,14 +187,33 @@ CHOICES_OF_VARIABLES = {
     "_exclude_from_weight_decay_pattern",
     "_weight_decay_by_var_key",
 }
-"""Where an optimizer keeps which variables it lets decay; see ``decays``."""
+"""Where an optimizer keeps which variables it lets decay, in whatever order; see ``decays``.
+
+Without them a checkpoint of another process is not gone on from, though it is of an equal fit.
+Seen in Keras 3.8 to 3.16; the last in 3.16 only.
+"""
 
 
 def spares_variables(optimizer: Any) -> bool:
     """Whether an optimizer was told, after it was made, which variables do not decay.
 
-    Its config does not say so. Without these attributes it was not: Keras sets them when asked.
+    Its config does not say so. An optimizer that was told nothing lacks these attributes; where
+    one that was told lacks them, its copies would let all decay: an error. Seen in Keras 3.8 to
+    3.16.
     """
+    _check_spares()
+    return _spares(optimizer)
+
+
+@needed("keras", "to see which weights an optimizer spares")
+def _check_spares() -> None:
+    by_name, by_variable = (keras.optimizers.SGD(name="tells") for _ in range(2))
+    by_name.exclude_from_weight_decay(var_names=["bias"])
+    by_variable.exclude_from_weight_decay(var_list=[by_variable.iterations])
+    require(all(map(_spares, (by_name, by_variable))), "exclude_from_weight_decay leaves no trace")
+
+
+def _spares(optimizer: Any) -> bool:
     return bool(getattr(optimizer, "_exclude_from_weight_decay", None)) or (
         getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None
     )
@@ -163,7 +221,11 @@ def spares_variables(optimizer: Any) -> bool:
 
 @refusing("keras", "to tell whether two fits let the same weights decay")
 def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
-    """Whether an optimizer's weight decay is for this variable."""
+    """Whether an optimizer's weight decay is for this variable.
+
+    Without it a checkpoint could be gone on from by another fit: an error. Seen in Keras 3.8 to
+    3.16.
+    """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return bool(inner._use_weight_decay(variable))
 
@@ -186,46 +248,62 @@ def _place(symbol: Any) -> str:
 def place_in_keras(symbol: Any) -> str:
     """Return where in Keras a class or function is defined, "layers.core.dense", or "".
 
-    By places it is decided what a file may name.
+    By places it is decided what a file may name, so without them it is an error. Seen in Keras
+    3.8 to 3.16.
     """
     _check_names()
     return _place(symbol) if symbol.__module__.startswith("keras.src.") else ""
 
 
 def public_name(symbol: type) -> str | None:
-    """Return a name of a Keras class such as "keras.losses.Hinge"; None of any other class."""
+    """Return a name of a Keras class such as "keras.losses.Hinge"; None of any other class.
+
+    Without it no file can be written: an error. Seen in Keras 3.8 to 3.16.
+    """
     _check_names()
     return private("api_export", "get_name_from_symbol")(symbol)
 
 
 def by_public_name(name: str) -> Any:
-    """Return what has a public name in Keras, or None."""
+    """Return what has a public name in Keras, or None.
+
+    Without it no file can be read: an error. Seen in Keras 3.8 to 3.16.
+    """
     _check_names()
     return private("api_export", "get_symbol_from_name")(name)
 
 
 @refusing("keras", "to load nobody's code")
 def without_code() -> Any:
-    """Return a context in which Keras makes no lambda of a config."""
+    """Return a context in which Keras makes no lambda of a config.
+
+    Without it a file could run code: an error. Seen in Keras 3.8 to 3.16.
+    """
     return private("saving.serialization_lib", "SafeModeScope")(True)
 
 
 @refusing("keras", "to clone a model")
 def with_code() -> Any:
-    """Return a context in which Keras makes lambdas of a config, for a caller's own."""
+    """Return a context in which Keras makes lambdas of a config, for a caller's own.
+
+    Without it a model with a lambda could not be cloned: an error. Seen in Keras 3.8 to 3.16.
+    """
     return private("saving.serialization_lib", "SafeModeScope")(False)
 
 
 @refusing("keras", "to save what layers share")
 def sharing() -> Any:
-    """Return a context in which what several layers share is written, and read, once."""
+    """Return a context in which what several layers share is written, and read, once.
+
+    Without it a loaded model's layers would share less: an error. Seen in Keras 3.8 to 3.16.
+    """
     return private("saving.serialization_lib", "ObjectSharingScope")()
 
 
 def variables_wait() -> contextlib.AbstractContextManager[Callable[[], None]]:
     """Let variables of a ``StatelessScope`` get no memory before the function given is called.
 
-    Without it a damaged file could ask for any amount.
+    Without it a damaged file could ask for any amount: an error. Seen in Keras 3.8 to 3.16.
     """
     _check_waiting()
     return _variables_wait([])
@@ -256,7 +334,10 @@ def _check_waiting() -> None:
 
 
 def bits_of(dtype: str) -> int:
-    """Return how many bits a value of a dtype takes."""
+    """Return how many bits a value of a dtype takes.
+
+    Without it the memory that a file asks for is not known: an error. Seen in Keras 3.8 to 3.16.
+    """
     _check_waiting()
     return private("utils.dtype_utils", "dtype_size")(dtype)
 
@@ -264,7 +345,7 @@ def bits_of(dtype: str) -> int:
 def model_to_bytes(model: keras.Model) -> bytes:
     """Return what a ``.keras`` file of a model holds.
 
-    Without Keras' way to write it into memory it goes through a file.
+    Without Keras' way to write it into memory it goes through a file. Seen in Keras 3.8 to 3.16.
     """
     try:
         write = private("saving.saving_lib", "save_model")
@@ -280,7 +361,10 @@ def model_to_bytes(model: keras.Model) -> bytes:
 
 
 def model_from_bytes(data: bytes, custom_objects: dict[str, Any]) -> keras.Model:
-    """Return the model that such bytes hold, lambdas included."""
+    """Return the model that such bytes hold, lambdas included.
+
+    As ``model_to_bytes``. Seen in Keras 3.8 to 3.16.
+    """
     options = {"custom_objects": custom_objects, "safe_mode": False}
     try:
         read = private("saving.saving_lib", "load_model")
@@ -300,10 +384,14 @@ def adapted(feed: Any) -> Any | None:
     """Return what Keras takes a feed's batches from as they are; None where it does not.
 
     Without it Keras takes them by way of a ``PyDataset``: it makes the first ones twice, and
-    builds a pipeline for each fit, which it keeps for ever.
+    builds a pipeline for each fit, which it keeps for ever. Seen in Keras 3.8 to 3.16.
     """
     adapter = _adapter_class()
     return None if adapter is None else adapter(feed)
+
+
+# What the other backends' batches come from. Seen in Keras 3.8 to 3.16.
+_HELPERS = {"jax": "get_jax_iterator", "torch": "get_torch_dataloader"}
 
 
 @given_up("keras", "passing batches on", "Keras takes them its own way, which is slower")
@@ -320,6 +408,8 @@ def _adapter_class() -> type:
         if inspect.isfunction(own):
             asked, known = (inspect.signature(f).parameters for f in (theirs, own))
             require(set(asked) <= set(known), f"DataAdapter.{name} takes {list(asked)}")
+    if helper := _HELPERS.get(keras.backend.backend()):
+        private("trainers.data_adapters.data_adapter_utils", helper)
     it = adapter(None)
     require(
         private("trainers.data_adapters", "get_data_adapter")(it) is it,

@@ -1,8 +1,7 @@
 """The door, continued: what scikit-learn, joblib, Dask and Keras' old generator do not promise.
 
 It imports scikit-learn only: lists of files and their readers come by here, too. What is missing
-is told as in ``keras_internals``. Each name was tried with scikit-learn 1.6 to 1.9, joblib 1.4 to
-1.6 and Dask 2026; where one is younger, it says so.
+is told as in ``keras_internals``.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import Any
 from skimgcv._runtime.versions import given_up, refusing, require, unsupported
 
 try:
-    # scikit-learn's own words for what a parameter may be, and for what is wrong with it.
+    # scikit-learn's own words for what a parameter may be, and for what is wrong with it. Without
+    # them no parameter could be checked: an error. Seen in scikit-learn 1.6 to 1.9.
     from sklearn.utils._param_validation import (
         HasMethods,
         Interval,
@@ -29,9 +29,10 @@ __all__ = ["HasMethods", "Interval", "StrOptions", "validate_parameter_constrain
 
 @refusing("sklearn", "to tell its callbacks of a fit")
 def listens_to_callbacks(estimator: Any) -> bool:
-    """Whether an estimator has scikit-learn's callbacks (from 1.9 on) set.
+    """Whether an estimator has scikit-learn's callbacks set.
 
-    Without the attribute in its place they would never be called.
+    Without the attribute in its place they would never be called: an error. Seen in scikit-learn
+    1.9; before there are no callbacks.
     """
     if hasattr(estimator, "_skl_callbacks"):
         return True
@@ -43,7 +44,10 @@ def listens_to_callbacks(estimator: Any) -> bool:
 
 @refusing("sklearn", "to tell its callbacks of a fit")
 def begin_task(estimator: Any, max_subtasks: int) -> Any:
-    """Return the context of the task that a fit is to scikit-learn's callbacks."""
+    """Return the context of the task that a fit is to scikit-learn's callbacks.
+
+    Without it they would not be called: an error. Seen in scikit-learn 1.9.
+    """
     return estimator._init_callback_context(max_subtasks=max_subtasks)
 
 
@@ -51,7 +55,10 @@ _LOKY = "joblib.externals.loky.backend.process"
 
 
 def is_loky_worker() -> bool:
-    """Whether joblib started this process; without it, its workers do not share a GPU."""
+    """Whether joblib started this process.
+
+    Without it its workers do not share a GPU: a warning. Seen in joblib 1.4 to 1.6.
+    """
     return bool(
         _LOKY in sys.modules
         and (kind := _loky_process())
@@ -67,7 +74,8 @@ def _loky_process() -> Any:
 def dask_workers() -> list[Any]:
     """Return the Dask workers in this process: seldom any, or one.
 
-    Without it each would use all cores and, the first, all of a GPU's memory.
+    Without it each would use all cores and, the first, all of a GPU's memory: a warning. Seen in
+    Dask 2026.
     """
     worker = _dask_worker() if "distributed.worker" in sys.modules else None
     return list(worker._instances) if worker else []
@@ -82,5 +90,8 @@ def _dask_worker() -> Any:
 
 @refusing("keras", "to read an ImageDataGenerator's validation_split")
 def validation_split_of(generator: Any) -> float:
-    """Return the share of images that a Keras ImageDataGenerator holds out."""
+    """Return the share of images that a Keras ImageDataGenerator holds out.
+
+    Without it its images would be split otherwise: an error. Seen in Keras 3.8 to 3.16.
+    """
     return generator._validation_split

@@ -1,7 +1,7 @@
 """The door, continued: SciKeras' hooks, under names of ours.
 
 Apart from the others, since importing SciKeras changes how Keras' objects are copied and
-pickled. The names were tried with SciKeras 0.13.
+pickled. What is missing is told as in ``keras_internals``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from scikeras.wrappers import BaseWrapper
 
 from skimgcv._runtime.versions import needed, require
 
-# Which of its methods reads what: a hook that it does not call would be passed over in silence.
+# Which of its methods reads what: a hook that it does not call would be passed over in silence, so
+# that parameters would not arrive: an error. Seen in SciKeras 0.13, the only one for Keras 3.
 _READS = {
     "get_params": {"_get_param_names"},
     "_get_compile_kwargs": {"get_params"},
