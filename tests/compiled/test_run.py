@@ -179,6 +179,10 @@ WAYS = {
 }
 
 
+# The others are run where all tests are, with the newest versions.
+QUICK_WAYS = {"adam", "subclass with its own step", "mixed precision", "early stopping"}
+
+
 def build(make, seed):
     with seeded(seed):
         return make()
@@ -262,7 +266,13 @@ def test_each_batch_is_made_once_an_epoch():
     assert data.read == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("make", "callback"), WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    ("make", "callback"),
+    [
+        pytest.param(*way, id=name, marks=() if name in QUICK_WAYS else pytest.mark.slow)
+        for name, way in WAYS.items()
+    ],
+)
 def test_a_borrowed_step_trains_as_the_models_own(make, callback, traces):
     callbacks = [] if callback is None else [callback()]
     expected = build(make, 1)
@@ -370,6 +380,7 @@ def test_callbacks_see_the_model_as_it_trains(tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_tensorboard_logs_what_it_logs_of_an_ordinary_fit(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray

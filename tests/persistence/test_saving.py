@@ -421,7 +421,10 @@ def test_copies_of_every_kind(tmp_path):
         np.testing.assert_array_equal(fresh.fit(X, Y).predict_proba(X), expected)
 
 
-@pytest.mark.parametrize("way", ["pickle", "cloudpickle", "file"])
+@pytest.mark.parametrize(
+    "way",
+    ["file", *(pytest.param(way, marks=pytest.mark.slow) for way in ("pickle", "cloudpickle"))],
+)
 def test_an_interpreter_that_has_not_imported_it_yet(way, tmp_path):
     clf = classifier(linear, augmenter=ImageAugmenter(featurewise_center=True)).fit(X, Y)
     read = READ
