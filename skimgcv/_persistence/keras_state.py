@@ -37,8 +37,11 @@ def write_layer(layer: keras.Layer, arrays: Arrays) -> dict[str, Any]:
     ValueError
         Where it could not be loaded again: it has a lambda, say.
     """
-    with sharing():
-        config = keras.saving.serialize_keras_object(layer)
+    try:
+        with sharing():
+            config = keras.saving.serialize_keras_object(layer)
+    except TypeError as error:  # of a function that has no name in Keras, from 3.16 on
+        raise ValueError(f"a file cannot hold {layer.name!r}: {error}") from error
     try:
         check_config(config, {**_registered(), **custom_objects_of(layer)})
     except SavedFileError as error:

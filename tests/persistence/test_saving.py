@@ -195,7 +195,8 @@ def test_what_only_code_could_bring_back_is_not_saved(tmp_path):
     def build(meta):
         return keras.Sequential([keras.layers.Lambda(abs), *linear(meta).layers])
 
-    with pytest.raises(ValueError, match="Lambda"):
+    # Keras 3.16 does not get as far as the layer: it names the function.
+    with pytest.raises(ValueError, match=r"a file cannot hold .*(Lambda|abs)"):
         classifier(build).fit(X, Y).save(tmp_path / "a")
     assert not list(tmp_path.iterdir())
 
