@@ -96,7 +96,7 @@ def _made(model: keras.Model) -> Cut:
 def _check(model: keras.Model) -> None:
     if keras.backend.backend() != "tensorflow":
         raise UnprovableError(f"on {keras.backend.backend()} the whole model is run")
-    if not has_own_graph(model):
+    if not model.compiled or not has_own_graph(model):
         raise UnprovableError(f"{type(model).__name__} may have a training step of its own")
     if not (has_graph(model) and len(model.outputs) == 1):
         raise UnprovableError("it has several outputs")

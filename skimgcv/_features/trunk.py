@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import os
 import platform
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +21,8 @@ from skimgcv._compiled.content import content_digest
 from skimgcv._compiled.equality import Fingerprint, fingerprint, global_switches
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._features.cut import Cut
-from skimgcv._runtime.platform import after_fork
+from skimgcv._runtime.graph_internals import mask_of
+from skimgcv._runtime.platform import after_fork, allowed_cores
 
 BATCH = 24
 """Images that are run at once, always: a multiple of what kernels take at a time.
@@ -64,12 +67,9 @@ class Trunk:
     def __init__(self, cut: Cut, some: Callable[[], np.ndarray]) -> None:
         self._model, self._cut, self._some = cut.trunk, cut, some
         self.shape, self.dtype = cut.feature_shape, np.dtype(cut.feature_dtype)
-        _ = cut.trunk.jit_compile  # Keras finds it out when it is asked, and notes it
-        found = fingerprint(cut.trunk)
-        self._steps = _steps_of(cut.trunk, found, some)
-        self._variables = found.variables
+        self._steps, self._variables = _steps_of(cut.trunk, some)
         # Copied: what Keras and TensorFlow give may show the memory that is assigned to.
-        values = [np.array(keras.ops.convert_to_numpy(v)) for v in found.variables]
+        values = [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables]
         self._values = [keras.ops.convert_to_tensor(value) for value in values]
         self.key = self._steps.token + _digest(values)
 
@@ -100,6 +100,9 @@ class Trunk:
 
 _LIMIT = 4
 _known: collections.OrderedDict[Hashable, _Steps] = collections.OrderedDict()
+# Of each trunk: the walk over a deep one takes longer than its head's epoch.
+_walked: weakref.WeakKeyDictionary[keras.Model, tuple[_Steps, list[keras.Variable]]]
+_walked = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -108,12 +111,26 @@ def clear_trunks() -> None:
     global _lock
     _lock = threading.Lock()
     _known.clear()
+    _walked.clear()
 
 
 after_fork(clear_trunks)
 
 
-def _steps_of(model: keras.Model, found: Fingerprint, some: Callable[[], np.ndarray]) -> _Steps:
+def _steps_of(
+    model: keras.Model, some: Callable[[], np.ndarray]
+) -> tuple[_Steps, list[keras.Variable]]:
+    if model not in _walked:
+        _ = model.jit_compile  # Keras finds it out when it is asked, and notes it
+        found = fingerprint(model)
+        _walked[model] = (_steps_found(model, found, some), found.variables)
+    steps, variables = _walked[model]
+    if steps.difference is not None:
+        raise UnprovableError(steps.difference)
+    return steps, variables
+
+
+def _steps_found(model: keras.Model, found: Fingerprint, some: Callable[[], np.ndarray]) -> _Steps:
     with _lock:
         steps = _known.get(found.key)
         if steps is None:
@@ -123,8 +140,6 @@ def _steps_of(model: keras.Model, found: Fingerprint, some: Callable[[], np.ndar
         _known.move_to_end(found.key)
         while len(_known) > _LIMIT:
             _known.popitem(last=False)
-    if steps.difference is not None:
-        raise UnprovableError(steps.difference)
     return steps
 
 
@@ -152,6 +167,8 @@ def _difference(model: keras.Model, images: np.ndarray) -> str | None:
         return "its frozen part changes in training"
     with keras.StatelessScope():
         plain = keras.tree.flatten(model(images, training=False))
+    if any(mask_of(part) is not None for part in plain):
+        return "its frozen part passes a mask on"
     pairs = zip(trained, plain, strict=True)
     if not all(np.array_equal(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs):
         return "its frozen part gives other values in training than in evaluation"
@@ -169,4 +186,7 @@ def _machine() -> tuple[str, ...]:
     import tensorflow as tf
 
     devices = {device.device_type for device in tf.config.list_logical_devices()}
-    return (platform.machine(), *sorted(devices))
+    # How a sum is shared out between threads decides how it is rounded.
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS"), allowed_cores() or os.cpu_count()
+    asked = tf.config.threading.get_intra_op_parallelism_threads()
+    return (platform.machine(), *sorted(devices), *map(str, (*threads, asked)))

@@ -110,6 +110,11 @@ def _like(tensor: Any) -> keras.KerasTensor:
     return keras.KerasTensor(tensor.shape, dtype=tensor.dtype, sparse=tensor.sparse)
 
 
+def mask_of(tensor: Any) -> Any:
+    """Return what a layer said of which steps of its output count; None where all do."""
+    return private("backend", "get_keras_mask")(tensor)
+
+
 _SHARED = ("_compile_loss", "_compile_metrics", "_loss_tracker")
 
 
@@ -142,6 +147,7 @@ def graphs_can_be_cut() -> bool:
     rest = called_again(list(calls_of(flat))[1:], flat, {id(cut[0]): start})
     x = np.array([[1.0, 2.0]], "float32")
     middle = keras.Model(flat.inputs[0], list(cut), name="trunk")(x)
+    require(mask_of(middle) is None, "there is a mask that nobody made")
     whole, parts = model(x), keras.Model(start, rest, name="head")(middle)
     whole, parts = (keras.ops.convert_to_numpy(keras.tree.flatten(p)[0]) for p in (whole, parts))
     require(np.array_equal(whole, parts) and whole[0, 0] == 6, "parts are not the whole")
