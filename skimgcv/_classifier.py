@@ -431,7 +431,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
             its clone, would train a new one, with fresh weights.
         classes : array-like of shape (n_classes,)
             The label of each output, in sorted order: scikit-learn takes the columns of
-            probabilities to be in it. Of one output, the labels of 0 and 1.
+            probabilities to be in it. Of one output, the labels of 0 and 1. With
+            ``multilabel=True`` the label of each output, in any order.
         augmenter : augmenter, optional
             What standardises images before the model gets them, as in its training. One that
             needs statistics must have them: ``ImageAugmenter(...).fit(images)``. Its random
@@ -465,7 +466,9 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         (3, 2)
         """
         labels = np.asarray(classes)
-        if labels.ndim != 1 or len(labels) < 2 or not np.array_equal(labels, np.unique(labels)):
+        clf = cls(model, augmenter=augmenter, **parameters)
+        in_order = np.sort(labels) if clf.multilabel else labels
+        if labels.ndim != 1 or len(labels) < 2 or not np.array_equal(in_order, np.unique(labels)):
             raise ValueError(
                 "classes must be two labels or more, each once and sorted: scikit-learn takes the "
                 f"columns of probabilities to be so; got {labels.tolist()}. keras.Model("
@@ -474,14 +477,14 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
             )
         shape = getattr(model, "output_shape", None)
         units = shape[-1] if isinstance(shape, tuple) else len(labels)
-        if units != len(labels) and (units, len(labels)) != (1, 2):
+        if units != len(labels) and (clf.multilabel or (units, len(labels)) != (1, 2)):
             raise ValueError(
                 f"classes must have a label for each output of the model, {units}; it has "
                 f"{len(labels)}."
             )
-        clf = cls(model, augmenter=augmenter, **parameters)
         meta = {"classes_": labels, "n_classes_": len(labels)}
-        weights = dict.fromkeys(labels.tolist(), 1.0)
+        one: Any = {0: 1.0, 1: 1.0} if clf.multilabel else 1.0
+        weights = dict.fromkeys(labels.tolist(), one)
         return clf._adopt(meta, classes_=labels, class_weight_=weights)
 
     # -- evaluation ---------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
@@ -168,6 +169,34 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         return self._train(
             X, y, resume=hasattr(self, "model_"), one_epoch=True, sample_weight=sample_weight
         )
+
+    @classmethod
+    def from_keras(cls, model: keras.Model, *, augmenter: Any = None, **parameters: Any) -> Self:
+        """Make a fitted regressor of a Keras model that was trained elsewhere.
+
+        Parameters
+        ----------
+        model : keras.Model
+            With one input of a fixed shape. It is copied. Predictions of a model with one
+            output have shape (n,).
+        augmenter : augmenter, optional
+        **parameters
+            As for :meth:`AugmentedKerasClassifier.from_keras`.
+
+        Returns
+        -------
+        AugmentedKerasRegressor
+            With an empty history.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where the model has no one output of numbers.
+        """
+        reg = cls(model, augmenter=augmenter, **parameters)
+        shape = getattr(model, "output_shape", None)
+        units = shape[-1] if isinstance(shape, tuple) else 1
+        return reg._adopt({"n_outputs_": units, "y_ndim_": 1 if units == 1 else 2})
 
     @options_explained
     def predict(self, X: ArrayLike) -> np.ndarray:

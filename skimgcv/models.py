@@ -1,4 +1,4 @@
-"""Builders of models: a pretrained network with a head for the classes at hand."""
+"""Builders of models: a pretrained network with a head for the targets at hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import keras
 
 from skimgcv._features.cut import DROPOUTS
 from skimgcv._models.custom_objects import custom_objects_of
+from skimgcv._models.heads import head
 from skimgcv._runtime.keras_internals import layers_in
 
 __all__ = ["pretrained"]
@@ -26,7 +27,9 @@ def pretrained(
     dropout: float = 0.2,
     trainable: bool = False,
 ) -> Callable[..., keras.Model]:
-    """Return a builder: a pretrained network, pooling, dropout and a softmax layer.
+    """Return a builder: a pretrained network, pooling, dropout and the layer that y needs.
+
+    That is a softmax; of several labels sigmoids; of numbers a layer without activation.
 
     The network's own preprocessing is part of the model. So images go in as they are, with
     values of 0 to 255, and the augmenter must not rescale them.
@@ -132,8 +135,7 @@ def _build(
         features = _POOLING[pooling]()(features)
     features = keras.layers.Dropout(dropout)(features)
     # In float32, also where the policy computes the rest in float16.
-    head = keras.layers.Dense(meta["n_classes_"], activation="softmax", dtype="float32")
-    return keras.Model(inputs, head(features))
+    return keras.Model(inputs, head(meta, dtype="float32")(features))
 
 
 def _in_colour(inputs: Any) -> Any:

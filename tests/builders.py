@@ -2,6 +2,8 @@
 
 import keras
 
+from skimgcv._models.heads import head
+
 
 def dense(meta, units=16):
     """Build for rows or images: fast, and good enough for blobs."""
@@ -10,7 +12,7 @@ def dense(meta, units=16):
             keras.layers.Input(meta["image_shape_"]),
             keras.layers.Flatten(),
             keras.layers.Dense(units, activation="relu"),
-            keras.layers.Dense(meta["n_classes_"], activation="softmax"),
+            head(meta),
         ]
     )
 
@@ -42,7 +44,7 @@ def linear(meta):
         [
             keras.layers.Input(meta["image_shape_"]),
             keras.layers.Flatten(),
-            keras.layers.Dense(meta["n_classes_"], activation="softmax"),
+            head(meta),
         ]
     )
 

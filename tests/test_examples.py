@@ -138,3 +138,24 @@ def test_leakage_is_estimated_in_four_ways(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     _, estimate, held_out, excess, _ = leakage.summarise(scores)[0]
     assert f"augmented first{estimate:14.3f}{held_out:10.3f}{excess:+9.3f}" in printed
+
+
+def test_two_digits_are_found_in_an_image(tmp_path):
+    two = example("plot_two_digits")
+    images, labels, groups = two.pairs_of_digits(n_images=80)
+    assert set(labels.sum(axis=1)) == {1, 2}
+    np.testing.assert_array_equal(labels[::2], labels[1::2])  # of one group
+    proba = two.out_of_fold(images, labels, groups, n_splits=2, epochs=1)
+    scores = two.scores_of(labels, proba)
+    assert all(values.shape == (10,) for values in scores.values())
+    two.plot(images, proba, scores, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_an_angle_is_told_better_than_by_its_mean(tmp_path):
+    angle = example("plot_angle")
+    images, degrees = angle.turned_digits(n_images=60)
+    predicted = angle.compare(images, degrees, n_splits=2, epochs=8)
+    assert min(np.corrcoef(degrees, angles)[0, 1] for angles in predicted.values()) > 0.5
+    angle.plot(degrees, predicted, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0

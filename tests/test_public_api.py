@@ -17,6 +17,7 @@ CONSTRUCTOR = [
     ("validation_split", 0.0),
     ("sampling_strategy", None),
     ("class_weight", None),
+    ("multilabel", False),
     ("tta_rounds", 0),
     ("tta_augmenter", None),
     ("image_shape", None),

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from skimgcv._models.heads import head
+
 
 def small_cnn(meta: dict[str, Any]) -> keras.Model:
     """Build up to three blocks of convolution and pooling, as many as the size allows."""
@@ -20,5 +22,5 @@ def small_cnn(meta: dict[str, Any]) -> keras.Model:
     model.add(layers.Flatten())
     model.add(layers.Dense(64, activation="relu"))
     model.add(layers.Dropout(0.3))
-    model.add(layers.Dense(meta["n_classes_"], activation="softmax"))
+    model.add(head(meta))
     return model

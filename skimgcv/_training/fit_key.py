@@ -66,7 +66,8 @@ def fit_key(
         parts = _parts(estimator, model, callbacks, options)
         said.update(content_digest(parts).encode())
     said.update(encoded((switches, *sorted(package_versions().items()))))
-    said.update(content_digest((int(seed), data.classes)).encode())
+    classes = np.empty(0) if data.classes is None else data.classes
+    said.update(content_digest((int(seed), classes)).encode())
     for rows in (data.train, data.validation):
         said.update(b"rows" if rows is not None else b"none")
         if rows is not None:

@@ -35,8 +35,10 @@ class MistakesDisplay:
     rows : ndarray of int, shape (n,)
         Where the images stand in X.
     true_labels, predicted_labels : ndarray of shape (n,)
+        Of several labels an image their names, in one text.
     confidence : ndarray of shape (n,)
-        Probability of the predicted label.
+        Probability of the predicted label; of several labels that with which the wrong one of
+        them was predicted, or left out.
     n_mistakes, n_predictions : int
         Of all predictions, those that are not shown included.
 
@@ -96,12 +98,12 @@ class MistakesDisplay:
         ----------
         X : array-like of shape (n, height, width[, channels]), or flat with ``image_shape``
             Only the images that are shown are read.
-        y : array-like of shape (n,)
+        y : array-like of shape (n,), or (n, labels) of 0 and 1
             True labels.
-        proba : array-like of shape (n, n_classes)
+        proba : array-like of shape (n, n_classes), or (n, labels)
         classes : array-like of shape (n_classes,), optional
             Labels of the columns of ``proba``; None means the sorted labels of ``y``, as
-            ``cross_val_predict`` has them.
+            ``cross_val_predict`` has them, or the numbers of its columns.
         n_images : int, default=12
             How many mistakes to show at most.
         image_shape : tuple of int, optional
@@ -119,8 +121,12 @@ class MistakesDisplay:
             Where the lengths do not fit each other.
         """
         y, proba = np.asarray(y), np.asarray(proba, dtype=float)
-        labels = np.unique(y) if classes is None else np.asarray(classes)
-        if y.ndim != 1 or proba.shape != (len(y), len(labels)):
+        if classes is not None:
+            labels = np.asarray(classes)
+        else:
+            labels = np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])
+        of_labels = y.ndim == 2 and y.shape == proba.shape
+        if not (y.ndim == 1 or of_labels) or proba.shape != (len(y), len(labels)):
             raise ValueError(
                 f"proba needs shape (n, n_classes) = ({len(y)}, {len(labels)}), it has "
                 f"{proba.shape}; pass cross_val_predict(..., method='predict_proba'), and classes "
@@ -128,9 +134,11 @@ class MistakesDisplay:
             )
         if n_images < 1:
             raise ValueError(f"n_images needs to be at least 1, got {n_images}")
-        likeliest = proba.argmax(axis=1)
-        predicted = labels[likeliest]
-        confidence = proba[np.arange(len(y)), likeliest]
+        if of_labels:
+            y, predicted, confidence = _of_several(y, proba, labels)
+        else:
+            likeliest = proba.argmax(axis=1)
+            predicted, confidence = labels[likeliest], proba[np.arange(len(y)), likeliest]
         wrong = np.flatnonzero(predicted != y)
         rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:n_images]
         return cls(
@@ -192,6 +200,20 @@ class MistakesDisplay:
         ax.set_title(_title(n, self.n_mistakes, self.n_predictions), fontsize=10)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _of_several(
+    y: np.ndarray, proba: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return names of true and of predicted labels, and how sure the worst mistake was."""
+    predicted = proba > 0.5
+    sure = np.where(predicted, proba, 1 - proba)
+    confidence = np.where(predicted != y.astype(bool), sure, 0).max(axis=1)
+    true, found = (
+        np.array([", ".join(map(str, labels[row])) or "none" for row in table])
+        for table in (y.astype(bool), predicted)
+    )
+    return true, found, confidence
 
 
 def _caption(true: Any, predicted: Any, confidence: float) -> str:

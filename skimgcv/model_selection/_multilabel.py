@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 
 from skimgcv._data.label_tables import as_label_table
 from skimgcv._data.stratification import share_out
@@ -52,19 +53,13 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     def __init__(
         self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None
     ) -> None:
-        if (
-            isinstance(n_splits, bool)
-            or not isinstance(n_splits, (int, np.integer))
-            or n_splits < 2
-        ):
-            raise ValueError(f"n_splits must be an int of at least 2; it is {n_splits!r}.")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle must be True or False; it is {shuffle!r}.")
+        check_scalar(n_splits, "n_splits", Integral, min_val=2)
+        check_scalar(shuffle, "shuffle", (bool, np.bool_))
         if random_state is not None and not shuffle:
             raise ValueError(
                 "random_state has no effect without shuffle; pass shuffle=True, or leave it out."
             )
-        self.n_splits = int(n_splits)
+        self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
 

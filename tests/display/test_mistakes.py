@@ -88,3 +88,16 @@ def test_errors_say_what_is_needed():
         MistakesDisplay.from_predictions(np.zeros((5, 36)), LABELS, PROBA)
     with pytest.raises(ValueError, match="n_images"):
         MistakesDisplay.from_predictions(images, LABELS, PROBA, n_images=0)
+
+
+def test_several_labels_stand_side_by_side():
+    y = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]])
+    proba = np.array([[0.9, 0.8, 0.1], [0.1, 0.7, 0.2], [0.1, 0.9, 0.05], [0.6, 0.3, 0.2]])
+    display = MistakesDisplay.from_predictions(
+        np.zeros((4, 4, 4)), y, proba, classes=["mass", "nodule", "fluid"]
+    )
+    assert display.rows.tolist() == [2, 1]  # 0.95 sure that there is no fluid
+    np.testing.assert_allclose(display.confidence, [0.95, 0.7])
+    assert display.true_labels.tolist() == ["nodule, fluid", "none"]
+    assert display.predicted_labels.tolist() == ["nodule", "nodule"]
+    assert (display.n_mistakes, display.n_predictions) == (2, 4)

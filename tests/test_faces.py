@@ -1,0 +1,64 @@
+"""What holds for one class a row, for several labels and for numbers alike."""
+
+import numpy as np
+import pytest
+from builders import linear
+from samples import RecordingAugmenter, numbered, same_model
+from sklearn.model_selection import cross_validate
+
+from skimgcv import AugmentedKerasClassifier, AugmentedKerasRegressor, ImageAugmenter
+
+N = 24
+RNG = np.random.default_rng(0)
+X = RNG.random((N, 4, 4, 1)).astype(np.float32)
+LABELS = (RNG.random((N, 3)) < 0.5).astype(int)
+FACES = {
+    "classes": (AugmentedKerasClassifier, {"class_weight": "balanced"}, np.arange(N) % 3),
+    "labels": (AugmentedKerasClassifier, {"multilabel": True, "class_weight": "balanced"}, LABELS),
+    "numbers": (AugmentedKerasRegressor, {}, RNG.random(N)),
+}
+FOLD = np.arange(8, N), np.arange(8)
+
+
+@pytest.fixture(name="face", params=FACES)
+def of_each_kind(request):
+    kind, own, y = FACES[request.param]
+    return lambda **parameters: kind(linear, random_state=0, **own | parameters), y
+
+
+def test_a_fold_trains_on_its_own_rows_and_scores_plain_ones(face):
+    make, y = face
+    recorder = RecordingAugmenter()
+    est = make(augmenter=recorder, validation_split=0.25, epochs=2)
+    result = cross_validate(est, numbered(N), y, cv=[FOLD], return_estimator=True)
+    train, fitted = FOLD[0], result["estimator"][0]
+    held = train[fitted.validation_indices_]
+    assert len(held) == pytest.approx(4, abs=1)
+    assert {row for row, _ in recorder.seen} == set(train) - set(held)
+    before = len(recorder.seen)
+    fitted.predict(numbered(N))
+    fitted.score(numbered(N), y)
+    assert len(recorder.seen) == before
+
+
+def test_an_interrupted_fit_has_the_bits_of_a_whole_one(face, tmp_path, pending):
+    make, y = face
+    est = make(augmenter=ImageAugmenter(rotation_range=30), validation_split=0.25, epochs=3)
+    whole = est.fit(X, y)
+    again = make(augmenter=ImageAugmenter(rotation_range=30), validation_split=0.25, epochs=3)
+    pending.append(1)
+    with pytest.raises(KeyboardInterrupt):
+        again.fit(X, y, checkpoint_dir=tmp_path)
+    assert same_model(again.fit(X, y, checkpoint_dir=tmp_path), whole)
+    assert again.history_ == whole.history_
+
+
+def test_rows_of_weight_0_are_as_if_they_were_not_in_x(face):
+    make, y = face
+    weight = np.r_[np.zeros(6), RNG.random(N - 6) + 0.5]
+    result = cross_validate(
+        make(), X, y, cv=[(np.arange(N), FOLD[1])], params={"sample_weight": weight},
+        return_estimator=True,
+    )  # fmt: skip
+    assert same_model(make().fit(X[6:], y[6:], sample_weight=weight[6:]), result["estimator"][0])
+    assert not same_model(make().fit(X[6:], y[6:]), result["estimator"][0])
