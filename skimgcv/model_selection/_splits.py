@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
+from sklearn.utils.multiclass import type_of_target
 
 from skimgcv import ImageArray, ImageFiles
+from skimgcv._data.label_tables import as_label_table
 
 from ._duplicates import duplicate_groups
 from ._folds import folds_of
@@ -104,17 +106,18 @@ def check_splits(
     """Look for what makes the scores of these splits wrong.
 
     Copies of an image on both sides, groups on both sides, folds without a class, and
-    unshuffled folds over sorted labels. Nothing is trained.
+    unshuffled folds over sorted labels or numbers. Nothing is trained.
 
     Parameters
     ----------
     X : array-like of shape (n, height, width[, channels]), or None
         Images, as for :func:`duplicate_groups`. None leaves out the search for copies.
-    y : array-like of shape (n,)
-        Labels.
+    y : array-like of shape (n,), or (n, labels) of 0 and 1
+        Labels, or numbers with fractions, of which nothing can be missing.
     cv : int, splitter, or iterable of (train, test), default=None
-        What ``cross_val_score`` is given: an int stands for stratified folds. Splitters need
-        their ``random_state`` set to give the same folds again.
+        What ``cross_val_score`` is given: an int stands for stratified folds where y has one
+        label a row, and for plain ones otherwise. Splitters need their ``random_state`` set to
+        give the same folds again.
     groups : array-like of shape (n,), optional
         Groups that are to stay on one side; also handed to a splitter that takes them.
         By default those that an ``ImageFiles`` or ``ImageArray`` carries.
@@ -138,9 +141,10 @@ def check_splits(
     A class that the test rows of a fold lack makes recall and ROC curves of that fold
     undefined; one that its training rows lack cannot be predicted at all.
 
-    Labels count as sorted if they change along the rows less than a tenth as often as in
-    random order; a fold is then skewed if a quarter of its test rows, or more, would have to
-    change class to be like all rows, and chance does not explain it (chi-squared, 0.01).
+    Labels, or quarters of the numbers, count as sorted if they change along the rows less than
+    a tenth as often as in random order; a fold is then skewed if a quarter of its test rows, or
+    more, would have to change class to be like all rows, and chance does not explain it
+    (chi-squared, 0.01).
 
     Examples
     --------
@@ -157,7 +161,8 @@ stratified splitter
     >>> check_splits(None, y, cv=5)
     5 folds, no problem found
     """
-    y = _labels(y, len(y), "y")
+    target = _Target.of(y)
+    y = target.y
     if groups is None and isinstance(X, (ImageArray, ImageFiles)):
         groups = X.groups
     groups = None if groups is None else _labels(groups, len(y), "groups")
@@ -168,9 +173,8 @@ stratified splitter
         if n_rows != len(y):
             raise ValueError(f"X has {n_rows} rows and y has {len(y)}")
         duplicates = duplicate_groups(X, n_jobs=n_jobs)
-    splits = folds_of(cv, y, groups)
+    splits = folds_of(cv, y, groups, classifier=not target.is_numeric)
     rows = np.arange(len(y))
-    classes = np.unique(y)
 
     def on_both_sides(labels: np.ndarray | None) -> tuple[np.ndarray, ...]:
         nothing = np.empty(0, dtype=np.intp)
@@ -189,10 +193,49 @@ stratified splitter
         ),
         shared_groups=on_both_sides(groups),
         shared_rows=on_both_sides(rows),
-        untrained_classes=tuple(np.setdiff1d(classes, y[train]) for train, _ in splits),
-        untested_classes=tuple(np.setdiff1d(classes, y[test]) for _, test in splits),
-        skewed_folds=_skewed_folds(y, [test for _, test in splits]),
+        untrained_classes=tuple(target.lacking(train) for train, _ in splits),
+        untested_classes=tuple(target.lacking(test) for _, test in splits),
+        skewed_folds=_skewed_folds(target.strata, [test for _, test in splits]),
     )
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What may be missing from a fold, or unevenly in it.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,) or (n, labels)
+    classes : ndarray
+        Or labels; none of numbers.
+    strata : ndarray of shape (n,)
+        Classes, or quarters of numbers; all alike of several labels.
+    is_numeric : bool
+    """
+
+    y: np.ndarray
+    classes: np.ndarray
+    strata: np.ndarray
+    is_numeric: bool
+
+    @classmethod
+    def of(cls, y: Any) -> _Target:
+        if getattr(y, "ndim", np.ndim(y)) == 2:
+            names = getattr(y, "columns", None)
+            table = as_label_table(y)
+            labels = np.arange(table.shape[1]) if names is None else np.asarray(list(names))
+            return cls(table, labels, np.zeros(len(table), int), is_numeric=False)
+        y = _labels(y, len(y), "y")
+        if not type_of_target(y).startswith("continuous"):
+            return cls(y, np.unique(y), y, is_numeric=False)
+        quarters = np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y)
+        return cls(y, y[:0], quarters, is_numeric=True)
+
+    def lacking(self, rows: np.ndarray) -> np.ndarray:
+        """Return the classes that some rows lack."""
+        if self.y.ndim == 1:
+            return np.setdiff1d(self.classes, self.y[rows])
+        return self.classes[self.y.any(axis=0) & ~self.y[rows].any(axis=0)]
 
 
 def _labels(given: Any, n: int, name: str) -> np.ndarray:

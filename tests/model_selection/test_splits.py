@@ -1,6 +1,7 @@
 """Every way in which folds mislead is reported, and sound folds are not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_sample_image
 from sklearn.model_selection import (
@@ -11,7 +12,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from skimgcv.model_selection import check_splits, duplicate_groups
+from skimgcv.model_selection import MultilabelStratifiedKFold, check_splits, duplicate_groups
 
 Y = np.tile([0, 1], 20)
 
@@ -97,3 +98,24 @@ def test_splits_may_be_random_or_masks():
 def test_what_does_not_match_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         check_splits(**arguments, cv=2)
+
+
+def test_a_label_of_several_that_a_fold_lacks_is_found():
+    y = np.zeros((20, 3), int)
+    y[:, 0] = np.arange(20) % 2
+    y[:3, 1] = 1  # all in the first fold; nothing has the third label, which is no fold's fault
+    report = check_splits(None, y, cv=KFold(2))
+    assert [missing.tolist() for missing in report.untrained_classes] == [[1], []]
+    assert [missing.tolist() for missing in report.untested_classes] == [[], [1]]
+    assert not len(report.skewed_folds)
+    table = pd.DataFrame(y[:, :2], columns=["nodule", "mass"])
+    assert check_splits(None, table, cv=2).untested_classes[1].tolist() == ["mass"]
+    assert not check_splits(None, y, cv=MultilabelStratifiedKFold(2)).problems
+
+
+def test_numbers_have_no_classes_but_may_be_sorted():
+    y = np.random.default_rng(0).random(80)
+    assert not check_splits(None, y, cv=4).problems
+    report = check_splits(None, np.sort(y), cv=4)
+    assert report.skewed_folds.tolist() == [0, 1, 2, 3]
+    assert not check_splits(None, np.sort(y), cv=KFold(4, shuffle=True, random_state=0)).problems
