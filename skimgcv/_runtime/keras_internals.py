@@ -224,10 +224,11 @@ def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> b
     """Whether an optimizer's weight decay is for this variable.
 
     Without it a checkpoint could be gone on from by another fit: an error. Seen in Keras 3.8 to
-    3.16.
+    3.16, which answers by ``_use_weight_decay`` only of what a built optimizer trains.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return bool(inner._use_weight_decay(variable))
+    excluded = getattr(inner, "_is_excluded_from_weight_decay", None)  # from 3.16 on
+    return not excluded(variable) if excluded else bool(inner._use_weight_decay(variable))
 
 
 # -- files and pickles -----------------------------------------------------------------------

@@ -309,6 +309,11 @@ GIVEN_UP = {
 OTHER_WAY = {"load_model", "save_model"}
 # Only a fit that was interrupted in another process could see it: it would begin anew.
 ELSEWHERE = {"_weight_decay_by_var_key"}
+if hasattr(keras.optimizers.Optimizer, "_is_excluded_from_weight_decay"):  # Keras 3.16
+    # Each stands in for the other.
+    del REFUSED[keras_internals]["_use_weight_decay"]
+    ELSEWHERE |= {"_use_weight_decay"}
+ELSEWHERE |= {"_is_excluded_from_weight_decay"}
 # Without these no models share steps. Without the others of that file they do, or they do not.
 ESSENTIAL = {
     "CompileLoss",
