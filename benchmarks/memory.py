@@ -1,8 +1,8 @@
 """Memory over many fits, and of one fit from a file larger than what it may use.
 
-Run as ``python benchmarks/memory.py [fits] [architectures] [keras] [memmap] [folds] [hdf5]``;
-each is measured in a process of its own. Resident memory, of the whole process, in MB. The
-last two write 4 GiB to the temporary folder and remove it.
+Run as ``python benchmarks/memory.py [fits] [architectures] [keras] [memmap] [folds] [hdf5]
+[features]``; each is measured in a process of its own. Resident memory, of the whole process, in
+MB. "folds" and "hdf5" write 4 GiB to the temporary folder and remove it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import psutil
 from keras import layers
 from sklearn.model_selection import cross_val_score
 
-from skimgcv import AugmentedKerasClassifier, ImageArray, ImageAugmenter
+from skimgcv import AugmentedKerasClassifier, ImageArray, ImageAugmenter, clear_features
 
 GIB = 2**30
 
@@ -174,6 +174,34 @@ def open_map(folder: str, n_bytes: int, *, side: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
+def features(n: int = 20_000, epochs: int = 10, budget_mb: int = 100) -> None:
+    """Train a head on ten versions of many images, of which few have room."""
+
+    def frozen(meta: dict) -> keras.Model:
+        trunk = layers.Dense(1280, activation="relu", trainable=False)
+        head = layers.Dense(2, activation="softmax")
+        shape = meta["image_shape_"]
+        return keras.Sequential([layers.Input(shape), layers.Flatten(), trunk, head])
+
+    classifier = AugmentedKerasClassifier(
+        frozen,
+        augmenter=ImageAugmenter(rotation_range=20, rescale=1 / 255),
+        epochs=epochs,
+        batch_size=256,
+        feature_cache=budget_mb << 20,
+    )
+    classifier.fit(*warm_images(16))
+    clear_features()
+    X = np.random.default_rng(0).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
+    peak = Peak()
+    classifier.fit(X, np.arange(n) % 2).predict(X)
+    print(
+        f"features of {epochs} times {n} images, {n * epochs * 1280 * 4 >> 20} MB, with a budget "
+        f"of {budget_mb} MB: peak {peak.stop():.0f} MB above the start",
+        flush=True,
+    )
+
+
 class Peak:
     """The largest memory of this process and its children, above what it was at first.
 
@@ -211,6 +239,7 @@ TASKS = {
     "memmap": memmap,
     "folds": folds,
     "hdf5": hdf5,
+    "features": features,
 }
 
 if __name__ == "__main__":

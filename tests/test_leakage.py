@@ -6,7 +6,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from builders import cnn, linear
+from builders import cnn, frozen, linear
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier
 from sklearn.model_selection import (
@@ -19,7 +19,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, clear_features
+from skimgcv._batches.batches import Batches
+from skimgcv._features.trunk import clear_trunks
 
 EPOCHS = 2
 N = 60
@@ -137,6 +139,44 @@ def test_the_deterministic_half_sees_the_rows_of_the_call_and_no_other(run):
         assert set(fit["preprocessed"]) == set(fit["rows"])
     for prediction in predictions:
         assert set(prediction["preprocessed"]) == set(prediction["rows"])
+
+
+@pytest.mark.parametrize("run", [run_cross_val_score, run_grid_search])
+def test_a_frozen_part_is_run_on_images_of_the_call_alone(run, monkeypatch):
+    clear_features()
+    clear_trunks()
+    prepared = []
+    prepare = Batches.prepare
+
+    def watched_prepare(batches, at):
+        images = prepare(batches, at)
+        prepared.extend(zip(batches.epoch.rows[at].tolist(), images[:, 0, 0, 0], strict=True))
+        return images
+
+    monkeypatch.setattr(Batches, "prepare", watched_prepare)
+    augmenter = ImageAugmenter(brightness_range=(0.5, 0.9))
+    est = Watched(frozen, augmenter=augmenter, epochs=EPOCHS, random_state=0)
+    # What is seen in a fold's call is written down before the next one clears it.
+    note = Watched._note
+
+    def with_prepared(X):
+        own = [(int(X[row, 0, 0, 0]), float(value)) for row, value in prepared]
+        prepared.clear()
+        return note(X) | {"prepared": own}
+
+    monkeypatch.setattr(Watched, "_note", staticmethod(with_prepared))
+    run(est)
+    seen = Counter()
+    for fit in fits:
+        seen.update(row for row, _ in fit["prepared"])
+        assert {row for row, _ in fit["prepared"]} <= set(fit["rows"])
+        assert all(value < row for row, value in fit["prepared"] if row)
+    for prediction in predictions:
+        assert {row for row, _ in prediction["prepared"]} <= set(prediction["rows"])
+        assert all(value == row for row, value in prediction["prepared"])
+    # Once an epoch over all folds, of which each sees other rows; and two to try the model on.
+    assert set(seen.values()) <= {EPOCHS, EPOCHS + 1}
+    assert sum(seen.values()) == N * EPOCHS + 2
 
 
 @pytest.mark.parametrize("run", [run_cross_val_score, run_grid_search, run_stacking])

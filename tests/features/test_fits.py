@@ -97,6 +97,38 @@ def test_a_grid_search_runs_each_version_of_an_image_once(data, n_run):
     assert n_run() == N * EPOCHS + N
 
 
+def two_layers(meta):
+    """Build a frozen network of which a second phase can thaw the last layer."""
+    image = keras.Input(meta["image_shape_"])
+    inner = keras.Sequential(
+        [
+            keras.layers.Input(meta["image_shape_"]),
+            keras.layers.Conv2D(3, 3, activation="relu"),
+            keras.layers.Conv2D(4, 3, activation="relu", name="last"),
+        ]
+    )
+    inner.trainable = False
+    features = keras.layers.GlobalAveragePooling2D()(inner(image))
+    return keras.Model(image, keras.layers.Dense(meta["n_classes_"])(features))
+
+
+def test_a_second_phase_is_cut_further_up(data, n_run):
+    X, y = data
+    parameters = {
+        "epochs": 1,
+        "fine_tune_epochs": 2,
+        "fine_tune_layers": "last",
+        "fine_tune_learning_rate": 0.01,
+    }
+    whole = classifier(two_layers, feature_cache=None, **parameters).fit(X, y)
+    once = classifier(two_layers, **parameters).fit(X, y)
+    assert n_run() == 3 * N
+    assert_alike(once, whole, X)
+    assert n_run() == 4 * N
+    classifier(two_layers, **parameters).fit(X[::2], y[::2])
+    assert n_run() == 4 * N
+
+
 def test_views_are_run_once_and_shown_in_turn(data, n_run):
     X, y = data
     fitted = classifier(augmentation_views=2, epochs=5).fit(X, y)
