@@ -18,8 +18,8 @@ from skimgcv._parameters import options_explained
 class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     """Keras regressor of images that augments its training rows, and nothing else.
 
-    As :class:`AugmentedKerasClassifier`, of numbers instead of labels: an age, a count, an
-    angle, coordinates. Prediction, and every score, is on plain images.
+    As :class:`~skimgcv.AugmentedKerasClassifier`, of numbers instead of labels: an age, a count,
+    an angle, coordinates. Prediction, and every score, is on plain images.
 
     A transform does not change the numbers. So leave out those that would: a rotation where
     the number is an angle, a shift where it is a place.
@@ -51,7 +51,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     random_state : int, RandomState instance or None, default=None
     warm_start : bool, default=False
     **routed
-        All of these are as for :class:`AugmentedKerasClassifier`.
+        All of these are as for :class:`~skimgcv.AugmentedKerasClassifier`.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     callbacks_ : list of keras.callbacks.Callback
     sample_indices_ : ndarray of int
     validation_indices_ : ndarray of int
-        As for :class:`AugmentedKerasClassifier`.
+        As for :class:`~skimgcv.AugmentedKerasClassifier`.
 
     Notes
     -----
@@ -125,7 +125,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         sample_weight : array-like of shape (n,), optional
             Not negative.
         groups, validation_data, checkpoint_dir : optional
-            As for :meth:`AugmentedKerasClassifier.fit`.
+            As for :meth:`~skimgcv.AugmentedKerasClassifier.fit`.
 
         Returns
         -------
@@ -181,7 +181,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
             output have shape (n,).
         augmenter : augmenter, optional
         **parameters
-            As for :meth:`AugmentedKerasClassifier.from_keras`.
+            As for :meth:`~skimgcv.AugmentedKerasClassifier.from_keras`.
 
         Returns
         -------

@@ -147,11 +147,16 @@ class CrossValidationReport:
         ------
         ValueError
             Where ``cv_results`` lacks estimators or indices, a fold failed, or the lengths
-            do not fit each other.
+            do not fit each other; where ``y`` has several labels a row, or numbers.
         """
         y = np.asarray(y)
         splits = _splits_in(cv_results)
         _check(X, y, names, n_mistakes)
+        if not hasattr(cv_results["estimator"][0], "classes_"):
+            raise ValueError(
+                "A report is of classifiers: it shows a confusion matrix, and what was taken for "
+                "what. For numbers draw FoldScoresDisplay and FoldHistoryDisplay."
+            )
         groups = getattr(X, "groups", None) if groups is None else np.asarray(groups)
         predictions = predict_folds(cv_results["estimator"], [t for _, t in splits], X, y)
         names = names_in(X) if names is None else names
@@ -243,7 +248,12 @@ def _splits_in(cv_results: Mapping[str, Any]) -> list[tuple[np.ndarray, np.ndarr
 def _check(X: Any, y: np.ndarray, names: Sequence[str] | None, n_mistakes: int) -> None:
     n = X.shape[0] if hasattr(X, "shape") else len(X)
     if y.shape != (n,):
-        raise ValueError(f"y needs a label a row, shape ({n},), it has {y.shape}")
+        several = (
+            ". For several labels draw FoldScoresDisplay and MistakesDisplay"
+            if y.ndim == 2
+            else ""
+        )
+        raise ValueError(f"y needs a label a row, shape ({n},), it has {y.shape}{several}")
     if names is not None and len(names) != n:
         raise ValueError(f"names needs one for each of the {n} images, it has {len(names)}")
     if n_mistakes < 0:

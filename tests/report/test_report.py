@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from builders import dense
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 from sklearn.model_selection import (
     KFold,
@@ -335,13 +335,15 @@ def test_it_is_saved_as_it_is(report, tmp_path):
         ({"without": "indices"}, r"needs \['indices'\].*return_indices=True"),
         ({"unfitted": True}, "fold 0 has LogisticRegression: where a fit failed"),
         ({"y": np.zeros(5)}, r"shape \(30,\), it has \(5,\)"),
+        ({"y": np.eye(30, 2)}, r"it has \(30, 2\). For several labels draw FoldScoresDisplay"),
+        ({"of": LinearRegression()}, "A report is of classifiers"),
         ({"names": ["a"]}, "names needs one for each of the 30 images, it has 1"),
         ({"n_mistakes": -1}, "n_mistakes needs 0 or more, got -1"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(change, said):
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.tile([0, 1], 15)
-    cv_results = run(LogisticRegression(), X, y, StratifiedKFold(3))
+    cv_results = run(change.pop("of", LogisticRegression()), X, y, StratifiedKFold(3))
     cv_results.pop(change.pop("without", ""), None)
     if change.pop("unfitted", False):
         cv_results["estimator"] = [LogisticRegression()] * 3
