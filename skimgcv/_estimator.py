@@ -238,7 +238,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
     # -- files and copies ---------------------------------------------------
 
     def to_keras(self) -> keras.Model:
-        """Return one Keras model from raw images to probabilities, to be deployed.
+        """Return one Keras model from raw images to predictions, to be deployed.
 
         What ``fit`` learned to standardise images by is inside, as layers; so it needs
         neither this package nor scikit-learn. ``save`` it as Keras does, or
@@ -249,9 +249,9 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         -------
         keras.Model
             Of images (n, height, width, channels), or of rows (n, features) where the
-            classifier has an ``image_shape``: as ``predict_proba`` gets them. Its
-            columns are ``classes_``; it computes in float32, so probabilities agree to
-            about six digits. It shares nothing with the classifier.
+            estimator has an ``image_shape``: as ``predict`` gets them. Its columns are
+            probabilities in the order of ``classes_``, or numbers; it computes in float32,
+            so they agree to about six digits. It shares nothing with the estimator.
 
         Raises
         ------
@@ -281,7 +281,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         return deployable_model(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted classifier into one file, of plain data and no code.
+        """Write the fitted estimator into one file, of plain data and no code.
 
         The model is there with its weights and its optimizer's state, so that
         ``partial_fit`` goes on with the same bits. What is code, such as the builder,
@@ -318,7 +318,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
     def load(
         cls, path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None
     ) -> Self:
-        """Read a classifier from a file that ``save`` wrote; no code in it is run.
+        """Read an estimator from a file that ``save`` wrote; no code in it is run.
 
         Parameters
         ----------
@@ -331,8 +331,8 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
 
         Returns
         -------
-        AugmentedKerasClassifier
-            It predicts what the saved one did, bit for bit.
+        AugmentedKerasClassifier or AugmentedKerasRegressor
+            As the class that is asked. It predicts what the saved one did, bit for bit.
 
         Raises
         ------

@@ -155,9 +155,9 @@ def _where_it_belongs(method: str, name: str, known: list[str]) -> str:
     elif name not in CONSTRAINTS:
         return (
             f"{method}() takes no {name!r}, but {', '.join(known)}. Other options are parameters "
-            "of the classifier; an epoch is all rows, or what sampling_strategy makes of them."
+            "of the estimator; an epoch is all rows, or what sampling_strategy makes of them."
         )
     return (
-        f"{method}() takes no {name.rpartition('__')[2]!r}: it is a parameter of the classifier. "
-        f"Pass {name}=... where the classifier is made, or call set_params({name}=...) before."
+        f"{method}() takes no {name.rpartition('__')[2]!r}: it is a parameter of the estimator. "
+        f"Pass {name}=... where the estimator is made, or call set_params({name}=...) before."
     )

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 from builders import linear
-from samples import RecordingAugmenter, numbered, same_model
-from sklearn.model_selection import cross_validate
+from samples import Log, RecordingAugmenter, numbered, same_model
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skimgcv import AugmentedKerasClassifier, AugmentedKerasRegressor, ImageAugmenter
 
@@ -62,3 +66,38 @@ def test_rows_of_weight_0_are_as_if_they_were_not_in_x(face):
     )  # fmt: skip
     assert same_model(make().fit(X[6:], y[6:], sample_weight=weight[6:]), result["estimator"][0])
     assert not same_model(make().fit(X[6:], y[6:]), result["estimator"][0])
+
+
+@pytest.mark.parametrize("kind", ["labels", "numbers"])
+def test_weights_of_rows_reach_every_fit(kind):
+    arrived = Log()
+    base, own, y = FACES[kind]
+    folds = [FOLD, FOLD[::-1]]
+    weight = np.arange(N) + 1.0
+
+    class Noting(base):
+        def fit(self, X, y, sample_weight=None):
+            arrived.append(sample_weight)
+            return super().fit(X, y, sample_weight)
+
+    est = Noting(linear, random_state=0, **own)
+    step = make_pipeline(FunctionTransformer(), est)
+    name = f"{step.steps[-1][0]}__sample_weight"
+    given = {"sample_weight": weight}
+    in_folds = [weight[train].tolist() for train, _ in folds]
+
+    def seen(call):
+        arrived.clear()
+        call()
+        return [w.tolist() for w in arrived]
+
+    assert seen(lambda: cross_val_score(est, X, y, cv=folds, params=given)) == in_folds
+    assert seen(lambda: cross_val_score(step, X, y, cv=folds, params={name: weight})) == in_folds
+    search = GridSearchCV(est, {"batch_size": [8]}, cv=folds)
+    assert seen(lambda: search.fit(X, y, **given)) == [*in_folds, weight.tolist()]
+    with config_context(enable_metadata_routing=True):
+        asking = (
+            clone(est).set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        )
+        step = make_pipeline(FunctionTransformer(), asking)
+        assert seen(lambda: cross_val_score(step, X, y, cv=folds, params=given)) == in_folds

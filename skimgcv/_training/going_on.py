@@ -137,7 +137,7 @@ class Changes:
         now = f"is {self._now[name]!r}" if name in self._now else "is not set"
         return ValueError(
             f"{name} {was} and now {now}, but {why}: it cannot change while a model is trained "
-            "further. Set it back, or train a new model: clone the classifier, or call fit with "
+            "further. Set it back, or train a new model: clone the estimator, or call fit with "
             "warm_start=False."
         )
 
