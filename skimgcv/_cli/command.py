@@ -54,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(" ".join(str(error).split()))
     found = checked(images, splits)
     _say_what_there_is(images, found)
-    cv_results = _cross_validate(asked, classifier, images, splits)
+    try:
+        cv_results = _cross_validate(asked, classifier, images, splits)
+    except KeyboardInterrupt:
+        kept = "nothing was kept; --checkpoint DIR would keep each epoch"
+        if asked.checkpoint is not None:
+            kept = "the same command goes on from here"
+        parser.exit(130, f"\n{parser.prog}: interrupted: {kept}\n")
     command = shlex.join(["skimgcv", *arguments])
     _write(asked, command, cv_results, images, found, out)
     return 0

@@ -21,12 +21,12 @@ def import_keras(n_jobs: int = 1) -> None:
 
 
 def _import_keras() -> None:
-    with _without_first_log():
+    with without_first_log():
         import keras  # noqa: F401
 
 
 @contextlib.contextmanager
-def _without_first_log() -> Iterator[None]:
+def without_first_log() -> Iterator[None]:
     """Hold standard error back, and show it only where what runs here fails.
 
     TensorFlow logs before it has read ``TF_CPP_MIN_LOG_LEVEL``, and from C++, where Python

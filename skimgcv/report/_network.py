@@ -26,22 +26,21 @@ class Layer:
     Attributes
     ----------
     kind : str
-        Its class.
-    name : str
+        Its class; of a network within the network its name.
     settings : str
         Such as "filters 16, activation relu".
     output : str
         The shape of what it gives for one image; empty where that is not known.
     n_weights : int
-    is_trained : bool
+    n_trained : int
+        Of its weights, those that training changes.
     """
 
     kind: str
-    name: str
     settings: str
     output: str
     n_weights: int
-    is_trained: bool
+    n_trained: int
 
 
 @dataclass(frozen=True)
@@ -75,20 +74,18 @@ def network_of(model: Any) -> Network:
 
 
 def _layer(layer: Any) -> Layer:
-    trained = sum(_size(weight) for weight in layer.trainable_weights)
     return Layer(
-        "Network" if getattr(layer, "layers", None) else type(layer).__name__,
-        layer.name,
+        layer.name if getattr(layer, "layers", None) else type(layer).__name__,
         _settings(layer),
         _output(layer),
         int(layer.count_params()) if layer.built else 0,
-        trained > 0,
+        sum(_size(weight) for weight in layer.trainable_weights),
     )
 
 
 def _settings(layer: Any) -> str:
     if getattr(layer, "layers", None):
-        return f"{len(layer.layers)} layers"
+        return f"a network of {len(layer.layers)} layers"
     try:
         config = layer.get_config()
     except NotImplementedError:  # a layer of the user's own need not have one

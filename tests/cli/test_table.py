@@ -154,6 +154,20 @@ def test_an_interrupted_run_goes_on(cells, tmp_path, capsys):
     assert one == two
 
 
+@pytest.mark.parametrize("more", [[], ["--checkpoint", "kept"]])
+def test_an_interruption_is_told_in_a_line(cells, tmp_path, capsys, monkeypatch, more):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    folder, rows = cells
+    monkeypatch.setattr("sklearn.model_selection.cross_validate", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        run(written(folder, rows), tmp_path / "out", "--duplicates", "ignore", *more)
+    assert caught.value.code == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert ("the same command goes on" in said) == bool(more)
+
+
 def test_fine_tuning_is_passed_on_and_told(cells, tmp_path, monkeypatch):
     folder, rows = cells
     (tmp_path / "frozen_first.py").write_text(
