@@ -34,7 +34,7 @@ class CrossValidationReport:
     title : str
     made : datetime
     scores : dict of str to ndarray of shape (n_folds,)
-        As on the page: of a loss the loss itself, without "neg_" in its name.
+        As on the page: of a loss the loss itself, without ``neg_`` in its name.
     intervals : dict of str to (float, float)
         Of their means, as on the page: cut where the score cannot go.
     confusion_matrix : ndarray of int, shape (n_classes, n_classes)
