@@ -15,6 +15,7 @@ from skimgcv._data.image_array import ImageArray
 from skimgcv._files.folders import load_image_table, load_images
 from skimgcv._files.image_files import ImageFiles
 from skimgcv._files.memory_cache import clear_decoded_images
+from skimgcv._persistence import skops_types as _skops_types
 from skimgcv.augment import ImageAugmenter
 from skimgcv.exceptions import ImageReadError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from skimgcv._regressor import AugmentedKerasRegressor
 
 __all__ = [
+    "SKOPS_TYPES",
     "AugmentedKerasClassifier",
     "AugmentedKerasRegressor",
     "ImageArray",
@@ -37,6 +39,13 @@ __all__ = [
     "load_image_table",
     "load_images",
 ]
+SKOPS_TYPES = _skops_types.SKOPS_TYPES
+"""What ``skops.io.load(file, trusted=[*SKOPS_TYPES, ...])`` must trust in fitted estimators.
+
+One of these types lets Keras load a model, with any function that the file has inside: trust files
+that you know the maker of. A file of ``save`` holds no code. Your builder and callbacks have types
+of their own. skops cannot write Keras layers as augmenters; ``save`` can.
+"""
 __version__ = "0.1.0.dev0"
 
 

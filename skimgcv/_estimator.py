@@ -308,8 +308,8 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         whoever loads it.
 
         ``skops.io`` does the like for other estimators. Of this one it holds what a pickle
-        does: its reader has to trust a class that lets Keras load the model, lambdas
-        included, and its files have no checksums.
+        does: its reader has to trust ``skimgcv.SKOPS_TYPES``, of which one lets Keras load
+        the model, lambdas included, and its files have no checksums.
         """
         check_is_fitted(self, "model_")
         save_estimator(self, path)

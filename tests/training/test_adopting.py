@@ -179,3 +179,14 @@ def test_outputs_are_brought_into_the_order_that_the_error_says(trained):
     clf = from_keras(turned, classes=["cat", "dog"])
     expected = from_keras(trained, classes=["cat", "dog"]).predict_proba(X)[:, ::-1]
     np.testing.assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_labels_of_which_a_row_has_several_are_in_any_order():
+    model = model_of(2, "sigmoid", loss="binary_crossentropy")
+    clf = from_keras(model, classes=["scar", "crack"], multilabel=True)
+    np.testing.assert_allclose(
+        clf.predict_proba(X), model.predict(X.astype("float32"), verbose=0), atol=1e-6
+    )
+    assert clf.classes_.tolist() == ["scar", "crack"]
+    clf.partial_fit(X, np.eye(2, dtype=int)[np.arange(24) % 2])
+    assert len(clf.history_["loss"]) == 1
