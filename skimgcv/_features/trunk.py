@@ -178,7 +178,7 @@ def _difference(model: keras.Model, images: np.ndarray) -> str | None:
 def _digest(values: Iterable[np.ndarray]) -> bytes:
     said = hashlib.blake2b(digest_size=16)
     for value in values:
-        said.update(np.ascontiguousarray(value).data)
+        said.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return said.digest()
 
 

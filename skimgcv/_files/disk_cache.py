@@ -199,7 +199,8 @@ def _name(path: str) -> bytes:
 
 
 def _crc(image: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(image).data)
+    # As bytes: a buffer of bfloat16, for one, there is not.
+    return zlib.crc32(np.ascontiguousarray(image).reshape(-1).view(np.uint8).data)
 
 
 def _record_crc(record: np.void) -> int:

@@ -26,7 +26,10 @@ sys.stdin.read()
 class OfTwo:
     """Stands for a trunk that gives two numbers."""
 
-    shape, dtype, key = (2,), np.dtype("float32"), b"of two"
+    shape, key = (2,), b"of two"
+
+    def __init__(self, dtype="float32"):
+        self.dtype = np.dtype(dtype)
 
     def lasting_key(self):
         return self.key
@@ -53,6 +56,15 @@ def test_what_is_here_or_being_made_is_not_claimed(cache):
     assert out.tolist() == [[0, 0], [1, 1]]
     assert cache.claim(key(2))
     cache.give_up([key(2)])
+
+
+def test_a_folder_takes_numbers_that_have_no_buffer(tmp_path):
+    of_two = OfTwo("bfloat16")
+    kept = np.array([[1, -2]], of_two.dtype)
+    FeatureCache(str(tmp_path), of_two).store([key(1)], kept)
+    out = np.zeros_like(kept)
+    assert FeatureCache(str(tmp_path), of_two).fetch([key(1)], out) == []
+    assert out.tolist() == [[1, -2]]
 
 
 def test_a_thread_waits_for_what_another_makes(cache):
