@@ -37,6 +37,8 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Prediction is the mean over the plain image and this many transformed ones.
     tta_augmenter : augmenter, optional
     image_shape : tuple of int, optional
+    augmentation_views : int, optional
+    feature_cache : "memory", int, path or None, default="memory"
     optimizer, loss, metrics
         As for ``keras.Model.compile``. ``loss="auto"`` is the mean squared error. A metric
         of Keras that is of classes is an error.

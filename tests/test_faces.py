@@ -96,8 +96,7 @@ def test_weights_of_rows_reach_every_fit(kind):
     search = GridSearchCV(est, {"batch_size": [8]}, cv=folds)
     assert seen(lambda: search.fit(X, y, **given)) == [*in_folds, weight.tolist()]
     with config_context(enable_metadata_routing=True):
-        asking = (
-            clone(est).set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
-        )
+        asking = clone(est).set_fit_request(sample_weight=True)
+        asking.set_score_request(sample_weight=True)
         step = make_pipeline(FunctionTransformer(), asking)
         assert seen(lambda: cross_val_score(step, X, y, cv=folds, params=given)) == in_folds

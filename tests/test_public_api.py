@@ -1,13 +1,14 @@
 """The names that users import, and what importing them does."""
 
 import inspect
+import re
 import subprocess
 import sys
 
 import pytest
 
 import skimgcv
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv import AugmentedKerasClassifier, AugmentedKerasRegressor, ImageAugmenter
 
 CONSTRUCTOR = [
     ("model", inspect.Parameter.empty),
@@ -39,6 +40,9 @@ CONSTRUCTOR = [
 ]
 
 
+OF_CLASSES = {"class_augmenters", "sampling_strategy", "class_weight", "multilabel"}
+
+
 def parameters(function):
     return list(inspect.signature(function).parameters.values())
 
@@ -48,6 +52,13 @@ def test_the_constructor_is_what_users_wrote_down():
     assert [(p.name, p.default) for p in named] == CONSTRUCTOR
     assert routed.kind is inspect.Parameter.VAR_KEYWORD
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in named[1:])
+
+
+def test_the_regressor_has_all_that_is_not_of_classes():
+    named = [(p.name, p.default) for p in parameters(AugmentedKerasRegressor)[:-1]]
+    assert named == [(name, default) for name, default in CONSTRUCTOR if name not in OF_CLASSES]
+    doc = AugmentedKerasRegressor.__doc__
+    assert all(re.search(rf"^    (\w+, )*{name}\b", doc, re.MULTILINE) for name, _ in named)
 
 
 def test_fit_names_what_metadata_routing_must_know():
@@ -78,7 +89,9 @@ def test_all_is_all():
     assert {m for m in modules if not m.startswith("_")} <= public_modules
 
 
-@pytest.mark.parametrize("item", [AugmentedKerasClassifier, ImageAugmenter])
+@pytest.mark.parametrize(
+    "item", [AugmentedKerasClassifier, AugmentedKerasRegressor, ImageAugmenter]
+)
 def test_everything_public_is_documented(item):
     for name, member in inspect.getmembers(item, inspect.isfunction):
         if not name.startswith("_") and member.__module__.startswith("skimgcv"):

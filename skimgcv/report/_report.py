@@ -152,11 +152,6 @@ class CrossValidationReport:
         y = np.asarray(y)
         splits = _splits_in(cv_results)
         _check(X, y, names, n_mistakes)
-        if not hasattr(cv_results["estimator"][0], "classes_"):
-            raise ValueError(
-                "A report is of classifiers: it shows a confusion matrix, and what was taken for "
-                "what. For numbers draw FoldScoresDisplay and FoldHistoryDisplay."
-            )
         groups = getattr(X, "groups", None) if groups is None else np.asarray(groups)
         predictions = predict_folds(cv_results["estimator"], [t for _, t in splits], X, y)
         names = names_in(X) if names is None else names
