@@ -126,12 +126,13 @@ class _Table:
         self._rows = list(reader)
 
     def __getitem__(self, column: str) -> list[str]:
-        return [row[column] for row in self._rows]
+        # A space that nobody sees would make another class.
+        return [(row[column] or "").strip() for row in self._rows]
 
     def check(self, column: str) -> None:
         """Refuse a column that is not there, or has empty cells."""
         if column not in self.columns:
             raise ValueError(f"{self._path} has no column {column!r}; it has {self.columns}")
         for line, value in enumerate(self[column], 2):
-            if not (value or "").strip():
+            if not value:
                 raise ValueError(f"{self._path} has no {column!r} in line {line}")

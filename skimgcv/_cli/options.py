@@ -33,8 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Cross-validate an image classifier, and write a report that opens in any "
         "browser. Training images are augmented, test images never are. What is wrong with the "
         "folds is printed first.",
-        epilog="Examples: skimgcv cells/ --folds 5 --size 96 --out report/    "
-        "skimgcv --table labels.csv --group-column patient",
+        epilog="Example: skimgcv --table labels.csv --group-column patient --size 96",
         formatter_class=_Help,
     )
     _add_images(parser.add_argument_group("images"))

@@ -41,6 +41,7 @@ def summary(run: CrossValidation) -> Section:
         "n_confused": int(wrong.max()),
         "confused": (classes[truth], classes[taken_for]),
         "n_findings": len(run.findings),
+        "has_images": run.has_images,
     }
 
 

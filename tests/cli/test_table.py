@@ -95,7 +95,7 @@ def assert_same_scores(written_scores, cv_results, splits):
 
 def test_its_scores_are_those_of_cross_validate_with_the_same_groups(cells, tmp_path, capsys):
     folder, rows = cells
-    path = written(folder, rows, separator=";")
+    path = written(folder, [rows[0] | {"label": "dark "}, *rows[1:]], separator=";")
     more = ["--group-column", "patient", "--folds", 2, "--repeats", 2, "--val-split", 0.25]
     assert run(path, tmp_path / "out", *more, "--oversample", "--no-flip") == 0
     printed = capsys.readouterr().out
