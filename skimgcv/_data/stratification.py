@@ -44,7 +44,7 @@ def share_out(
     --------
     >>> table = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [1, 1], [0, 0]])
     >>> share_out(table, np.ones(6), [0.5, 0.5]).tolist()
-    [0, 0, 1, 0, 1, 1]
+    [0, 1, 1, 0, 0, 1]
     """
     table = np.asarray(table, dtype=float)
     lacking = np.outer(shares, np.r_[sizes.sum(), table.sum(axis=0)])

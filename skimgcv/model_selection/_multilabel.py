@@ -43,8 +43,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     >>> y = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [1, 1], [0, 0]])
     >>> for train, test in MultilabelStratifiedKFold(2).split(y, y):
     ...     print(test, y[test].sum(axis=0))
-    [0 1 3] [2 1]
-    [2 4 5] [1 2]
+    [0 3 4] [2 1]
+    [1 2 5] [1 2]
     """
 
     # scikit-learn's name for what a splitter asks for where metadata is routed.
