@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skimgcv._data.array_sources import kept_digests, reopened, without_handle
-from skimgcv._data.digests import DigestsOfRows, KeptDigests
+from skimgcv._data.digests import DigestsOfRows, DigestTable, KeptDigests
 from skimgcv._data.lazy_images import LazyImages, check_groups
 from skimgcv._runtime.paging import Pages
 
@@ -71,6 +71,9 @@ class ImageArray(LazyImages):
         self._rows = _check_rows(rows, int(source.shape[0]))
         self._groups = check_groups(groups, len(self._rows))
         self._pages = Pages(source)
+        # A Zarr array says so; of other arrays it may be known by their file.
+        is_fixed = getattr(source, "read_only", False) is True
+        self._digests = DigestTable(int(source.shape[0])) if is_fixed else None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,7 +116,7 @@ class ImageArray(LazyImages):
 
     def kept_digests(self) -> KeptDigests | None:
         """Return where digests of these rows are kept, if it is known that they stay the same."""
-        table = kept_digests(self._source)
+        table = self._digests or kept_digests(self._source)
         return None if table is None else DigestsOfRows(table, self._rows)
 
     def _read_runs(self) -> np.ndarray:
@@ -131,6 +134,8 @@ class ImageArray(LazyImages):
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_source": without_handle(self._source)}
         del state["_pages"]
+        # Not sent: a worker finds those of its rows.
+        state["_digests"] = self._digests and DigestTable(int(self._source.shape[0]))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -89,11 +89,11 @@ class ImageFiles(LazyImages):
     reader : callable, optional
         ``reader(path)`` gives the array that a file holds, (height, width) or (height,
         width, channels), of any integers or floats: for DICOM, NIfTI, ``.npy``, or TIFF of
-        floats or many bands. It may be called in several threads at once, and gives the
-        same for the same file. Its values become ``dtype`` as they are; what that cannot
-        hold, and what is not finite, is an error. ``color_mode`` is for other files. The
-        reader's code, and the versions of the packages that it calls, are part of what
-        images are known by in the cache.
+        floats or many bands. It may be called in several threads at once, gives the same
+        for the same file, and must not change while X is used. Its values become ``dtype``
+        as they are; what that cannot hold, and what is not finite, is an error.
+        ``color_mode`` is for other files. The reader's code, and the versions of the
+        packages that it calls, are part of what images are known by in the cache.
 
     Attributes
     ----------

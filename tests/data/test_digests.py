@@ -94,6 +94,19 @@ def test_digests_of_an_array_that_is_read_only_are_kept(kind, tmp_path, digested
     assert sum(digested) == 9
 
 
+def test_digests_of_zarr_are_kept_where_it_is_read_only(tmp_path, digested):
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    zarr.save_array(str(tmp_path / "images.zarr"), IMAGES)
+    for mode, n_found in (("r", 9), ("r+", 18)):
+        X = ImageArray(zarr.open_array(str(tmp_path / "images.zarr"), mode=mode))
+        del digested[:]
+        for part in (X, X[::-1]):
+            rows_of(part).digests(np.arange(9))
+        assert sum(digested) == n_found
+        found = rows_of(pickle.loads(pickle.dumps(X[3:]))).digests(np.arange(6))
+        np.testing.assert_array_equal(found, digests(IMAGES[3:]))
+
+
 @pytest.mark.parametrize("kind", [memory_map, hdf5])
 def test_digests_of_an_array_that_can_be_written_are_not(kind, tmp_path):
     source = kind(tmp_path, "r+")
