@@ -13,9 +13,12 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test test-cluster lint docs coverage minimum colab nightly package audit clean
 
-# TensorFlow reports its build on standard error at import; the demo's table should stand out.
+# TensorFlow logs its build at import, the first lines before it reads its log level. The demo
+# imports Keras as the command line does, so that its table stands alone.
 demo: $(INSTALLED)
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/quickstart.py
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import runpy; \
+		from skimgcv._cli.quiet import import_keras; import_keras(); \
+		runpy.run_path('examples/quickstart.py', run_name='__main__')"
 
 # A file's tests share a process, and so the models that they compile.
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
@@ -76,6 +79,7 @@ nightly:
 package: $(INSTALLED)
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
 	$(PYTHON) -m venv --clear build/package
 	build/package/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	build/package/$(SCRIPTS)/python -I .ci/smoke.py

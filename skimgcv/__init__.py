@@ -1,10 +1,28 @@
 """Leakage-free, fast image augmentation inside scikit-learn's cross-validation.
 
-Images are arrays of shape (n, height, width, channels), uint8 0..255 or float, or files
-that are read as such.
+AugmentedKerasClassifier, AugmentedKerasRegressor
+    A Keras model as a scikit-learn estimator. It augments its training rows, and no others.
+ImageAugmenter
+    Random transforms, with the parameters of Keras' ``ImageDataGenerator``.
+load_images, load_image_table, ImageFiles, ImageArray
+    Image files, HDF5, Zarr and memory maps as an X that scikit-learn can split.
+clear_compiled_models, clear_decoded_images, clear_features
+    Free the memory that this process keeps for later fits.
+SKOPS_TYPES
+    The types that skops must trust.
+skimgcv.augment, skimgcv.models
+    The protocol of augmenters; builders of pretrained networks.
+skimgcv.model_selection, skimgcv.display, skimgcv.report
+    Checks of splits and tests of differences; figures; a cross-validation as an HTML page.
+skimgcv.cluster, skimgcv.exceptions
+    Dask and Ray; all errors and warnings.
+
+Images are arrays of shape (n, height, width, channels), uint8 0..255 or float, or files that
+are read into such arrays.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 # Before anything that imports cv2: where that is missing or broken, this says what to do.
@@ -40,13 +58,13 @@ __all__ = [
     "load_images",
 ]
 SKOPS_TYPES = _skops_types.SKOPS_TYPES
-"""What ``skops.io.load(file, trusted=[*SKOPS_TYPES, ...])`` must trust in fitted estimators.
+"""The types in fitted estimators, for ``skops.io.load(file, trusted=[*SKOPS_TYPES, ...])``.
 
-One of these types lets Keras load a model, with any function that the file has inside: trust files
-that you know the maker of. A file of ``save`` holds no code. Your builder and callbacks have types
-of their own. skops cannot write Keras layers as augmenters; ``save`` can.
+One of these types lets Keras load a model with any function that the file contains. So load only
+files whose maker you trust. A file of ``save`` contains no code. Add the types of your builder and
+callbacks. skops cannot write Keras layers as augmenters; ``save`` can.
 """
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 
 # TensorFlow takes seconds to import, and prints to the terminal: lists of files, workers that
@@ -67,4 +85,9 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    modules = {
+        name
+        for name, value in globals().items()
+        if isinstance(value, ModuleType) and not name.startswith("_")
+    }
+    return sorted({*__all__, *modules, "__version__"})

@@ -72,3 +72,19 @@ def test_an_example_opens_with_what_it_shows_and_what_comes_out(example):
     assert set(line) == {"="}
     assert len(line) == len(title)
     assert "**What comes out.**" in "\n".join(rest)
+
+
+def test_each_promise_names_tests_that_are_there():
+    page = (ROOT / "docs" / "guarantee.rst").read_text(encoding="utf-8")
+    named = re.findall(r"``([a-z_/]+\.py)``", page.partition("Which test holds")[2])
+    assert len(named) > 20
+    assert all((ROOT / "tests" / name).is_file() for name in named)
+
+
+def test_the_first_page_shows_the_code_of_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    shown = re.findall(r"^(?:>>>|\.\.\.) (.*?)(?:  # doctest: .*)?$", index, re.MULTILINE)
+    lines = [line for line in code.splitlines() if line]
+    assert shown[: len(lines)] == lines
