@@ -112,6 +112,12 @@ def test_a_y_that_is_no_table_of_labels_is_refused(y, message):
         of_labels().fit(X, y)
 
 
+@pytest.mark.parametrize("names", [["a", 1, "b"], ["a", "b", "a"]])
+def test_labels_have_names_of_one_kind_each_once(names):
+    with pytest.raises(ValueError, match="all texts or all numbers, each once"):
+        of_labels().fit(X, pd.DataFrame(Y, columns=names))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -203,6 +209,8 @@ def test_saved_pickled_and_trained_further(tmp_path):
     for other in (loaded, pickle.loads(pickle.dumps(clf))):
         assert other.classes_.tolist() == NAMES
         np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    adopted = AugmentedKerasClassifier.from_keras(clf.model_, classes=NAMES, multilabel=True)
+    np.testing.assert_array_equal(adopted.predict_proba(X), clf.predict_proba(X))
     loaded.partial_fit(X, frame)
     assert same_model(loaded, clf.partial_fit(X, frame))
     with pytest.raises(ValueError, match="in this order"):

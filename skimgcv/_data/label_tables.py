@@ -46,8 +46,8 @@ def check_label_table(
     check_length(len(table), n_rows)
     named = getattr(y, "columns", None)
     if known is None:
-        return table, np.arange(table.shape[1]) if named is None else np.asarray(list(named))
-    known = np.asarray(known)
+        return table, np.arange(table.shape[1]) if named is None else _checked_names(named)
+    known = _checked_names(known)
     if len(known) != table.shape[1] or (named is not None and list(named) != known.tolist()):
         columns = f"{table.shape[1]} labels" if named is None else f"labels {list(named)!r}"
         raise ValueError(
@@ -55,6 +55,16 @@ def check_label_table(
             "these, in this order."
         )
     return table, known
+
+
+def _checked_names(names: Any) -> np.ndarray:
+    labels = np.asarray(list(names))
+    if labels.ndim != 1 or labels.tolist() != list(names) or len(set(names)) < len(labels):
+        raise ValueError(
+            "The labels of y must be all texts or all numbers, each once; they are "
+            f"{list(names)!r}."
+        )
+    return labels
 
 
 def as_label_table(y: Any) -> np.ndarray:

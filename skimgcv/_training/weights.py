@@ -95,7 +95,11 @@ def label_weights(class_weight: Any, labels: np.ndarray, table: np.ndarray) -> n
     names = labels.tolist()
     if isinstance(class_weight, Mapping):
         if strange := [label for label in class_weight if label not in names]:
-            raise ValueError(f"class_weight has {strange!r}, and the labels are {names!r}.")
+            raise ValueError(
+                f"class_weight has {strange!r}, and the labels are {names!r}: name them as they "
+                "are in y. (scikit-learn's cross_val_predict(method='predict_proba') hands y on "
+                "without names: there they are 0, 1, ...)"
+            )
         ones = [class_weight.get(label, 1.0) for label in names]
         return np.array([np.ones(len(names)), ones])
     both = np.arange(2)
