@@ -1,4 +1,4 @@
-"""Errors and warnings that can be told apart, silenced or caught, by their type.
+"""Errors and warnings. Catch or silence them by their type.
 
 ::
 
@@ -22,30 +22,30 @@
         ├── UnsupportedVersionWarning
         └── UnusedWeightsWarning
 
-Every warning of this package is a ``SkimgcvWarning``. An argument that cannot be used is a
-``ValueError`` or ``TypeError``, as in scikit-learn; an error of the user's own builder,
-augmenter, callback or loss is raised as it is.
+Every warning of this package is a ``SkimgcvWarning``. An invalid argument is a ``ValueError`` or
+``TypeError``, as in scikit-learn. Errors of your own builder, augmenter, callback or loss keep
+their type.
 """
 
 from __future__ import annotations
 
 
 class SkimgcvError(Exception):
-    """What all errors that only this package raises have in common."""
+    """Base class of all errors that only this package raises."""
 
 
 class SkimgcvWarning(UserWarning):
-    """What all warnings of this package have in common."""
+    """Base class of all warnings of this package."""
 
 
 class ImageReadError(SkimgcvError, OSError):
-    """A file of an ``ImageFiles`` that gives no image.
+    """A file of an ``ImageFiles`` cannot be read as an image.
 
     Attributes
     ----------
     path : str
     row : int
-        Its place in the list that the ``ImageFiles`` was made from.
+        Position in the list from which the ``ImageFiles`` was made.
     reason : str
     """
 
@@ -60,50 +60,50 @@ class ImageReadError(SkimgcvError, OSError):
 
 
 class SavedFileError(SkimgcvError, ValueError):
-    """A file cannot be loaded: damaged, of another version, or asking for what it may not."""
+    """A file is damaged, has another version, or asks for something that it may not have."""
 
 
 class UnsupportedVersionError(SkimgcvError, RuntimeError):
-    """A package's version lacks what a result depends on. The message names the version."""
+    """A result depends on something that a package's version lacks. The message names it."""
 
 
 class UnreadableImagesWarning(SkimgcvWarning):
-    """A fit leaves out files that give no image, as ``on_error="skip"`` asks."""
+    """A fit leaves out files that cannot be read, because of ``on_error="skip"``."""
 
 
 class ImageCacheWarning(SkimgcvWarning):
-    """Decoded images cannot be kept in their folder, and will be decoded each time."""
+    """The cache folder cannot keep decoded images, so they are decoded each time."""
 
 
 class PixelScaleWarning(SkimgcvWarning):
-    """Pixel values have another range than they should have.
+    """Pixel values have an unexpected range.
 
-    - Prediction gets another range than ``fit`` did, such as 0..1 after 0..255. Ranges are
-      told apart by the smallest and the largest value of X: 0..1, -1..1 (some value is below
-      -0.5), 0..255 and 0..65535. Any other range, and features, do not warn.
+    - Prediction gets another range than ``fit``, such as 0..1 after 0..255. The smallest and
+      the largest value of X decide between 0..1, -1..1 (some value is below -0.5), 0..255 and
+      0..65535. Other ranges, and features, do not warn.
     - The augmenter rescales images and the model rescales them again.
-    - Neither of them rescales images of 0..255, and no normalisation comes early in the model.
+    - Neither rescales images of 0..255, and the model does not normalise them early.
     """
 
 
 class SharedPathWarning(SkimgcvWarning):
-    """Callbacks of several fits write to one path: each fold overwrites the last one's file."""
+    """Callbacks of several fits write to one path, so each fold overwrites the file."""
 
 
 class UnusedWeightsWarning(SkimgcvWarning):
-    """A trained ``keras.Model`` is passed as ``model``, and each fit begins with fresh weights.
+    """``model`` is a trained ``keras.Model``, and each fit starts with new weights.
 
-    That it is trained is told by the steps of its optimizer, and by weights that are
-    initialised to constants and are so no longer: biases, the scales, means and variances of
-    normalisation. Of a model that has none of these nothing can be told.
+    Two things show that a model is trained: the steps of its optimizer, and weights that differ
+    from their constant initial values (biases, and scales, means and variances of normalisation).
+    A model without these does not warn.
     """
 
 
 class AugmenterStepWarning(SkimgcvWarning):
-    """A step of an augmenter that may not do in training, or at prediction, what it is meant to.
+    """A step of an augmenter may not have the intended effect in training or at prediction.
 
-    It is random by numbers that no seed reaches, say, or changes each training image in
-    the same way, and no image at prediction.
+    For example, no seed reaches its random numbers, or it changes each training image in the
+    same way but no image at prediction.
     """
 
 
@@ -112,28 +112,28 @@ class DoubleCorrectionWarning(SkimgcvWarning):
 
 
 class LabelsNotFoundWarning(SkimgcvWarning):
-    """A parameter names labels, and the rows of a fit have none of them.
+    """A parameter names labels, but the rows of a fit have none of them.
 
     A fold may lack the one class that ``class_weight``, ``class_augmenters`` or
-    ``sampling_strategy`` names. Where the labels are of another type than those of ``y``,
-    ``"1"`` and ``1``, they could never be found, which the warning says.
+    ``sampling_strategy`` names. If the labels have another type than those of ``y``, such as
+    ``"1"`` and ``1``, no fold can have them, and the warning says so.
     """
 
 
 class MetricTargetsWarning(SkimgcvWarning):
-    """A metric of the user's own gets class numbers, as ``loss="auto"`` chooses them."""
+    """Your own metric gets class numbers, because ``loss="auto"`` chooses them."""
 
 
 class NonFiniteLossWarning(SkimgcvWarning):
-    """The loss became NaN or infinite: what was trained from then on is worth nothing."""
+    """The loss became NaN or infinite. The model is useless from that epoch on."""
 
 
 class OneHotLabelsWarning(SkimgcvWarning):
-    """``y`` is one-hot, which scikit-learn's scorers and stratified splitters do not take."""
+    """``y`` is one-hot. scikit-learn's scorers and stratified splitters do not accept it."""
 
 
 class UnsupportedVersionWarning(SkimgcvWarning):
-    """A package's version lacks what something is built on, which is done another way.
+    """A package's version lacks something that saves time or memory.
 
-    Results are the same; it takes longer, or more memory. The message names the version.
+    Results are the same, but take longer or more memory. The message names the version.
     """

@@ -13,24 +13,24 @@ from skimgcv._runtime.paging import Pages
 
 
 class ImageArray(LazyImages):
-    """Images in a memory map, HDF5 or Zarr, read when asked for.
+    """Images in a memory map, HDF5 or Zarr, which are read when needed.
 
-    An index array, a slice or a mask gives another ``ImageArray`` and reads nothing, so
-    every tool of scikit-learn can split it; of a memory map itself scikit-learn copies each
-    fold into memory. An integer gives an image, and ``np.asarray`` all of them.
+    Indexing with an index array, a slice or a mask returns another ``ImageArray`` and reads
+    nothing, so every scikit-learn tool can split it. (scikit-learn copies each fold of a
+    plain memory map into memory.) An integer returns an image, and ``np.asarray`` all images.
 
     Parameters
     ----------
     source : numpy.memmap, h5py.Dataset, zarr.Array, ndarray
         (n, height, width) or (n, height, width, channels), of integers or floats; or any
-        other object with ``shape``, ``dtype`` and slices that give arrays. Worker processes
+        other object with ``shape``, ``dtype`` and slices that return arrays. Worker processes
         open a memory map or an HDF5 file themselves. It must not change while it is used.
     rows : array-like of int, optional
-        Which rows of the source to take, in this order. By default all.
+        The rows of the source, in this order. By default all rows.
     groups : array-like of shape (n,), optional
-        To which patient, smear or plant each image (each of ``rows``) belongs. Groups stay
-        with their rows in every fold, where ``validation_split`` parts none of them. Pass
-        ``X.groups`` to the splitter of the folds.
+        The patient, smear or plant of each image (of each of ``rows``). Groups stay with
+        their rows in every fold, and ``validation_split`` keeps them whole. Pass ``X.groups``
+        to the splitter of the folds.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class ImageArray(LazyImages):
     Raises
     ------
     TypeError, ValueError
-        Where the source is no array of images, or rows are not in it.
+        If the source is not an array of images, or lacks some of ``rows``.
 
     Examples
     --------

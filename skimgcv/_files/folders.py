@@ -52,24 +52,24 @@ def load_images(
     classes : sequence of str, optional
         Take these sub-folders only.
     extensions : sequence of str
-        Of the files to take, in any case; all others are passed over, as are names
-        that begin with a dot. ``("",)`` takes all, which suits files that a ``reader`` knows.
+        Extensions of the files to list, in upper or lower case. Other files, and names
+        that begin with a dot, are ignored. ``("",)`` lists all files, for a ``reader``.
     follow_links : bool, default=False
-        Whether to go into linked folders inside a class folder.
+        Whether to follow links to folders inside a class folder.
     return_names : bool, default=False
-        Whether to return the files' names within the folder, too.
+        Whether to return also the names of the files within the folder.
     shuffle : int, optional
-        The seed of an order in which classes are mixed. Tools that take the first rows, such
-        as ``learning_curve``, leave classes out of an X that is sorted by class.
+        Seed for a random order. By default X is sorted by class. Tools that take the first
+        rows, such as ``learning_curve``, then miss classes.
     **options
         For :class:`ImageFiles`; ``groups`` in the order of sorted names.
-        ``on_error="skip"`` reads all files at once and leaves those that give no image out
-        of X, y and names, with a warning.
+        ``on_error="skip"`` reads all files now, and leaves those that cannot be read out of
+        X, y and names, with a warning.
 
     Returns
     -------
     X : ImageFiles
-        By class, and in the order of their names, unless ``shuffle`` is given.
+        Sorted by class and name, unless ``shuffle`` is given.
     y : ndarray of str, shape (n,)
         The names of the sub-folders.
     names : list of str
@@ -79,7 +79,7 @@ def load_images(
     ------
     FileNotFoundError, NotADirectoryError
     ValueError
-        Where there is no class folder, or no image in any.
+        If there is no class folder, or none contains an image.
 
     Examples
     --------
@@ -186,24 +186,24 @@ def load_image_table(
     Parameters
     ----------
     table : data frame
-        Of pandas, Polars, or anything else whose columns are had by ``table[name]``.
+        From pandas, Polars, or any other package in which ``table[name]`` is a column.
     x_col : str, default="filename"
         The column of paths.
     y_col : str, default="class"
         The column of labels.
     columns : sequence of str, default=()
-        Others to return: groups, weights.
+        Other columns to return, such as weights.
     folder : str or path-like, default=""
-        What paths that are not absolute start from.
+        The folder to which paths are relative.
     image_shape : tuple of int, default=(256, 256)
         Height and width, as for :class:`ImageFiles`.
     group_col : str, optional
-        The column that says to which patient, smear or plant an image belongs. X carries
-        these groups into every fold, where ``validation_split`` parts none of them; pass
-        ``X.groups`` to the splitter of the folds.
+        The column of the patient, smear or plant of each image. X carries these groups
+        into every fold, and ``validation_split`` keeps them whole. Pass ``X.groups`` to the
+        splitter of the folds.
     **options
-        For :class:`ImageFiles`. ``on_error="skip"`` reads all files at once and leaves
-        those that give no image out of X, y and columns, with a warning.
+        For :class:`ImageFiles`. ``on_error="skip"`` reads all files now, and leaves those
+        that cannot be read out of X, y and columns, with a warning.
 
     Returns
     -------
@@ -214,9 +214,9 @@ def load_image_table(
     Raises
     ------
     KeyError
-        Where a column is lacking.
+        If the table has no such column.
     TypeError
-        Where a path is missing.
+        If a path is missing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""ImageFiles: an X of image files that are read when asked for."""
+"""ImageFiles: an X of image files that are read when they are needed."""
 
 from __future__ import annotations
 
@@ -39,61 +39,61 @@ _MOST_NAMED = 5
 
 
 class ImageFiles(LazyImages):
-    """Image files as an array: read when asked for, and kept once they are decoded.
+    """Image files as an array. They are read when needed, and kept once decoded.
 
-    An index array, a slice or a mask gives another ``ImageFiles`` and reads nothing,
-    so every tool of scikit-learn can split it. An integer gives an image, and
-    ``np.asarray`` all of them.
+    Indexing with an index array, a slice or a mask returns another ``ImageFiles`` and
+    reads nothing, so every scikit-learn tool can split it. An integer returns an image,
+    and ``np.asarray`` all images.
 
     Parameters
     ----------
     paths : iterable of str or path-like
-        Made absolute. What they hold, not their extension, says their format: JPEG,
-        PNG, TIFF, BMP, WebP, GIF (its first frame), PPM.
+        Made absolute. The content of a file decides its format, not its extension:
+        JPEG, PNG, TIFF, BMP, WebP, GIF (its first frame), PPM.
     image_shape : (height, width) or (height, width, channels)
-        What images are resized to. With ``reader``, (height, width) has one channel.
+        The size of resized images. With ``reader``, (height, width) has one channel.
     color_mode : {"rgb", "grayscale", "rgba"}, default="rgb"
-        Grey levels of colours are ITU-R 601's luma. Palettes and CMYK become colours.
-        An alpha channel is left out, or, for "rgba", opaque where there is none.
+        Colours become grey by ITU-R 601's luma. Palettes and CMYK become RGB. An alpha
+        channel is dropped; for "rgba" a missing one is opaque.
     interpolation : {"area", "bilinear", "bicubic", "lanczos", "nearest"}, default="area"
-        OpenCV's. "area" takes the mean of the pixels that fall into one, and is
-        bilinear where an image is enlarged; the others look at the nearest few pixels.
-        Unless it is "nearest", a JPEG of twice the size or more is shrunk to a half, a
-        quarter or an eighth while it is decoded, which is faster.
+        As in OpenCV. "area" takes the mean of the pixels that fall into one, and is
+        bilinear if it enlarges an image; the others use the nearest few pixels. Unless
+        it is "nearest", a JPEG of at least twice the size is reduced to a half, a
+        quarter or an eighth during decoding, which is faster.
     keep_aspect_ratio : bool, default=False
-        Whether to cut out the middle, in the shape asked for, instead of squeezing.
+        Whether to crop the centre instead of changing the aspect ratio.
     dtype : {"uint8", "uint16"}, default="uint8"
-        "uint16" keeps the values of files with 16 bits a channel (PNG, TIFF), which
-        "uint8" refuses; those of 8 bits are then multiplied by 257. With ``reader``, any
-        type of integers or floats.
+        "uint16" keeps the values of files with 16 bits for each channel (PNG, TIFF),
+        which are errors with "uint8". Values of 8 bits are then multiplied by 257. With
+        ``reader``, any integer or float type.
     cache : "memory", int, path or None, default="memory"
-        Where decoded images are kept. "memory": as many as fit into a quarter of what
-        is free in this process; an int: into so many bytes; both are shared by all
-        folds in a process. A path (a ``pathlib.Path``, or a str other than "memory"): a
-        memory-mapped file in that folder, shared by all processes and by later runs. It
-        only grows; delete the folder to be rid of it. Images are known by path, size,
-        time of change and all of the above.
+        Where decoded images are kept. "memory": in this process, in up to a quarter of
+        the free memory. An int: in up to that many bytes. All folds in a process share
+        them. A path (a ``pathlib.Path``, or a str other than "memory"): in a
+        memory-mapped file in that folder, which all processes and later runs share. It
+        only grows; you can delete the folder. Path, size, time of change and the
+        parameters above identify an image.
     on_error : {"raise", "skip"}, default="raise"
-        What ``fit`` does with files that give no image: "skip" leaves their rows out
-        before anything else, with a warning that counts them. All files are read
-        first for that. A prediction cannot leave a row out, and raises in any case; so
-        for cross-validation pass ``on_error="skip"`` to :func:`load_images` or
-        :func:`load_image_table`, which leave such files out of X and y.
+        How ``fit`` treats files that cannot be read. "skip" reads all files first and
+        leaves out their rows, with a warning that counts them. A prediction cannot leave
+        out a row, and always raises. So for cross-validation pass ``on_error="skip"`` to
+        :func:`load_images` or :func:`load_image_table`, which leave such files out of X
+        and y.
     max_pixels : int, default=100_000_000
-        Files that say that they have more are not decoded. Formats that Pillow decodes
-        obey ``PIL.Image.MAX_IMAGE_PIXELS`` as well.
+        Files whose header states more pixels are not decoded. For formats that Pillow
+        decodes, ``PIL.Image.MAX_IMAGE_PIXELS`` also applies.
     groups : array-like of shape (n,), optional
-        To which patient, smear or plant each image belongs. Groups stay with their rows
-        in every fold, where ``validation_split`` parts none of them. Pass ``X.groups``
-        to the splitter of the folds.
+        The patient, smear or plant of each image. Groups stay with their rows in every
+        fold, and ``validation_split`` keeps them whole. Pass ``X.groups`` to the splitter
+        of the folds.
     reader : callable, optional
-        ``reader(path)`` gives the array that a file holds, (height, width) or (height,
-        width, channels), of any integers or floats: for DICOM, NIfTI, ``.npy``, or TIFF of
-        floats or many bands. It may be called in several threads at once, gives the same
-        for the same file, and must not change while X is used. Its values become ``dtype``
-        as they are; what that cannot hold, and what is not finite, is an error.
-        ``color_mode`` is for other files. The reader's code, and the versions of the
-        packages that it calls, are part of what images are known by in the cache.
+        ``reader(path)`` returns the array of a file, (height, width) or (height, width,
+        channels), of any integer or float type. Use it for DICOM, NIfTI, ``.npy``, or TIFF
+        of floats or many bands. Several threads may call it at once. It must return the
+        same array for the same file, and must not change while X is used. Its values become ``dtype`` unchanged; values outside
+        of ``dtype``, and values that are not finite, are errors. ``color_mode`` does not
+        apply. In the cache, the reader's code and the versions of the packages that it
+        calls also identify an image.
 
     Attributes
     ----------
@@ -107,10 +107,9 @@ class ImageFiles(LazyImages):
 
     Notes
     -----
-    JPEG, PNG, BMP and WebP are decoded by OpenCV; GIF, PPM, TIFF, animations and JPEGs in
-    CMYK by Pillow; TIFF of 16 bits by OpenCV again, with white as the largest value also
-    where the file has it as 0. EXIF orientation is honoured. Values that are signed or have
-    32 bits are refused.
+    OpenCV decodes JPEG, PNG, BMP, WebP and TIFF of 16 bits. Pillow decodes GIF, PPM, other
+    TIFF, animations and JPEGs in CMYK. White is the largest value, even if a file stores it
+    as 0. EXIF orientation is applied. Signed values and values of 32 bits are errors.
 
     Examples
     --------
@@ -183,17 +182,17 @@ class ImageFiles(LazyImages):
 
     @property
     def paths(self) -> list[str]:
-        """Absolute paths, one a row."""
+        """Absolute paths, one for each row."""
         return self._paths.tolist()
 
     @property
     def rows(self) -> np.ndarray:
-        """Their places in the list that this was made from."""
+        """Positions in the list from which this was made."""
         return self._rows.copy()
 
     @property
     def on_error(self) -> str:
-        """What ``fit`` does with files that give no image."""
+        """How ``fit`` treats files that cannot be read."""
         return self._on_error
 
     def __sizeof__(self) -> int:

@@ -1,7 +1,7 @@
-"""Image augmentation: parameters in, one transform an image out.
+"""Image augmentation.
 
-An augmenter has a random half, which runs in training alone, and a deterministic half, which runs
-in training and at prediction. Everything that can augment is adapted to one protocol.
+An augmenter has random steps, which run only in training, and deterministic steps, which also run
+at prediction. Everything that can augment is adapted to one protocol.
 """
 
 from ._adapters import as_augmenter

@@ -53,17 +53,17 @@ _STATISTICS = ("mean_", "std_", "zca_whitening_matrix_")
 
 
 class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
-    """Random transforms and standardising of images, as ImageDataGenerator has them.
+    """Random transforms and standardisation of images, as in ImageDataGenerator.
 
-    It takes every parameter of Keras' ``ImageDataGenerator`` with its documented
-    meaning, has its methods, and is a scikit-learn object besides: parameters can be
-    searched (``augmenter__rotation_range``), and ``clone`` gives an unfitted copy.
+    It has every parameter of Keras' ``ImageDataGenerator``, with its documented
+    meaning, and its methods. It is also a scikit-learn estimator: you can search over
+    its parameters (``augmenter__rotation_range``), and ``clone`` returns an unfitted copy.
 
-    The random half (``draw`` and ``apply``) is for training. The deterministic half
-    (``standardize``) is for training and prediction alike, in Keras' order:
+    The random steps (``draw`` and ``apply``) run in training. The deterministic steps
+    (``standardize``) run in training and at prediction, in Keras' order:
     ``preprocessing_function``, ``rescale``, samplewise, featurewise, whitening.
-    Statistics are those of the images as they stand just before they are used, so
-    that standardised training rows have mean 0 and deviation 1.
+    Statistics are computed from the output of the steps before, so standardised
+    training rows have mean 0 and standard deviation 1.
 
     Parameters
     ----------
@@ -72,127 +72,132 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     samplewise_center : bool, default=False
         Subtract each image's own mean.
     featurewise_std_normalization : bool, default=False
-        Divide by the training rows' standard deviation, by channel; centres as well.
+        Divide by the training rows' standard deviation, by channel. Also centres.
     samplewise_std_normalization : bool, default=False
-        Divide by each image's own standard deviation; centres as well.
+        Divide by each image's own standard deviation. Also centres.
     zca_whitening : bool, default=False
-        Decorrelate all values of an image (ZCA); centres as well, and takes the place
-        of ``featurewise_std_normalization``. For small images: the matrix has
+        Decorrelate all values of an image (ZCA). Also centres, and replaces
+        ``featurewise_std_normalization``. Use it for small images: the matrix has
         (height * width * channels) ** 2 values.
     zca_epsilon : float, default=1e-6
         Added to the singular values that whitening divides by.
     rotation_range : float, default=0
-        Degrees: angles are uniform in (-r, r).
+        Degrees. Angles are uniform in (-r, r).
     width_shift_range, height_shift_range : float, int or list, default=0.0
-        Sideways; up and down. A float below 1 is a share of the size, from 1 on
-        pixels: uniform in (-s, s). An integer k gives the whole pixels -k+1 to k-1. A
-        list is chosen from as it is; values within (-1, 1) are shares of the size.
+        Shifts sideways, and up and down, uniform in (-s, s). A float below 1 is a share
+        of the size; a float from 1 on is pixels. An integer k means the whole pixels
+        -k+1 to k-1. A list means its own values; those within (-1, 1) are shares of the
+        size.
     brightness_range : (float, float), optional
-        Factor of all values, then clipped: to the dtype's range for integers; for
-        floats to [0, 1] if the image is within, else to [0, 255], or to the image's
-        own extremes where they lie outside.
+        Factor of all values. Results are clipped: for integers to the dtype's range; for
+        floats to [0, 1] if the image is within it, else to [0, 255], or to the image's
+        own extremes if they are outside.
     shear_range : float, default=0.0
-        Degrees: angles are uniform in (-s, s).
+        Degrees. Angles are uniform in (-s, s).
     zoom_range : float or (float, float), default=0.0
-        A float z means (1 - z, 1 + z). Below 1 magnifies; each axis draws its own.
+        A float z means (1 - z, 1 + z). Values below 1 magnify. Each axis draws its own.
     channel_shift_range : float, default=0.0
-        Grey levels that are added to all channels, uniform in (-c, c), within the
-        image's own extremes: by one number, as in Keras, unless ``channelwise_shift``.
+        Adds a number of grey levels, uniform in (-c, c), to all channels, and clips to the
+        image's own extremes. All channels share the number, as in Keras, unless
+        ``channelwise_shift``.
     fill_mode : {"constant", "nearest", "reflect", "wrap"}, default="nearest"
-        What lies outside of the image: ``cval``; aaaa|abcd|dddd; abcddcba|abcd|dcbaabcd;
-        abcdabcd|abcd|abcdabcd.
+        How to fill the outside of the image: with ``cval``; aaaa|abcd|dddd;
+        abcddcba|abcd|dcbaabcd; abcdabcd|abcd|abcdabcd.
     cval : float, default=0.0
         The value outside for "constant".
     horizontal_flip, vertical_flip : bool, default=False
-        Flip every second image, at random.
+        Flip each image with probability 0.5.
     rescale : float, optional
-        Factor of all values; None or 0 leaves them.
+        Factor of all values. None and 0 do not rescale.
     preprocessing_function : callable, optional
-        Of one image (height, width, channels), float32; returns one of that shape. Part
-        of the deterministic half: it runs in training and at prediction.
+        A function of one float32 image (height, width, channels) that returns an image of
+        that shape. It is deterministic, and runs in training and at prediction.
     data_format : {"channels_last", "channels_first"}, optional
         None means "channels_last", whatever Keras' own setting is.
     validation_split : float, default=0.0
-        The share that ``flow(subset="validation")`` takes.
+        The share of ``flow(subset="validation")``.
     interpolation_order : int, default=1
         0 (nearest) and 1 (linear) are fast; 2 to 5 are SciPy's splines.
     dtype : dtype, optional
-        Of prepared images: None means float32; float16 and float64 are possible.
+        Dtype of prepared images: None means float32; float16 and float64 are possible.
     p : float, default=1.0
-        Probability that an image is augmented at all.
+        Probability that an image is augmented.
     channelwise_shift : bool, default=False
-        Whether ``channel_shift_range`` draws a number for each channel, which changes
+        Whether ``channel_shift_range`` draws a number for each channel. This changes
         colours.
     contrast_range : (float, float), optional
         Factor of the distance to the image's mean brightness.
     saturation_range : (float, float), optional
         Factor of the distance to each pixel's grey; RGB only.
     hue_range : float, default=0.0
-        Turns of the colour circle, at most 0.5: uniform in (-h, h); RGB only.
+        Turns of the colour circle, at most 0.5, uniform in (-h, h); RGB only.
     blur_sigma : float, default=0.0
-        Pixels: the deviation of a Gaussian blur is uniform in (0, b).
+        Largest standard deviation b of a Gaussian blur, in pixels. Each image draws its own
+        from (0, b).
     noise_std : float, default=0.0
-        Over white (255, or 1 for floats within [0, 1]): the deviation of Gaussian noise
-        is uniform in (0, s).
+        Largest standard deviation s of Gaussian noise, as a share of white (255, or 1 for
+        floats within [0, 1]). Each image draws its own from (0, s).
     jpeg_quality_range : (int, int), optional
-        Quality of a JPEG file that the image goes through, 1 to 100; grey or RGB only.
+        Quality of JPEG compression, 1 to 100; grey or RGB only.
     erasing_p : float, default=0.0
         Probability that a rectangle is erased.
     erasing_scale, erasing_ratio : (float, float), default=(0.02, 0.33), (0.3, 3.3)
-        Its share of the image's area, and its height over its width.
+        The rectangle's share of the image's area, and its height over its width.
     erasing_value : float, default=0.0
-        What it is filled with.
+        The value that fills the rectangle.
     policy : {"RandAugment", "TrivialAugment"}, optional
-        Operations chosen at random, on top of the parameters above: of one strength for
-        RandAugment, one operation of any strength for TrivialAugment.
+        Adds random operations to the parameters above: "RandAugment" adds
+        ``policy_num_ops`` operations of one strength, "TrivialAugment" one operation of
+        random strength.
     policy_magnitude : int, default=9
         Strength of RandAugment's operations, 0 to 30.
     policy_num_ops : int, default=2
-        Operations that RandAugment does in sequence.
+        Number of RandAugment's operations.
     mixup_alpha, cutmix_alpha : float, default=0.0
-        Mix training images, and their labels, with others of the epoch: by weighted
-        sum, or by a rectangle. The own share is from Beta(alpha, alpha); 0 is off; if
-        both are on, each takes half of the images.
+        Mix training images and their labels with others of the epoch: by a weighted
+        sum, or by a rectangle. The image's own share is drawn from Beta(alpha, alpha).
+        0 is off. If both are on, each mixes half of the images.
 
     Attributes
     ----------
     mean_, std_ : ndarray of shape (channels,), or None
-        Of the rows that ``fit`` was given, float64.
+        Statistics of the rows of ``fit``, float64.
     zca_whitening_matrix_ : ndarray of shape (d, d), or None
         Float32, with d = height * width * channels.
 
     Notes
     -----
-    Row k of a table belongs to the k-th image of the epoch. Its numbers come from the
-    generator given to ``draw`` and from k alone: not from the batch size, from threads,
-    or from which other parameters are on.
+    Row k of a table belongs to the k-th image of the epoch. Its numbers depend only on the
+    generator passed to ``draw`` and on k. They do not depend on the batch size, on threads,
+    or on which other parameters are on.
 
-    uint8 stays uint8 until it is standardised: results are rounded and clipped, never
-    wrapped around. Other types are transformed in float32, which keeps every integer up
-    to 2**24 and else 24 leading bits, and given back in their own type.
+    uint8 images stay uint8 until they are standardised. Results are rounded and clipped,
+    and never wrap around. Other types are transformed in float32, which keeps integers up
+    to 2**24 exactly and 24 leading bits of other values, and returned in their own type.
 
-    Keras' own generator departs from its documentation in these ways. Here:
+    Keras' own generator differs from its documentation. The differences, with the behaviour
+    here:
 
-    - ``width_shift_range`` moves sideways and ``height_shift_range`` up and down; there it
-      is the other way round. In parameter dicts ``tx`` and ``zx`` are sideways.
-    - Rotations and zooms of images that are not square turn about their centre.
-    - Lists of shifts are chosen from as they are, without a random sign; an integer's
-      values are equally frequent, 0 included; negative shares are shares.
-    - Brightness multiplies and rounds. There floats are first stretched to 0..255
-      (images within [0, 1] come out black), values are cut off to whole levels twice,
-      the fourth channel is left out, and five channels fail.
+    - ``width_shift_range`` moves sideways and ``height_shift_range`` up and down; Keras
+      exchanges them. In parameter dicts ``tx`` and ``zx`` are sideways.
+    - Rotations and zooms of images that are not square keep their centre.
+    - A shift from a list gets no random sign. All values of an integer's range are equally
+      frequent, 0 included. Negative shares are shares.
+    - Brightness multiplies and rounds. Keras first stretches floats to 0..255 (images
+      within [0, 1] become black), truncates values twice, ignores the fourth channel, and
+      fails on five channels.
     - Fill modes "constant" and "wrap" are SciPy's "grid-constant" and "grid-wrap": the
       image's border blends into ``cval``, and a wrapped image repeats after its own
-      size, not after one pixel less.
-    - Statistics are of what they are applied to: there ``fit`` leaves out
-      ``preprocessing_function`` and samplewise standardising, and whitening blows
-      up directions in which the training rows do not vary.
-    - ``standardize`` never changes its input, and needs a ``fit`` first where it
-      uses statistics, instead of a warning.
-    - ``flow(subset="validation")`` takes the last rows and does not augment them;
-      there it takes the first ones, and augments them.
-    - uint8 images stay uint8, a quarter of the memory; and no global generator is read
-      or seeded, with a ``seed`` or without.
+      size. In Keras it repeats after one pixel less.
+    - Statistics are computed after ``preprocessing_function`` and samplewise
+      standardisation. Keras' ``fit`` ignores both, and its whitening amplifies directions
+      in which the training rows do not vary.
+    - ``standardize`` never changes its input. If it needs statistics, it raises an error
+      before ``fit``; Keras warns.
+    - ``flow(subset="validation")`` takes the last rows and does not augment them; Keras
+      takes the first rows, and augments them.
+    - uint8 images stay uint8, which takes a quarter of the memory.
+    - No global generator is read or seeded, with a ``seed`` or without.
 
     References
     ----------
@@ -303,18 +308,18 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     def fit(
         self, images: Any, augment: bool = False, rounds: int = 1, seed: int | None = None
     ) -> ImageAugmenter:
-        """Learn the statistics that standardising needs from the rows that train.
+        """Learn the statistics for standardisation from the training rows.
 
         Parameters
         ----------
-        images : ndarray of shape (n, height, width, channels), memory map or alike
-            Read in slices of a few megabytes, in one pass (whitening: two).
+        images : ndarray or memory map of shape (n, height, width, channels)
+            Read in slices of a few megabytes, once (twice for whitening).
         augment : bool, default=False
-            Whether to take the statistics of transformed images.
+            Whether to compute the statistics of transformed images.
         rounds : int, default=1
-            Passes over the images if ``augment``.
+            Number of passes over the images if ``augment``.
         seed : int, optional
-            Of those transforms.
+            Seed of those transforms.
 
         Returns
         -------
@@ -323,9 +328,9 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter or the shape is not what it needs to be.
+            If a parameter or the shape is invalid.
         MemoryError
-            If ``zca_whitening`` needs more memory than there is.
+            If ``zca_whitening`` needs more memory than is available.
         """
         images = images if hasattr(images, "shape") else np.asarray(images)
         shape = tuple(images.shape)

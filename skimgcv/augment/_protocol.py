@@ -1,4 +1,4 @@
-"""What an augmenter is: the interfaces between image transforms and all that uses them."""
+"""The protocols of augmenters."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ Images = np.ndarray
 
 @runtime_checkable
 class Augmenter(Protocol):
-    """Transforms batches of images; randomness is drawn first and applied later.
+    """Transforms batches of images. It draws random numbers first and applies them later.
 
-    The random half is ``draw`` and ``apply``; the deterministic half is
-    ``standardize``, with whatever statistics ``fit`` learned. Both halves are
-    pure: they never write to their input, and read no global state.
+    ``draw`` and ``apply`` are the random steps. ``standardize`` is the deterministic steps,
+    with the statistics of ``fit``. All of them are pure: they never write to their input,
+    and read no global state.
 
-    An augmenter may have more than these five methods: see
+    An augmenter may have more methods than these five: see
     :class:`MixingAugmenter`, :class:`SavableAugmenter`,
     :class:`ExportableAugmenter` and :class:`SteppedAugmenter`.
     """
 
     def fit(self, images: Any) -> Any:
-        """Learn statistics from the rows that train; return self.
+        """Learn statistics from the training rows; return self.
 
         ``images`` may be any object with ``shape``, ``dtype`` and slices that
-        give arrays (a memory map, say): read it in chunks.
+        return arrays, such as a memory map. Read it in chunks.
         """
 
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
-        """Take all the randomness of ``n`` images: an array with a row an image."""
+        """Draw all random numbers of ``n`` images: an array with a row for each image."""
 
     def apply(self, images: Images, table: np.ndarray) -> Images:
         """Transform each image by its row of the table, in the images' own dtype."""
 
     def standardize(self, images: Images) -> Images:
-        """Give what the model gets, float32: in training and at prediction alike."""
+        """Return the input of the model, float32, in training and at prediction."""
 
     def prepare(self, images: Images, table: np.ndarray | None = None) -> Images:
-        """Equal ``standardize(apply(images, table))``, fused where that is faster.
+        """Return ``standardize(apply(images, table))``, by a faster way if there is one.
 
-        Without a table the random half is left out: that is evaluation.
+        Without a table, return ``standardize(images)``: this is evaluation.
         """
 
 
@@ -56,7 +56,7 @@ class MixingAugmenter(Augmenter, Protocol):
     """An augmenter that can mix images with others of the epoch, as MixUp does.
 
     While ``mixes`` is true its tables have a column "partner": the position in the
-    epoch of each image's partner. The labels are mixed by whoever calls ``mix``.
+    epoch of each image's partner. The caller of ``mix`` mixes the labels.
     """
 
     @property
@@ -66,7 +66,7 @@ class MixingAugmenter(Augmenter, Protocol):
     def mix(
         self, images: Images, partners: Images, table: np.ndarray
     ) -> tuple[Images, np.ndarray]:
-        """Mix prepared images with their prepared partners, by the images' rows.
+        """Mix prepared images with their prepared partners, by the rows of the table.
 
         Returns the mixed images, and the weight of each image's own label,
         float32 of shape (n,); the rest is its partner's.
@@ -77,56 +77,56 @@ class MixingAugmenter(Augmenter, Protocol):
 class SavableAugmenter(Augmenter, Protocol):
     """An augmenter that ``AugmentedKerasClassifier.save`` can write into a file.
 
-    A file holds its configuration, and refers to its class by name:
-    ``load(path, custom_objects={"MyAugmenter": MyAugmenter})`` gives the class.
+    The file contains its configuration, and refers to its class by name. Pass the class to
+    ``load(path, custom_objects={"MyAugmenter": MyAugmenter})``.
     """
 
     def to_config(self) -> Mapping[str, Any]:
-        """Return all that an equal augmenter is made of, with what ``fit`` learned, if it did.
+        """Return the parameters and, after ``fit``, the statistics, as a dict.
 
-        By name: numbers, text, arrays, and lists, tuples and dicts of them; Keras
-        layers; and functions, which a file refers to by name.
+        Values may be numbers, strings, arrays, and lists, tuples and dicts of them; Keras
+        layers; and functions, to which the file refers by name.
         """
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
-        """Return an equal augmenter. A file may come from anybody: check what it says."""
+        """Return an equal augmenter. A file may come from anybody: check its values."""
 
 
 @runtime_checkable
 class ExportableAugmenter(Augmenter, Protocol):
-    """An augmenter whose deterministic half ``to_keras()`` can put into a Keras model."""
+    """An augmenter whose deterministic steps ``to_keras()`` can put into a Keras model."""
 
     def to_layers(self) -> Sequence[Callable[[Any], Any]]:
-        """Return what ``standardize`` does, step by step, in Keras' operations.
+        """Return the steps of ``standardize`` in Keras' operations.
 
-        Each step is a Keras layer, or a function, from a batch of Keras tensors to
-        one of the same shape; there are none where nothing is to be done.
+        Each step is a Keras layer or a function from a batch of Keras tensors to a batch of
+        the same shape. The list is empty if ``standardize`` does nothing.
 
         Raises
         ------
         ValueError
-            Where Keras has no operations for it; naming what it is.
+            If Keras has no operations for a step. The message names it.
         """
 
 
 @runtime_checkable
 class SteppedAugmenter(Augmenter, Protocol):
-    """An augmenter of several steps that shows which of them belong to which half."""
+    """An augmenter of several steps that shows which of them are random."""
 
     @property
     def fixed_steps(self) -> list[str]:
-        """Names of the deterministic half's steps: they run at prediction too."""
+        """Names of the deterministic steps, which also run at prediction."""
 
     @property
     def random_steps(self) -> list[str]:
-        """Names of the random half's steps: they run in training only."""
+        """Names of the random steps, which run only in training."""
 
     def beside_another(self, images: Images) -> SteppedAugmenter:
-        """Return a copy for use beside an augmenter that standardises.
+        """Return a copy that accompanies an augmenter that standardises.
 
-        Its steps that are always the same and keep the kind of values, such as a flip of
-        every image, are random steps there.
+        In the copy, deterministic steps that keep the range of the values, such as a flip of
+        every image, count as random.
         """
 
 

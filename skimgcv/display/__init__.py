@@ -1,7 +1,7 @@
-"""Displays in scikit-learn's convention: numbers are computed first, and drawn by ``plot``.
+"""Displays, as in scikit-learn: ``from_...`` computes the numbers, and ``plot`` draws them.
 
-Images are arrays of shape (n, height, width[, channels]), or anything with ``shape`` and
-``dtype`` that integer arrays index. Needs ``pip install "skimgcv[plot]"``.
+Images are arrays of shape (n, height, width[, channels]), or any object with ``shape`` and
+``dtype`` that integer arrays can index. Needs ``pip install "skimgcv[plot]"``.
 """
 
 from skimgcv.display._augmentation import AugmentationDisplay

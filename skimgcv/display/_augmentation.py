@@ -1,4 +1,4 @@
-"""AugmentationDisplay: what augmentation does to images, before it is trained on."""
+"""AugmentationDisplay: what augmentation does to images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _STRAIGHT = 0.02
 
 
 class AugmentationDisplay:
-    """A row an image: as it is, then as the model gets it, several times.
+    """Images in rows: first the original, then several versions as the model gets them.
 
-    Use ``from_estimator``. Values that were rescaled or standardised are mapped back by
-    one straight line for all images and colours, so that black is black again. Where no
-    line fits (whitening, or standardising each image by itself), they are given the mean
-    and the deviation of the originals instead, and ``mapped_back`` is False.
+    Use ``from_estimator``. Rescaled or standardised values are mapped back by one linear
+    function for all images and channels, so that black is black again. If no linear function
+    fits (whitening, or standardisation of each image), values get the mean and the standard
+    deviation of the originals instead, and ``mapped_back`` is False.
 
     Parameters
     ----------
@@ -87,30 +87,30 @@ class AugmentationDisplay:
         ax: Any = None,
         im_kw: Mapping[str, Any] | None = None,
     ) -> AugmentationDisplay:
-        """Draw what a classifier or an augmenter does to some images.
+        """Draw augmented versions of some images, by a classifier or an augmenter.
 
         Parameters
         ----------
         estimator : AugmentedKerasClassifier or augmenter
-            Fitted or not; it is not changed. An unfitted one learns its statistics from
-            the images that are shown.
+            Fitted or not; it does not change. If it is not fitted, statistics are learned
+            from the images that are shown.
         X : array-like of shape (n, height, width[, channels]), or flat with ``image_shape``
             Only the images that are shown are read.
         y : array-like of shape (n,), optional
-            Labels: images of every class are shown, those of rare classes first, each
-            transformed as ``class_augmenters`` has it.
+            Labels. With labels the display shows images of every class, rare classes
+            first, and applies ``class_augmenters``.
         n_draws : int, default=5
-            Transforms of each image.
+            Number of versions of each image.
         n_images : int, default=6
         rows : array-like of int, optional
-            Which images; instead of ``n_images``.
+            The images to show, instead of ``n_images``.
         subset : {"training", "validation"}, default="training"
-            What training images go through, or those of the inner hold-out: the
-            ``validation_augmenter``.
+            Whether to augment as training images, or as the hold-out set (by
+            ``validation_augmenter``).
         image_shape : tuple of int, optional
-            Of a flat row; None takes the estimator's.
+            The shape of a flat row. None takes the estimator's.
         random_state : int, default=0
-            Of the draws.
+            Seed of the transforms.
         ax, im_kw
             As for ``plot``.
 
@@ -121,7 +121,7 @@ class AugmentationDisplay:
         Raises
         ------
         ValueError, TypeError
-            Where there are no images, or what is given cannot augment.
+            If there are no images, or ``estimator`` cannot augment.
         """
         if subset not in ("training", "validation"):
             raise ValueError(f'subset needs to be "training" or "validation", got {subset!r}')

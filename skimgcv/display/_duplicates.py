@@ -26,29 +26,29 @@ _IMAGES_A_LINE = 12
 
 
 class DuplicatesDisplay:
-    """Groups of images, the largest first, to see whether they are the same picture.
+    """Groups of images, the largest first, to check whether they are copies.
 
-    Use ``from_groups``, with what ``model_selection.duplicate_groups`` returned.
+    Use ``from_groups`` with the result of ``model_selection.duplicate_groups``.
 
     Parameters
     ----------
     images : list of ndarray of shape (n_shown, height, width, channels)
-        Of each group that is shown, its first images.
+        For each group in the figure, its first images.
     rows : list of ndarray of int
-        Where those stand in X.
+        Their positions in X.
     labels : ndarray of shape (n_groups,)
-        Of the groups that are shown.
+        Labels of the groups in the figure.
     sizes : ndarray of int, shape (n_groups,)
-        How many images each of them has, those that are not shown included.
+        The number of images of each, including those that are not shown.
     n_groups, n_images : int
-        How many groups have two images or more, and how many images those have.
+        The number of groups of two images or more, and the number of their images.
 
     Attributes
     ----------
     images_ : list of list of matplotlib AxesImage
-        After ``plot``: a list a group.
+        After ``plot``: a list for each group.
     texts_ : list of matplotlib Text
-        Above each group its label, and how many more images it has.
+        Above each group, its label and the number of images that are not shown.
     ax_, figure_ : matplotlib Axes, Figure
 
     Examples
@@ -97,13 +97,13 @@ class DuplicatesDisplay:
         X : array-like of shape (n, height, width[, channels]), or flat with ``image_shape``
             Only the images that are shown are read.
         groups : array-like of shape (n,)
-            What ``duplicate_groups(X)`` returned, or groups of your own.
+            The result of ``duplicate_groups(X)``, or your own groups.
         max_groups : int, default=24
-            How many groups to show at most, the largest first.
+            The largest number of groups to show.
         max_images : int, default=6
-            How many images of each, from 2 to 12.
+            The largest number of images of each group, from 2 to 12.
         image_shape : tuple of int, optional
-            Of a flat row: (height, width[, channels]).
+            The shape of a flat row: (height, width[, channels]).
         ax, im_kw, text_kw
             As for ``plot``.
 
@@ -114,7 +114,7 @@ class DuplicatesDisplay:
         Raises
         ------
         ValueError
-            Where the lengths do not fit each other, or the numbers make no sense.
+            If the lengths differ, or a number is invalid.
         """
         groups = np.asarray(groups)
         if not hasattr(X, "shape"):
@@ -156,8 +156,8 @@ class DuplicatesDisplay:
         ax : matplotlib Axes, optional
             None makes a new figure that is large enough.
         im_kw, text_kw : dict, optional
-            For ``Axes.imshow``, which draws an image, and ``Axes.text``, which writes what
-            it is.
+            For ``Axes.imshow``, which draws an image, and ``Axes.text``, which writes its
+            label.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""FoldHistoryDisplay: what every fold's training looked like, epoch by epoch."""
+"""FoldHistoryDisplay: the learning curves of every fold."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class FoldHistoryDisplay:
     Parameters
     ----------
     training : list of ndarray of shape (n_epochs,)
-        A curve a fold.
+        A curve for each fold.
     training_mean : ndarray
-        The mean over the folds, of those epochs that all folds ran: where some stop
-        early, a mean of the rest would jump.
+        The mean over the folds, for the epochs that all folds ran. If some folds stop
+        early, a mean of the others would jump.
     validation : list of ndarray, optional
-        Curves of the hold-outs.
+        Curves of the hold-out sets.
     validation_mean : ndarray, optional
     metric : str, default="loss"
         What the curves measure, for the axis.
@@ -32,9 +32,9 @@ class FoldHistoryDisplay:
     Attributes
     ----------
     lines_, validation_lines_ : list of matplotlib Line2D
-        After ``plot``; empty where there is nothing to draw, as are the two below.
+        After ``plot``; empty if there is nothing to draw.
     mean_line_, validation_mean_line_ : matplotlib Line2D or None
-        None for a single fold, too.
+        None if there is nothing to draw, and for a single fold.
     ax_, figure_ : matplotlib Axes, Figure
 
     Examples
@@ -75,9 +75,9 @@ class FoldHistoryDisplay:
         Parameters
         ----------
         histories : sequence of dict of str to sequence of float
-            A fold each.
+            One for each fold.
         metric : str, default="loss"
-            Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+            Which curve. ``"val_" + metric`` is also drawn if all folds have it.
         ax, line_kw, mean_line_kw
             As for ``plot``.
 
@@ -88,7 +88,7 @@ class FoldHistoryDisplay:
         Raises
         ------
         ValueError
-            Where there is no history, or one lacks the metric.
+            If there is no history, or one lacks the metric.
         """
         if not histories:
             raise ValueError("histories needs at least one fold, got none")
@@ -126,7 +126,7 @@ class FoldHistoryDisplay:
         cv_results : dict
             With the fitted classifiers as ``"estimator"``.
         metric : str, default="loss"
-            Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+            Which curve. ``"val_" + metric`` is also drawn if all folds have it.
         ax, line_kw, mean_line_kw
             As for ``plot``.
 
@@ -137,7 +137,7 @@ class FoldHistoryDisplay:
         Raises
         ------
         ValueError
-            Where the estimators were not kept.
+            If ``cv_results`` lacks the estimators.
         """
         if "estimator" not in cv_results:
             raise ValueError(
@@ -168,7 +168,7 @@ class FoldHistoryDisplay:
         ----------
         estimators : iterable of fitted estimators
         metric : str, default="loss"
-            Which curve; ``"val_" + metric`` is drawn as well where all folds have it.
+            Which curve. ``"val_" + metric`` is also drawn if all folds have it.
         ax, line_kw, mean_line_kw
             As for ``plot``.
 
@@ -179,7 +179,7 @@ class FoldHistoryDisplay:
         Raises
         ------
         ValueError
-            Where one has no ``history_``.
+            If one has no ``history_``.
         """
         return cls.from_histories(
             [_history_of(each) for each in estimators],
@@ -203,7 +203,7 @@ class FoldHistoryDisplay:
         ax : matplotlib Axes, optional
             None makes a new figure.
         line_kw, mean_line_kw : dict, optional
-            For ``Axes.plot``, which draws the curves of folds, and those of their means.
+            For ``Axes.plot``, which draws the curves of the folds, and of their means.
 
         Returns
         -------

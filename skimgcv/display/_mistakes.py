@@ -1,4 +1,4 @@
-"""MistakesDisplay: the images behind the most confident wrong predictions."""
+"""MistakesDisplay: the images with the most confident wrong predictions."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _GAP_INCHES = 0.12
 class MistakesDisplay:
     """The most confident wrong predictions, each with its image and both labels.
 
-    Use ``from_predictions``. Wrong labels, near-duplicates and what a model takes for a
-    class are seldom found faster than here.
+    Use ``from_predictions``. It helps to find wrong labels, near-copies, and features that the
+    model confuses with a class.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
     rows : ndarray of int, shape (n,)
-        Where the images stand in X.
+        Positions of the images in X.
     true_labels, predicted_labels : ndarray of shape (n,)
-        Of several labels an image their names, in one text.
+        With several labels for each image, their names in one string.
     confidence : ndarray of shape (n,)
-        Probability of the predicted label; of several labels that with which the wrong one of
-        them was predicted, or left out.
+        Probability of the predicted label. With several labels, the probability with which the
+        wrong label was predicted, or the missing label was not.
     n_mistakes, n_predictions : int
-        Of all predictions, those that are not shown included.
+        Numbers for all predictions, including those that are not shown.
 
     Attributes
     ----------
@@ -102,12 +102,12 @@ class MistakesDisplay:
             True labels.
         proba : array-like of shape (n, n_classes), or (n, labels)
         classes : array-like of shape (n_classes,), optional
-            Labels of the columns of ``proba``; None means the sorted labels of ``y``, as
-            ``cross_val_predict`` has them, or the numbers of its columns.
+            Labels of the columns of ``proba``. None means the sorted labels of ``y``, as in
+            ``cross_val_predict``, or the numbers of its columns.
         n_images : int, default=12
-            How many mistakes to show at most.
+            The largest number of mistakes to show.
         image_shape : tuple of int, optional
-            Of a flat row: (height, width[, channels]).
+            The shape of a flat row: (height, width[, channels]).
         ax, im_kw, text_kw
             As for ``plot``.
 
@@ -118,7 +118,7 @@ class MistakesDisplay:
         Raises
         ------
         ValueError
-            Where the lengths do not fit each other.
+            If the lengths differ.
         """
         y, proba = np.asarray(y), np.asarray(proba, dtype=float)
         if classes is not None:
@@ -165,8 +165,8 @@ class MistakesDisplay:
         ax : matplotlib Axes, optional
             None makes a new figure, large enough for the labels.
         im_kw, text_kw : dict, optional
-            For ``Axes.imshow``, which draws an image, and ``Axes.text``, which writes what
-            it is.
+            For ``Axes.imshow``, which draws an image, and ``Axes.text``, which writes its
+            labels.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""FoldScoresDisplay: the scores of every fold, their mean, and how sure it is."""
+"""FoldScoresDisplay: the scores of every fold, their mean, and its interval."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from skimgcv.model_selection import corrected_interval
 class FoldScoresDisplay:
     """Scores of every fold, with mean and confidence interval.
 
-    Use ``from_cv_results`` or ``from_scores``. The interval is that of
-    :func:`~skimgcv.model_selection.corrected_interval`: training rows of different folds
-    overlap, so that the plain standard error of their scores is too small.
+    Use ``from_cv_results`` or ``from_scores``. The interval is computed by
+    :func:`~skimgcv.model_selection.corrected_interval`: folds share training rows, so the
+    plain standard error of their scores is too small.
 
     Parameters
     ----------
     scores : dict of str to ndarray of shape (n_folds,)
-        By what they are called in the figure.
+        By their names in the figure.
     means : dict of str to float
     intervals : dict of str to (float, float)
-        Not a number for a single fold.
+        NaN for a single fold.
     confidence_level : float, default=0.95
         Of the intervals.
     score_name : str, optional
-        What all of them measure, for the axis.
+        Label of the axis.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class FoldScoresDisplay:
 
     Notes
     -----
-    To tell two policies apart, compare their scores on the same folds, not two intervals:
-    :func:`~skimgcv.model_selection.compare_scores`.
+    To compare two models, use :func:`~skimgcv.model_selection.compare_scores` on the same
+    folds, and not two intervals.
 
     Examples
     --------
@@ -83,14 +83,14 @@ class FoldScoresDisplay:
         Parameters
         ----------
         scores : dict of str to array-like of shape (n_folds,)
-            By what they are called in the figure.
+            By their names in the figure.
         test_train_ratio : float, optional
-            Test rows over training rows of a fold; None takes k folds for plain k-fold,
-            1 / (k - 1). Pass it for repeated k-fold (1 / 4 where k is 5, however often)
-            and for shuffled splits.
+            Test rows divided by training rows of a fold. None assumes plain k-fold,
+            1 / (k - 1). Pass it for repeated k-fold (1 / 4 if k is 5, for any number of
+            repeats) and for shuffled splits.
         confidence_level : float, default=0.95
         score_name : str, optional
-            What all of them measure, for the axis.
+            Label of the axis.
         ax, scatter_kw, errorbar_kw
             As for ``plot``.
 
@@ -101,7 +101,7 @@ class FoldScoresDisplay:
         Raises
         ------
         ValueError
-            Where there are no scores, or a level or ratio makes no sense.
+            If there are no scores, or the level or ratio is invalid.
         """
         if not scores:
             raise ValueError("scores needs at least one name with its scores, got none")
@@ -136,18 +136,17 @@ class FoldScoresDisplay:
         scatter_kw: Mapping[str, Any] | None = None,
         errorbar_kw: Mapping[str, Any] | None = None,
     ) -> FoldScoresDisplay:
-        """Draw the scores of ``cross_validate``, of one run or of several by name.
+        """Draw the scores of ``cross_validate``, for one run or several.
 
         Parameters
         ----------
         cv_results : dict
-            What ``cross_validate`` gave, or a dict from names to such.
+            The result of ``cross_validate``, or a dict from names to such results.
         scoring : str, optional
             Which score to read: ``"accuracy"`` for ``"test_accuracy"``. None draws all.
         test_train_ratio : float, optional
-            Test rows over training rows, the mean of the folds' ratios; None reads it from
-            ``"indices"``, there with ``return_indices=True``, and takes the folds for plain
-            k-fold without.
+            Test rows divided by training rows, the mean over the folds. None reads it from
+            ``"indices"`` (with ``return_indices=True``), and else assumes plain k-fold.
         confidence_level : float, default=0.95
         ax, scatter_kw, errorbar_kw
             As for ``plot``.
@@ -159,7 +158,7 @@ class FoldScoresDisplay:
         Raises
         ------
         ValueError
-            Where there are no scores of that name, or runs whose folds have different
+            If there are no scores of that name, or the folds of the runs have different
             proportions.
         """
         several = all(isinstance(result, Mapping) for result in cv_results.values())
@@ -188,7 +187,7 @@ class FoldScoresDisplay:
         scatter_kw: Mapping[str, Any] | None = None,
         errorbar_kw: Mapping[str, Any] | None = None,
     ) -> FoldScoresDisplay:
-        """Draw a row a name: a point a fold, the mean and its interval below them.
+        """Draw a row for each name: a point for each fold, and the mean with its interval.
 
         Parameters
         ----------

@@ -1,7 +1,8 @@
-"""Can a cross-validation be trusted: what its scores and its folds say.
+"""Tools that check folds and compare scores.
 
-Folds are looked at for copies, groups and classes; scores are compared with the error that they
-have, since folds share training rows.
+``check_splits`` and ``duplicate_groups`` look for copies, groups and missing classes.
+``compare_scores``, ``compare_candidates`` and ``corrected_interval`` take into account that folds
+share training rows.
 """
 
 from ._candidates import compare_candidates

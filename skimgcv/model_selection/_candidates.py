@@ -1,4 +1,4 @@
-"""All candidates of a search beside the best of them."""
+"""Compare the candidates of a search with the best of them."""
 
 from __future__ import annotations
 
@@ -24,50 +24,50 @@ def compare_candidates(
 ) -> dict[str, Any]:
     """Compare all candidates of a search with the best of them.
 
-    Each by the corrected resampled t-test of :func:`compare_scores`, whose assumptions hold
-    here too, with p-values that are corrected for how many candidates there are.
+    Each comparison is the corrected resampled t-test of :func:`compare_scores`, with the same
+    assumptions. The p-values are corrected for the number of candidates.
 
     Parameters
     ----------
     search : fitted search, or dict
         A ``GridSearchCV``, ``RandomizedSearchCV`` or the like, or its ``cv_results_``.
     y, groups : array-like of shape (n,), optional
-        As the search's ``fit`` got them, so that its ``cv`` gives the same folds again. They
-        say how many rows a fold trains on, and is tested on.
+        The same as in the search's ``fit``, so that its ``cv`` gives the same folds again. The
+        folds give the numbers of training and test rows.
     n_train, n_test : int or array-like of shape (n_folds,), optional
-        How many these are, where they are not to be taken from the search. Where folds differ,
-        as those of groups do, the mean of their ratios counts.
+        The numbers of training and test rows, instead of ``y`` and ``groups``. If folds
+        differ, as with groups, the mean of their ratios is used.
     scoring : str, default="score"
         Which score to read: ``"accuracy"`` for ``"split0_test_accuracy"``.
     confidence_level : float, default=0.95
-        Of each interval by itself.
+        Of each interval, without correction for the number of candidates.
 
     Returns
     -------
-    dict of lists and arrays, a value a candidate
+    dict of lists and arrays, with a value for each candidate
         For ``pandas.DataFrame``; best candidate first. ``candidate`` (its row in
-        ``cv_results``), ``params``, ``mean_test_score``, ``difference`` (its score less the
-        best one's), ``standard_error``, ``interval_low``, ``interval_high``, ``p_value``,
-        and ``p_value_adjusted``. The best one's own row has a difference of 0 and p-values
-        of 1.
+        ``cv_results``), ``params``, ``mean_test_score``, ``difference`` (its score minus the
+        best score), ``standard_error``, ``interval_low``, ``interval_high``, ``p_value``,
+        and ``p_value_adjusted``. The row of the best candidate has a difference of 0 and
+        p-values of 1.
 
     Raises
     ------
     ValueError
-        If there are less than two folds, or scores that are missing or not finite; if the
-        sizes of the folds are unknown, or ``cv`` gives other ones in each call; for a halving
+        If there are fewer than two folds, or scores that are missing or not finite; if the
+        sizes of the folds are unknown, or ``cv`` gives other folds in each call; for a halving
         search, which scores its candidates on different rows.
 
     Notes
     -----
-    The best candidate was picked by the same scores: being the largest of many, it looks
-    better than it is, and its distance to the others is the largest of all distances between
-    two. So Holm's correction runs over all pairs of candidates, not only over those with the
-    best, and the chance to call any candidate worse that is not stays below the level. The
-    price is power: with many candidates look at fewer of them, on new images.
+    The same scores chose the best candidate. As the largest of many, its score is too high, and
+    so are its differences to the others. So Holm's correction counts all pairs of candidates,
+    and not only those with the best. The chance of wrongly calling any candidate worse stays
+    below the significance level. The cost is power: with many candidates, compare fewer of them
+    on new images.
 
-    A candidate that is not told apart from the best is not shown to be as good; its interval
-    says how much worse it may be. The interval is not corrected for the number of candidates.
+    If no difference is found, this does not show that a candidate is as good as the best. Its
+    interval says how much worse it may be.
 
     References
     ----------
@@ -89,7 +89,7 @@ def compare_candidates(
     >>> table["p_value_adjusted"].round(3).tolist()
     [1.0, 0.015]
 
-    Of a search by groups the sizes of folds are read, since they are not all the same:
+    With groups the folds have different sizes. They are taken from the search:
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_iris

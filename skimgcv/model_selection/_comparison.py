@@ -1,4 +1,4 @@
-"""Whether one way is better than another, by their scores on the same folds."""
+"""Test the difference between two models' scores on the same folds."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ._resampled import check_finite, check_level, mean_ratio, resampled
 
 @dataclass(frozen=True, repr=False)
 class ScoreComparison:
-    """How far two ways are apart on the same folds, and how sure that is.
+    """The difference between two models on the same folds, and its uncertainty.
 
-    What :func:`compare_scores` returns.
+    :func:`compare_scores` returns it.
 
     Attributes
     ----------
     difference : float
-        Mean over the folds of a's score less b's.
+        Mean over the folds of a's score minus b's.
     standard_error : float
         Of ``difference``, corrected for folds that share training rows.
     interval : tuple of float
-        Where the expected difference lies, at ``confidence_level``. Also the Bayesian
-        credible interval of that level.
+        Confidence interval of the expected difference, at ``confidence_level``. It is also
+        the Bayesian credible interval of that level.
     statistic, degrees_of_freedom, p_value : float, int, float
-        Of the two-sided corrected resampled t-test of a difference of zero.
+        Of the two-sided corrected resampled t-test for a difference of zero.
     probability_better, probability_equivalent, probability_worse : float
-        Of an expected difference above ``rope``, within it, and below ``-rope``, by the
-        Bayesian correlated t-test. The three add up to 1.
+        Probabilities that the expected difference is above ``rope``, within it, and below
+        ``-rope``, by the Bayesian correlated t-test. The three add up to 1.
     confidence_level, rope, test_train_ratio : float
-        What the figures were computed with.
+        The parameters of the test.
     differences : ndarray of shape (n_folds,)
-        a's score less b's on each fold.
+        a's score minus b's on each fold.
     """
 
     difference: float
@@ -83,30 +83,29 @@ def compare_scores(
     confidence_level: float = 0.95,
     rope: float = 0.0,
 ) -> ScoreComparison:
-    """Compare two ways by their scores on the same folds.
+    """Compare two models by their scores on the same folds.
 
-    The folds of a cross-validation share training rows, so that their scores vary together
-    and the ordinary paired t-test finds differences where there are none. This is Nadeau and
-    Bengio's corrected resampled t-test, which takes the variance of the mean over J folds as
-    ``1/J + n_test/n_train`` times that of a fold's difference instead of ``1/J`` times.
+    The folds of a cross-validation share training rows, so their scores are correlated, and
+    the ordinary paired t-test finds differences that do not exist. This is the corrected
+    resampled t-test of Nadeau and Bengio. For the variance of the mean over J folds it uses
+    ``1/J + n_test/n_train`` times the variance of a fold's difference, instead of ``1/J`` times.
 
     Parameters
     ----------
     a, b : array-like of shape (n_folds,), or dict
-        Scores on the same folds in the same order, greater is better; or what
-        ``cross_validate`` returned, for each of the two.
+        Scores on the same folds in the same order, greater is better; or the results of
+        ``cross_validate``.
     n_train, n_test : int or array-like of shape (n_folds,), optional
-        How many rows a fold trains on, and is tested on; where folds differ, the mean of
-        their ratios counts. Not needed where a and b come from
-        ``cross_validate(..., return_indices=True)``; it is then also checked that their folds
-        are the same.
+        Numbers of training and test rows of a fold. If folds differ, the mean of their ratios
+        is used. Not needed if a and b come from ``cross_validate(..., return_indices=True)``;
+        then the function also checks that their folds are equal.
     scoring : str, default="score"
         Which score to read from dicts: ``"accuracy"`` for ``"test_accuracy"``.
     confidence_level : float, default=0.95
         Of the interval.
     rope : float, default=0.0
-        Region of practical equivalence: differences up to this size, in units of the score,
-        count as none in the probabilities.
+        Region of practical equivalence, in units of the score. The probabilities treat
+        smaller differences as equivalent.
 
     Returns
     -------
@@ -122,29 +121,29 @@ def compare_scores(
     Warns
     -----
     skimgcv.exceptions.SkimgcvWarning
-        If all folds differ by the same amount, which leaves no spread to judge it by.
+        If the difference is the same on all folds, so that no variance can be estimated.
 
     Notes
     -----
-    What is assumed, and what the answer is about:
+    The test assumes:
 
-    - Both ways ran on the same folds, of k-fold (also repeated, stratified, by group) or of
+    - Both models ran on the same folds, of k-fold (also repeated, stratified, by group) or of
       repeated random splits.
-    - The differences are about normal. Scores of folds with a few test images are not.
-    - The correlation between two folds' differences is ``n_test / (n_train + n_test)``. That
-      is a heuristic; no unbiased estimate of it exists. It tends to the cautious side, the
-      more so the more a score's variance comes from the test images. Keep n_test well below
-      n_train.
-    - The rows are independent. Where images come in groups the splits have to keep groups
-      together, and what varies are the groups; :func:`duplicate_groups` finds them.
-    - It is about *training on n_train rows of this kind of data*: not about the model fitted
-      on all rows, nor about other data sets. More repeats of the same folds make the answer
-      more stable, but new images alone make it surer.
+    - The differences are approximately normal. With few test images in a fold they are not.
+    - The correlation between two folds' differences is ``n_test / (n_train + n_test)``. This
+      is a heuristic; no unbiased estimate of it exists. It is usually conservative, and more
+      so if the test images cause most of a score's variance. Keep n_test well below n_train.
+    - The rows are independent. If images belong to groups, the splits must keep groups
+      together; :func:`duplicate_groups` finds groups of copies.
 
-    The Bayesian correlated t-test has the same mean, scale and degrees of freedom as a
-    Student distribution over the expected difference, under a prior that favours nothing:
-    its credible interval is the confidence interval, and with ``rope=0`` the probability that
-    a is better is one less the one-sided p-value.
+    The result is about *training on n_train rows of this kind of data*. It is not about the
+    model fitted on all rows, or about other data sets. More repeats of the same folds make the
+    result more stable, but only new images make it more certain.
+
+    The Bayesian correlated t-test has a flat prior. Its posterior is a Student distribution
+    with the same mean, scale and degrees of freedom. So the credible interval equals the
+    confidence interval, and with ``rope=0`` the probability that a is better is one minus the
+    one-sided p-value.
 
     References
     ----------

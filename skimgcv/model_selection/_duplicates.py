@@ -1,4 +1,4 @@
-"""Which images are the same picture, so that no split may part them."""
+"""Find copies of images, so that a splitter can keep them together."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def duplicate_groups(
     """Label images so that identical and nearly identical ones share a label.
 
     The labels are ``groups`` for ``StratifiedGroupKFold``, ``GroupKFold``,
-    ``GroupShuffleSplit`` and for the ``groups`` of ``fit``: copies of a picture then stay on
-    one side of every split. Meant to be found: the same picture encoded again (JPEG quality
-    50), resized to 75 % and back, 10 % brighter or darker, cropped by 4 %, mirrored, or turned
-    by quarter turns.
+    ``GroupShuffleSplit`` and for the ``groups`` of ``fit``. Copies of an image then stay on
+    one side of every split. The function is made to find the same image encoded again (JPEG
+    quality 50), resized to 75 % and back, 10 % brighter or darker, cropped by 4 %, mirrored, or
+    rotated by quarter turns.
 
     Parameters
     ----------
     X : array-like of shape (n, height, width) or (n, height, width, channels)
-        Images of 64 pixels or more; smaller ones down to 32 with less certainty. Anything
-        with ``shape``, ``dtype`` and indexing by an integer array will do: memory maps,
-        image files. Each image is read once.
+        Images of 64 pixels or more; from 32 pixels on the result is less certain. X may be
+        any object with ``shape``, ``dtype`` and indexing by an integer array, such as a memory
+        map or image files. Each image is read once.
     groups : array-like of shape (n,), optional
-        Groups that are known (patients, slides). They are joined with what is found: images
-        that share a group, or are duplicates, or are linked through others, share a label.
+        Known groups (patients, slides). Images share a label if they share a group, are
+        copies, or are linked through other images.
     min_similarity : float, optional
-        From which two images count as the same, in (0, 1]: the mean of two correlations, of
-        their outlines and of their finest structure. Default: 0.9, chosen on blood cells;
-        0.99 where images are smaller than 32 pixels.
+        Smallest similarity of copies, in (0, 1]. The similarity is the mean of two
+        correlations, of the outlines and of the finest structure. Default: 0.9, chosen on
+        blood cells; 0.99 if images are smaller than 32 pixels.
     n_jobs : int, optional
-        Threads: 1 unless set, -1 for all cores. The labels do not depend on it.
+        Number of threads, by default 1; -1 uses all cores. The labels do not depend on it.
     verbose : bool, default=False
         Show progress bars.
 
@@ -70,33 +70,32 @@ def duplicate_groups(
     Raises
     ------
     ValueError
-        If X does not have images, or groups not one label an image.
+        If X does not contain images, or groups does not have one label for each image.
 
     Warns
     -----
     skimgcv.exceptions.SkimgcvWarning
-        If images are smaller than 32 pixels; or if duplicates link more than a tenth of all
-        images into one group, as frames of a film or tiles that overlap do.
+        If images are smaller than 32 pixels; or if copies link more than a tenth of all images
+        into one group, as with frames of a film or overlapping tiles.
 
     Notes
     -----
-    Each image becomes a grey thumbnail of 48 pixels. Its 16 nearest by invariants of the
-    cosine transform are laid over it (turned, mirrored, shifted and stretched by up to a
-    twelfth), and joined if their outlines and their finest structure correlate. Time grows
-    less than quadratically: the search takes n sqrt(n) short distances, all else n steps.
-    Memory is about 8 kB an image at the peak.
+    Each image becomes a grey thumbnail of 48 pixels. The 16 nearest thumbnails, by invariants of
+    the cosine transform, are aligned with it (rotated, mirrored, shifted and scaled by up to a
+    twelfth). Two images are joined if their outlines and their finest structure correlate. The
+    search takes n sqrt(n) short distances, and the rest n steps. The peak memory is about 8 kB
+    for each image.
 
-    What it cannot do:
+    The limits:
 
-    - Tell apart, or find again, pictures without structure: plain sky or what is out of focus,
-      after strong compression or where brightening made it white. Blank images are joined
-      only if identical.
-    - Tell apart pictures that are one edge and nothing else, or parts of a regular pattern,
-      such as bricks. It looks at structure, not at colour.
-    - Images of 8 pixels, such as scikit-learn's digits: a crop, a resize or compression
-      changes them more than two digits differ. Only exact, mirrored, turned and brighter
-      copies are found there.
-    - Overlapping crops with other centres are other pictures: give their source as
+    - Images without structure, such as plain sky or areas out of focus, are not recognised
+      reliably. Blank images are joined only if they are identical.
+    - Images of a single edge, or of parts of a regular pattern such as bricks, can be taken for
+      copies. Structure counts, colour does not.
+    - For images of 8 pixels, such as scikit-learn's digits, only exact, mirrored, rotated and
+      brighter copies are found: a crop, a resize or compression changes them more than two
+      digits differ.
+    - Overlapping crops with other centres are different images: pass their source as
       ``groups``.
 
     References

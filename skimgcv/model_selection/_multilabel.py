@@ -18,15 +18,15 @@ from skimgcv._data.stratification import share_out
 class MultilabelStratifiedKFold(BaseCrossValidator):
     """Folds that have their share of each label, and keep groups whole.
 
-    By iterative stratification: the rarest label is shared out first. Without it a rare label
-    can be missing from a fold, and scores of that label are then undefined.
+    Iterative stratification distributes the rarest label first. Without it a fold can lack a
+    rare label, and scores of that label are then undefined.
 
     Parameters
     ----------
     n_splits : int, default=5
         At least 2.
     shuffle : bool, default=False
-        Whether rows are shared out in random order. Without it equal rows always give equal
+        Whether to distribute rows in random order. Without it equal rows always give equal
         folds.
     random_state : int, RandomState instance or None, default=None
         Draws that order, if ``shuffle``.
@@ -98,8 +98,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            Where y is no such table, groups are not as many as rows, or there are fewer rows,
-            or groups, than folds.
+            If y is not such a table, if groups and rows differ in number, or if there are
+            fewer rows or groups than folds.
         """
         fold_of_row = self._fold_of_row(as_label_table(y), groups)
         for fold in range(self.n_splits):

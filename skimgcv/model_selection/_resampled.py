@@ -40,11 +40,11 @@ class Resampled(NamedTuple):
 def corrected_interval(
     scores: ArrayLike, *, test_train_ratio: float, confidence_level: float = 0.95
 ) -> tuple[float, float]:
-    """Return where the expected score lies, from the scores of folds.
+    """Return a confidence interval of the expected score, from the scores of folds.
 
-    Training rows of different folds overlap, so that their scores vary together, and the plain
-    standard error is too small. This is a Student interval with Nadeau and Bengio's variance,
-    as in :func:`compare_scores`: ``1/J + n_test/n_train`` times that of a fold's score, for J
+    Folds share training rows, so their scores are correlated, and the plain standard error is
+    too small. This is a Student interval with the variance of Nadeau and Bengio, as in
+    :func:`compare_scores`: ``1/J + n_test/n_train`` times the variance of a fold's score, for J
     folds in all, instead of ``1/J`` times.
 
     Parameters
@@ -57,17 +57,17 @@ def corrected_interval(
     Returns
     -------
     tuple of float
-        Low and high; not a number for a single fold.
+        Lower and upper limit; NaN for a single fold.
 
     Raises
     ------
     ValueError
-        Where the scores are no finite row of numbers, or the level or the ratio makes no sense.
+        If the scores are not one-dimensional and finite, or the level or ratio is invalid.
 
     Notes
     -----
-    The correction is a rule of thumb that holds well in simulations, not a theorem. To tell
-    two ways apart, compare their scores on the same folds, not two intervals.
+    The correction is a heuristic that works well in simulations. To compare two models, use
+    :func:`compare_scores` on the same folds, and not two intervals.
 
     References
     ----------

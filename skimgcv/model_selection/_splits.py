@@ -1,4 +1,4 @@
-"""What is wrong with the splits of a cross-validation, before any model is trained."""
+"""Check the splits of a cross-validation before any model is trained."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class SplitReport:
     n_folds : int
         How many splits there are.
     duplicate_rows : tuple of ndarray
-        Of each fold, the test rows that have a copy among its training rows.
+        For each fold, the test rows that have a copy among the training rows.
     shared_groups : tuple of ndarray
-        Of each fold, the groups that are on both sides.
+        For each fold, the groups that are in training and test.
     shared_rows : tuple of ndarray
-        Of each fold, the rows that are on both sides themselves.
+        For each fold, the rows that are in training and test.
     untrained_classes, untested_classes : tuple of ndarray
-        Of each fold, the classes that its training rows lack, and its test rows.
+        For each fold, the classes that its training rows lack, and that its test rows lack.
     skewed_folds : ndarray of int
-        Folds whose classes are far from those of all rows, where y comes sorted.
+        If y is sorted, the folds whose class shares differ much from those of all rows.
     """
 
     n_folds: int
@@ -103,48 +103,49 @@ def check_splits(
     duplicates: Any = None,
     n_jobs: int | None = None,
 ) -> SplitReport:
-    """Look for what makes the scores of these splits wrong.
+    """Look for faults of the splits that make scores wrong.
 
-    Copies of an image on both sides, groups on both sides, folds without a class, and
-    unshuffled folds over sorted labels or numbers. Nothing is trained.
+    It finds copies of an image in training and test, groups in training and test, folds that
+    lack a class, and unshuffled folds of sorted labels or numbers. Nothing is trained.
 
     Parameters
     ----------
     X : array-like of shape (n, height, width[, channels]), or None
         Images, as for :func:`duplicate_groups`. None leaves out the search for copies.
     y : array-like of shape (n,), or (n, labels) of 0 and 1
-        Labels, or numbers with fractions, of which nothing can be missing.
+        Labels. For regression, numbers with fractions, which are not checked for missing
+        classes.
     cv : int, splitter, or iterable of (train, test), default=None
-        What ``cross_val_score`` is given: an int stands for stratified folds where y has one
-        label a row, and for plain ones otherwise. Splitters need their ``random_state`` set to
-        give the same folds again.
+        As in ``cross_val_score``. An int means stratified folds if y has one label for each
+        row, and plain folds otherwise. Set the ``random_state`` of a splitter, so that it gives
+        the same folds again.
     groups : array-like of shape (n,), optional
-        Groups that are to stay on one side; also handed to a splitter that takes them.
-        By default those that an ``ImageFiles`` or ``ImageArray`` carries.
+        Groups that must stay on one side. They are also passed to a group splitter. By
+        default the groups of an ``ImageFiles`` or ``ImageArray``.
     duplicates : array-like of shape (n,), optional
-        What ``duplicate_groups(X)`` returned, where it is known already.
+        The result of ``duplicate_groups(X)``, if you have it already.
     n_jobs : int, optional
-        Threads for the search.
+        Number of threads for the search.
 
     Returns
     -------
     SplitReport
-        Prints as a list of problems; ``report.problems`` is empty where there are none.
+        Prints as a list of problems. ``report.problems`` is empty if there are none.
 
     Raises
     ------
     ValueError
-        If y, groups or duplicates do not have one label a row.
+        If y, groups or duplicates do not have one label for each row.
 
     Notes
     -----
-    A class that the test rows of a fold lack makes recall and ROC curves of that fold
-    undefined; one that its training rows lack cannot be predicted at all.
+    If the test rows of a fold lack a class, recall and ROC curves of that fold are undefined. If
+    its training rows lack a class, the model cannot predict it.
 
-    Labels, or quarters of the numbers, count as sorted if they change along the rows less than
-    a tenth as often as in random order; a fold is then skewed if a quarter of its test rows, or
-    more, would have to change class to be like all rows, and chance does not explain it
-    (chi-squared, 0.01).
+    Labels, or quartiles of numbers, count as sorted if they change along the rows less than a
+    tenth as often as in random order. A fold is then skewed if at least a quarter of its test rows
+    would have to change class to match all rows, and chance does not explain it (chi-squared,
+    0.01).
 
     Examples
     --------
