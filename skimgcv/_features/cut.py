@@ -96,14 +96,14 @@ def _made(model: keras.Model) -> Cut:
 def _check(model: keras.Model) -> None:
     if keras.backend.backend() != "tensorflow":
         raise UnprovableError(f"on {keras.backend.backend()} the whole model is run")
+    if not graphs_can_be_cut():
+        raise UnprovableError("this version of Keras keeps its graph otherwise")
     if not model.compiled or not has_own_graph(model):
         raise UnprovableError(f"{type(model).__name__} may have a training step of its own")
     if not (has_graph(model) and len(model.outputs) == 1):
         raise UnprovableError("it has several outputs")
     if model.run_eagerly or is_spread(model):
         raise UnprovableError("it is run eagerly, or spread over devices")
-    if not graphs_can_be_cut():
-        raise UnprovableError("this version of Keras keeps its graph otherwise")
 
 
 def _layers(operation: keras.Operation) -> list[keras.Layer]:

@@ -14,7 +14,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from builders import linear
+from builders import frozen, linear
 from keras import layers
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, clear_compiled_models
@@ -22,6 +22,7 @@ from skimgcv._batches.feed import Feed
 from skimgcv._compiled.canary import models_share_steps
 from skimgcv._compiled.run import fit_model, predict_model
 from skimgcv._runtime import (
+    graph_internals,
     keras_internals,
     other_internals,
     scikeras_internals,
@@ -58,6 +59,7 @@ def lacks(monkeypatch):
 
         monkeypatch.setattr(keras_internals, "private", private)
         monkeypatch.setattr(step_internals, "private", private)
+        monkeypatch.setattr(graph_internals, "private", private)
         monkeypatch.setattr(step_internals, "_private", functools.cache(private))
 
     return lack
@@ -112,6 +114,21 @@ def classifier(**parameters):
 
 def same(a, b):
     return len(a) == len(b) and all(map(np.array_equal, a, b))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [("ops.node", "Node"), ("models.functional", "Functional"), ("backend", "get_keras_mask")],
+)
+def test_a_graph_that_cannot_be_cut_is_run_whole(name, lacks):
+    clf = AugmentedKerasClassifier(frozen, random_state=0)
+    expected = clf.set_params(feature_cache=None).fit(IMAGES, LABELS).predict_proba(IMAGES)
+    lacks(*name)
+    clf.set_params(feature_cache="memory")
+    given_up = f"keras {VERSION} has changed what running a frozen part once"
+    with pytest.warns(UnsupportedVersionWarning, match=given_up):
+        found = clf.fit(IMAGES, LABELS).predict_proba(IMAGES)
+    np.testing.assert_array_equal(found, expected)
 
 
 # -- compile once ----------------------------------------------------------------------------
