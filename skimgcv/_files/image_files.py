@@ -90,10 +90,10 @@ class ImageFiles(LazyImages):
         ``reader(path)`` returns the array of a file, (height, width) or (height, width,
         channels), of any integer or float type. Use it for DICOM, NIfTI, ``.npy``, or TIFF
         of floats or many bands. Several threads may call it at once. It must return the
-        same array for the same file, and must not change while X is used. Its values become ``dtype`` unchanged; values outside
-        of ``dtype``, and values that are not finite, are errors. ``color_mode`` does not
-        apply. In the cache, the reader's code and the versions of the packages that it
-        calls also identify an image.
+        same array for the same file, and must not change while X is used. Its values become
+        ``dtype`` unchanged; values outside of ``dtype``, and values that are not finite, are
+        errors. ``color_mode`` does not apply. In the cache, the reader's code and the
+        versions of the packages that it calls also identify an image.
 
     Attributes
     ----------
