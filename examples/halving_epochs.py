@@ -1,14 +1,14 @@
 """
-Few epochs for hopeless candidates
-==================================
+Few epochs for bad candidates
+=============================
 
-Successive halving over ``epochs``: many candidates, few of which deserve many epochs.
-``HalvingGridSearchCV`` gives all candidates a few epochs, the better third of them three
-times as many, and so on. Beside it, an exhaustive grid search over the same candidates, all
-of which get the most epochs. Both cross-validate on plain images.
+Most candidates of a search are clearly bad after a few epochs. ``HalvingGridSearchCV`` gives
+all candidates a few epochs, the best third three times as many, and so on. The program compares
+it with a grid search that gives all candidates the largest number of epochs. Both cross-validate
+on plain images.
 
-**What comes out.** How many candidates got how many epochs; and for both searches the
-seconds, the best score and its parameters.
+**What comes out.** The number of candidates and epochs in each round; and for both searches
+the time, the best score and its parameters.
 
 Run ``python examples/halving_epochs.py``.
 """

@@ -2,15 +2,14 @@
 K-fold with two generators, by hand and in one call
 ===================================================
 
-The hand-written loop is what one writes with Keras: split, build, compile, one
-``ImageDataGenerator`` that augments the training rows, another that only rescales
-the validation rows, fit, evaluate. Below it stands the same as one call of
-``cross_val_score``. Both get the same splits and the same settings; they draw other
-random numbers, so their scores agree within chance, not digit by digit.
+With Keras alone you write a loop: split, build, compile, augment the training rows with one
+``ImageDataGenerator``, rescale the validation rows with another, fit, evaluate. One call of
+``cross_val_score`` does the same. Both get the same splits and settings. They draw different
+random numbers, so their scores are similar but not equal.
 
-**What comes out.** A line for each way: accuracy, its standard error, the seconds that it
-took, and the accuracy of each fold. The one call takes a fraction of the loop's time, since
-its folds share one compiled model.
+**What comes out.** A line for each way: accuracy, its standard error, the time in seconds, and
+the accuracy of each fold. The one call takes a fraction of the loop's time, because its folds
+share one compiled model.
 """
 
 import time

@@ -1,15 +1,14 @@
 """
-An Optuna study that gives up early
-===================================
+An Optuna study that stops bad trials early
+===========================================
 
-It prunes a candidate in the middle of its training.
-Each trial is cross-validated. While its first fold is trained, the accuracy on the inner
-hold-out goes to Optuna after each epoch, which prunes trials that are worse than the median
-of those before. What survives is trained on the other folds, too. The callback raises
-``optuna.TrialPruned``: an error of a callback leaves ``fit`` as itself.
+Each trial is a cross-validation. After each epoch of the first fold, a callback reports the
+accuracy on the hold-out set to Optuna. Optuna prunes a trial that is worse than the median of the
+trials before. The other trials continue with the other folds. The callback raises
+``optuna.TrialPruned``, which leaves ``fit`` unchanged, as every error of a callback does.
 
-**What comes out.** A line for each trial: its score or when it was pruned, and its
-parameters; then the best of them.
+**What comes out.** A line for each trial, with its score or the epoch at which it was pruned,
+and its parameters; then the best trial.
 
 Run ``python examples/optuna_pruning.py``; it needs ``pip install "skimgcv[tune]"``.
 """

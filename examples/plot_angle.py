@@ -1,14 +1,14 @@
 """
-Numbers instead of labels: by what angle a digit is turned
-==========================================================
+Regression: the angle of a rotated digit
+========================================
 
-scikit-learn's digits 4, each somewhere in its image, and turned by an angle between -60 and 60
-degrees that a network is to tell: ``AugmentedKerasRegressor``. Shifting an image leaves its
-angle as it is, so shifts may augment; turns may not. ``TransformedTargetRegressor`` scales the
-angles by the rows of each fold, and predictions back to degrees.
+Each image has a digit 4 of scikit-learn at a random place, rotated by an angle between -60 and
+60 degrees. A network predicts the angle: ``AugmentedKerasRegressor``. A shift does not change the
+angle, so the augmenter may shift images. It must not rotate them. ``TransformedTargetRegressor``
+scales the angles by the training rows of each fold, and scales predictions back to degrees.
 
 **What comes out.** R² and the mean error in degrees over three folds, with and without
-augmentation; and a figure of what was predicted for each image.
+augmentation; and a figure of the prediction for each image.
 
 Needs matplotlib.
 """

@@ -1,14 +1,14 @@
 """
-Images on disk, beside an array of them
-=======================================
+Images on disk, compared with an array
+======================================
 
-A folder of files is cross-validated as an array is, and costs little more.
-Tiles of scikit-learn's two photographs are written as JPEG files first, into a folder for
-each photograph. Then ``load_images`` lists them, and the same 5 folds run on the files and
-on an array of the same pixels.
+A folder of files can be cross-validated as an array can, and takes little more time.
+The program first writes tiles of scikit-learn's two photographs as JPEG files, into a folder for
+each photograph. ``load_images`` then lists them, and the same 5 folds run on the files and on an
+array of the same pixels.
 
-**What comes out.** A line for each: the accuracy of each fold, which is the same, bit for
-bit, and the seconds, with and without keeping what was decoded. The figure shows the times.
+**What comes out.** A line for each: the accuracy of each fold, which is equal bit for bit, and
+the time, with and without a cache of decoded images. The figure shows the times.
 
 Needs matplotlib.
 """

@@ -1,15 +1,15 @@
 """
-Several labels an image: which digits are in it
-===============================================
+Several labels for each image: two digits
+=========================================
 
-Each image has two of scikit-learn's digits side by side. A label for each of the ten
-digits says whether it is there: ``multilabel=True``, and a sigmoid for each. Each digit's
-drawing is in two images, which are one group, so that no drawing is on both sides of a
-split; and each fold has its share of each label, by ``MultilabelStratifiedKFold``.
-A digit is in one image of five: ``class_weight="balanced"`` weighs them as the others.
+Each image shows two of scikit-learn's digits side by side. Ten labels say which digits it shows:
+``multilabel=True``, and a sigmoid unit for each label. Each drawing of a digit is in two images,
+which form a group, so that no drawing is in training and test. ``MultilabelStratifiedKFold``
+keeps groups whole and gives each fold its share of each label. A digit is in one image of five:
+``class_weight="balanced"`` gives rows with it as much weight as rows without it.
 
 **What comes out.** ROC AUC and F1 of each digit over three folds; and a figure of them, with
-some images and what was found in them.
+some images and their predicted labels.
 
 Needs matplotlib.
 """

@@ -1,15 +1,15 @@
 """
-Early stopping with a generator of its own
-==========================================
+A second generator for early stopping
+=====================================
 
-One generator for the training images, another for the images that say when to stop.
-Each fold holds a fifth of its training images out, to stop early by their loss. The
-training images are turned, shifted and zoomed. The held-out images are plain in one
-run; in the other a second, milder generator shifts them, as images to come may be
-shifted. In both the fold's own test images are plain and take no part in stopping.
+One generator augments the training images, and another the hold-out set of early stopping.
+Each fold holds out a fifth of its training images, and stops when their loss no longer falls.
+The training images are rotated, shifted and zoomed. In one run the hold-out set is plain. In the
+other run a second, milder generator shifts it, as future images may be shifted. In both runs the
+test images of a fold are plain, and do not influence when it stops.
 
-**What comes out.** For both the least loss on the held-out images, the epochs until each
-fold stopped, and its test accuracy; and a figure of each fold's losses by epoch.
+**What comes out.** For both runs the smallest loss on the hold-out set, the number of epochs of
+each fold, and its test accuracy; and a figure of each fold's losses by epoch.
 
 With photographs the second generator is often ``ImageAugmenter(horizontal_flip=True)``.
 Needs matplotlib.

@@ -2,13 +2,13 @@
 Does augmentation help?
 =======================
 
-A small convolutional network learns scikit-learn's digits (8 x 8 pixels) from 100
-images. Everything is the same in both rows of the table but the geometry of the
-augmenter: the folds, the network, its first weights, the order of the images and
-the number of steps. Both are scored on plain images that took no part in training.
+A small convolutional network learns scikit-learn's digits (8 x 8 pixels) from 100 images, with
+and without random rotations, shifts and zooms. Everything else is equal: the folds, the network,
+its initial weights, the order of the images and the number of steps. Both are scored on plain
+images that took no part in training.
 
-**What comes out.** A table: the mean accuracy of each, its standard error and each split's,
-and the difference over the same splits, which stands several standard errors above 0.
+**What comes out.** A table of the mean accuracy, its standard error and the accuracy of each
+split, and the difference on the same splits, which is several standard errors above 0.
 
 Run ``python examples/quickstart.py``, or ``make demo`` in a checkout.
 """
