@@ -1,25 +1,24 @@
 """
-Rare classes: weigh, draw more often, transform more
-====================================================
+Rare classes: weights, oversampling, stronger transforms
+========================================================
 
 Four policies on the same images, folds, network and number of training steps:
 
 ============= ====================================================================
-plain         each image once an epoch
-class weights the same, each class with the same total weight in the loss
-oversampling  each class drawn as often as the most frequent, every repeat of an
-              image with a fresh transform
-class-wise    oversampling, and the rare classes transformed more strongly
+plain         each image once in each epoch
+class weights the same, with the same total weight of each class in the loss
+oversampling  each class as often as the most frequent one, with a new transform
+              for each repeat of an image
+class-wise    oversampling, with stronger transforms of the rare classes
 ============= ====================================================================
 
-The images are blood cells where the data set lies beside the checkout (red blood
-cells, of which many; white ones and platelets, of which few are kept), and three
-of scikit-learn's digits otherwise. Cells of one smear stay on one side of a split.
-Test images are always plain, and always as rare as they are.
+If the data set is beside the checkout, the images are blood cells: many red blood cells, few
+white ones and few platelets. Otherwise they are three of scikit-learn's digits. Cells of one
+smear stay on one side of a split. Test images are plain, and the rare classes stay rare in them.
 
-**What comes out.** A table of balanced accuracy and each class's recall by policy, what
-each policy gains over the plain one on the same folds, and a figure of the same with
-standard errors. The steps are few: what the table says holds for this budget.
+**What comes out.** A table of balanced accuracy and of the recall of each class for each policy,
+the gain of each policy over the plain one on the same folds, and a figure with standard errors.
+The number of steps is small. With more steps the order may differ.
 
 Needs pandas and matplotlib.
 """

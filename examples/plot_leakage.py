@@ -2,33 +2,33 @@
 What leaks, and how much
 ========================
 
-One network, estimated four ways.
-A cross-validation is to say how well a network does on images that it never met. Here the
-fold's own networks are asked just that, on images held out from everything, and the answer
-is set beside what each way of cross-validating had promised:
+A cross-validation estimates the accuracy of a network on new images. The program measures this
+accuracy directly: the networks of the folds predict images that took no part in anything. It
+compares the result with the estimates of four ways to cross-validate:
 
 ================= ===========================================================================
-augmented first   each picture is transformed five times, then the folds are drawn
-statistics of all mean and deviation come from all rows, those of the test folds included
-random folds      some pictures are in the data more than once, and folds ignore it
-by groups         the same data, copies and sources kept together; everything else,
-                  transforms and statistics, is learned from the training rows of a fold
+augmented first   each image is transformed five times, then the folds are drawn
+statistics of all mean and standard deviation come from all rows, test folds included
+random folds      some images are in the data more than once, and the folds ignore it
+by groups         the same data, with copies and sources kept together; transforms and
+                  statistics come from the training rows of a fold
 ================= ===========================================================================
 
-Each of the first three makes one mistake, and is otherwise as the last one. Pictures and
-folds are drawn anew for every repeat.
+Each of the first three makes one mistake, and otherwise equals the last one. Every repeat draws
+new images and folds.
 
-**What comes out.** For each way what it promised, what the same networks did on the images
-held out, and the excess with its standard error over the repeats; the table says which stand
-above two of those, and a figure shows it. Which pictures a repeat draws makes estimates
-vary; set against the folds by groups of the same repeat they vary less, and that is printed
-too. Statistics of all rows, two numbers, change nothing that can be seen. Augmenting first
-need not promise too much: turned digits, which then are what is tested on, are also harder.
+**What comes out.** For each way its estimate, the accuracy of the same networks on the held-out
+images, and the difference with its standard error over the repeats. The table says which
+differences exceed two standard errors, and a figure shows them. Estimates vary with the images of
+a repeat. Their differences from the folds by groups of the same repeat vary less, and are printed
+too. Statistics of all rows, two numbers, have no visible effect. Augmenting first need not
+overestimate: it also tests on rotated digits, which are harder.
 
-The images are blood cells where the data set lies beside the checkout: copies are found by
-``duplicate_groups`` and joined with the smear that a cell comes from. Elsewhere they are
-scikit-learn's digits, whose eight pixels say too little to find copies by: which picture a
-copy was made of is then taken as known. Needs matplotlib.
+If the data set is beside the checkout, the images are blood cells: ``duplicate_groups`` finds
+copies, which are joined with the smear of the cell. Otherwise they are scikit-learn's digits.
+Eight pixels are too few to find copies, so the program uses the known source of each copy.
+
+Needs matplotlib.
 """
 
 import csv

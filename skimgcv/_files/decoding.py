@@ -190,7 +190,7 @@ class Decoding:
         try:
             image: Any = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
         except UnidentifiedImageError as error:
-            raise UnreadableError("it is no image of a format that is known") from error
+            raise UnreadableError("it is not an image of a known format") from error
         with image:
             self._check_size(*image.size)
             if image.format == "TIFF" and _has_16_bits(image):

@@ -187,8 +187,8 @@ class OnDisk:
     def _stop_storing(self, error: OSError) -> None:
         self._may_store = False
         warnings.warn(
-            f"Nothing can be written to {self._base}.*: {error.strerror or error}. From now on "
-            f"images that are not there yet are {self._otherwise} each time.",
+            f"Cannot write to {self._base}.*: {error.strerror or error}. Images that are not "
+            f"there yet will be {self._otherwise} each time.",
             ImageCacheWarning,
             stacklevel=user_stacklevel(),
         )

@@ -339,7 +339,7 @@ def _warn_unreadable(bad: list[ImageReadError], n_files: int) -> None:
     listed = "; ".join(f"{error.path}: {error.reason}" for error in bad[:_MOST_NAMED])
     more = f"; and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
     warnings.warn(
-        f"{len(bad)} of {n_files} files give no image and are left out: {listed}{more}.",
+        f"{len(bad)} of {n_files} files cannot be read and are left out: {listed}{more}.",
         UnreadableImagesWarning,
         stacklevel=user_stacklevel(),
     )

@@ -59,8 +59,8 @@ class Reader:
             description.add(function)
         except _UnknownError as error:
             raise ValueError(
-                f"what reader={function!r} gives cannot be told from what another one gives: it "
-                f"uses {error}. Make it of numbers, texts, arrays and functions."
+                f"the cache cannot tell reader={function!r} from another reader, because it "
+                f"uses {error}. Let it use only numbers, strings, arrays and functions."
             ) from error
         return cls(function, description.digest())
 

@@ -41,10 +41,10 @@ def in_values_of(dtype: np.dtype, pixels: np.ndarray) -> np.ndarray:
     """
     if pixels.dtype.kind not in "buif":
         raise UnreadableError(
-            f"its reader gave values of type {pixels.dtype}, which are no numbers"
+            f"its reader gave values of type {pixels.dtype}, which are not real numbers"
         )
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise UnreadableError("its reader gave NaN or infinity; let it give a number in its place")
+        raise UnreadableError("its reader returned NaN or infinity; let it return finite numbers")
     if pixels.dtype == dtype:
         return pixels
     with np.errstate(invalid="ignore", over="ignore"):

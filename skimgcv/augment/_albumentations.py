@@ -148,9 +148,10 @@ class AlbumentationsAugmenter(SeededAugmenter):
 def _check_dtype(name: str, image: np.ndarray, result: np.ndarray) -> None:
     if image.dtype.kind in "ui" and result.dtype.kind == "f":
         raise ValueError(
-            f"{name} is random, and makes {result.dtype} of {image.dtype} images: training would "
-            "get values in another range than prediction, which leaves it out. Normalise by a "
-            "step that is always taken: with p=1, in a Sequential with p=1, or outside of OneOf"
+            f"{name} is random, and turns {image.dtype} images into {result.dtype}: training "
+            "would get values in another range than prediction, which omits random steps. "
+            "Normalise in a step that always runs: with p=1, in a Sequential with p=1, or "
+            "outside of OneOf"
         )
 
 

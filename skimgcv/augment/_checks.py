@@ -46,9 +46,9 @@ def check_halves(augmenter: ImageAugmenter, images: Any, name: str) -> None:
     alike = _unvarying(augmenter, tuple(images.shape[1:]))
     if alike:
         warnings.warn(
-            f"{name} changes every training image alike in {', '.join(alike)}, and no image at "
-            "prediction. If the model is to see all images so, change X itself or use "
-            "preprocessing_function; if not, give a range, or p below 1.",
+            f"{name} changes every training image in the same way in {', '.join(alike)}, but no "
+            "image at prediction. To change all images, change X itself or use "
+            "preprocessing_function; otherwise pass a range, or p below 1.",
             AugmenterStepWarning,
             stacklevel=user_stacklevel(),
         )
@@ -61,9 +61,9 @@ def _check_deterministic(function: Any, images: Any, name: str) -> None:
         drew = _global_numbers() != before
         if drew or not same_bits(first, function(image.astype(np.float32))):
             raise ValueError(
-                f"preprocessing_function={function!r} of {name} is random, and belongs to the "
-                "deterministic half: prediction would be random too. What is random needs to be "
-                "an augmenter, f(image, rng) -> image, with its numbers from rng"
+                f"preprocessing_function={function!r} of {name} is random, but it also runs at "
+                "prediction, which would be random too. Pass random functions as augmenter, "
+                "f(image, rng) -> image, and let them draw from rng"
             )
 
 

@@ -99,17 +99,16 @@ def _is_fixed(step: Step, images: list[np.ndarray], first: Trial) -> bool:
         if not all(map(same_bits, first.images, again.images)):
             if not first.drew and not again.drew:
                 warnings.warn(
-                    f"{step.name} is random by other numbers than those that it is given: fits "
-                    "with one random_state differ. Let it take all of its numbers from there.",
+                    f"{step.name} uses random numbers that random_state does not seed: fits with "
+                    "one random_state differ. Let it draw all numbers from its generator.",
                     AugmenterStepWarning,
                     stacklevel=user_stacklevel(),
                 )
             return False
     if step.chooses:
         warnings.warn(
-            f"{step.name} chooses among steps, and did the same to images with each of {SEEDS} "
-            "seeds. It is taken for random, so prediction leaves it out; write a step that is "
-            "always taken outside of it.",
+            f"{step.name} chooses among steps, but gave the same result for all {SEEDS} seeds. It "
+            "counts as random, so prediction omits it. If a step must always run, put it outside.",
             AugmenterStepWarning,
             stacklevel=user_stacklevel(),
         )

@@ -181,9 +181,9 @@ class LayerAugmenter(SeededAugmenter):
         idle = [type(layer).__name__ for layer, fixed in pairs if fixed and _has_seeds(layer)]
         if idle:
             raise ValueError(
-                f"{', '.join(idle)} does the same to every image, at prediction too, and in a "
-                "Keras model it would do nothing there; use a layer that is not random, or "
-                "change X itself."
+                f"{', '.join(idle)} changes every image in the same way, also at prediction, but "
+                "in a Keras model it would do nothing at prediction. Use a layer that is not "
+                "random, or change X itself."
             )
         return [partial(layer, training=False) for layer in own._layers]
 
@@ -215,8 +215,8 @@ class LayerAugmenter(SeededAugmenter):
         # That it was so for the images that were tried does not prove it for these.
         if drawing and not np.array_equal(out, self._at_prediction(images), equal_nan=True):
             raise ValueError(
-                f"{', '.join(self.fixed_steps)} did the same with every seed to the images that "
-                "were tried, and does not to these: prediction would be random"
+                f"{', '.join(self.fixed_steps)} gave the same result for every seed on the first "
+                "images, but not on these: prediction would be random"
             )
         check_shape(out, images.shape)
         return out

@@ -166,9 +166,9 @@ class SeededAugmenter:
         # That it was so for the images that were tried does not prove it for this one.
         if drew and not same_bits(result, self.finish(image, 1)[0]):
             raise ValueError(
-                f"{', '.join(self.fixed_steps)} did the same with every seed to the images that "
-                "were tried, and does not to this one: prediction would be random. Let it be "
-                "always the same, or take random numbers for each image"
+                f"{', '.join(self.fixed_steps)} gave the same result for every seed on the first "
+                "images, but not on this one: prediction would be random. Let it always do the "
+                "same, or draw random numbers for each image"
             )
         result = np.asarray(result)
         check_shape(result, image.shape)

@@ -237,8 +237,8 @@ def _checked(name: str, scores: ArrayLike) -> np.ndarray:
         raise ValueError(f"scores of {name!r} need shape (n_folds,), got {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError(
-            f"scores of {name!r} need to be finite, got {values}; a fold that failed has none: "
-            "see what cross-validation warned of"
+            f"scores of {name!r} need to be finite, got {values}; a fold that failed has no "
+            "score: see the warnings of the cross-validation"
         )
     return values
 

@@ -142,6 +142,6 @@ def check_finite(scores: np.ndarray, name: str) -> None:
     if not np.isfinite(scores).all():
         failed = np.argwhere(~np.isfinite(scores))[0].tolist()
         raise ValueError(
-            f"{name} has scores that are not finite, the first at {failed}: a fold that failed "
-            "has no score to count; see what cross-validation warned of"
+            f"{name} has scores that are not finite, the first at {failed}: that fold failed; "
+            "see the warnings of the cross-validation"
         )

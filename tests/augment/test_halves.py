@@ -222,7 +222,7 @@ def test_randomness_from_elsewhere_warns(small_photos, own_random):
     def noisy(image, rng):
         return image + np.random.normal(size=image.shape)  # noqa: NPY002
 
-    with pytest.warns(AugmenterStepWarning, match="noisy is random by other numbers"):
+    with pytest.warns(AugmenterStepWarning, match="noisy uses random numbers that"):
         augmenter = as_augmenter(noisy).fit(small_photos)
     assert augmenter.random_steps == ["noisy"]
 
@@ -233,7 +233,7 @@ class Noisy(keras.layers.Layer):
 
 
 def test_a_layer_without_a_seed_warns(small_photos, own_random):
-    with pytest.warns(AugmenterStepWarning, match="Noisy is random by other numbers"):
+    with pytest.warns(AugmenterStepWarning, match="Noisy uses random numbers that"):
         as_augmenter(Noisy()).fit(small_photos)
 
 
@@ -246,7 +246,7 @@ def test_what_was_alike_in_trials_alone_is_an_error(small_photos):
     augmenter = as_augmenter(sometimes).fit(images)
     assert augmenter.fixed_steps == ["sometimes"]
     images[9, 0, 0, 0] = 77
-    with pytest.raises(ValueError, match="sometimes did the same with every seed"):
+    with pytest.raises(ValueError, match="sometimes gave the same result for every seed"):
         augmenter.standardize(images)
 
 
@@ -345,7 +345,9 @@ def test_a_range_of_one_value_warns(where, parameters, named):
     augmenter = ImageAugmenter(**parameters)
     given = {0: augmenter} if where == "class_augmenters" else augmenter
     clf = classifier(linear, **{where: given})
-    with pytest.warns(AugmenterStepWarning, match=f"every training image alike in {named}, and"):
+    with pytest.warns(
+        AugmenterStepWarning, match=f"every training image in the same way in {named}, but"
+    ):
         clf.fit(X, Y)
     augmenter.set_params(p=0.5)
     clf.fit(X, Y)

@@ -322,5 +322,5 @@ def test_want_of_memory_is_no_fault_of_the_file(monkeypatch):
 
 
 def test_a_document_is_not_run():
-    with pytest.raises(UnreadableError, match="no image of a format that is known"):
+    with pytest.raises(UnreadableError, match="not an image of a known format"):
         decoding().decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")

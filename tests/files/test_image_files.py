@@ -220,7 +220,7 @@ def bad_files(folder):
     return {
         "cut.jpg": "truncated",
         "empty.png": "empty",
-        "text.jpg": "no image of a format that is known",
+        "text.jpg": "not an image of a known format",
         "dir.png": "a directory",
         "link.png": "a link to a file that does not exist",
         "pipe.png": "not a regular file",
@@ -467,7 +467,7 @@ def test_a_fit_that_skips_is_the_fit_without_those_rows(paths, tmp_path):
     given = [tmp_path / "none.png" if i in bad else path for i, path in enumerate(paths)]
     X = ImageFiles(given, SHAPE, on_error="skip")
     good = np.setdiff1d(np.arange(N), bad)
-    said = "2 of 24 files give no image and are left out: .*none.png: there is no such file"
+    said = "2 of 24 files cannot be read and are left out: .*none.png: there is no such file"
     est = classifier(validation_split=0.25, class_weight="balanced")
     with pytest.warns(UnreadableImagesWarning, match=said):
         skipping = est.fit(X, y)
@@ -510,7 +510,7 @@ def test_bad_files_are_left_out_before_the_split(classes):
         for i, image in enumerate(IMAGES[:4]):
             Image.fromarray(image).save(classes / label / f"more{i}.png")
     spoil(classes, "a/more0.png", "b/more3.png")
-    with pytest.warns(UnreadableImagesWarning, match=r"2 of \d+ files give no image.*more0\.png"):
+    with pytest.warns(UnreadableImagesWarning, match=r"2 of \d+ files cannot be read.*more0\.png"):
         X, labels, names = load_images(
             classes, SHAPE, classes=["a", "b"], on_error="skip", return_names=True
         )
@@ -534,7 +534,7 @@ def test_bad_files_of_a_table_leave_every_column(folder, tmp_path):
             "patient": ["p", "q", "r"],
         }
     )
-    with pytest.warns(UnreadableImagesWarning, match=r"1 of 3 files give no image.*bad\.png"):
+    with pytest.warns(UnreadableImagesWarning, match=r"1 of 3 files cannot be read.*bad\.png"):
         X, labels, weights = load_image_table(
             table, columns=["weight"], group_col="patient", image_shape=SHAPE, on_error="skip"
         )

@@ -162,7 +162,7 @@ def fails(path):
         (lambda path: np.full((6, 5), -1), {"dtype": "uint64"}, "uint64 cannot hold"),
         (lambda path: np.full((6, 5), 2**53 + 1), {"dtype": "float64"}, "float64 cannot hold"),
         (lambda path: np.full((6, 5), np.nan), {"dtype": "float32"}, "NaN or infinity"),
-        (lambda path: np.full((6, 5), 1j), {}, "complex128, which are no numbers"),
+        (lambda path: np.full((6, 5), 1j), {}, "complex128, which are not real numbers"),
         (lambda path: None, {}, r"an array of shape \(\)"),
         (lambda path: np.zeros((0, 5)), {}, "it has no pixels"),
         (lambda path: np.zeros((6, 5)), {"max_pixels": 29}, "max_pixels is 29"),
@@ -319,7 +319,7 @@ def test_a_module_of_the_users_counts_by_what_is_read_of_it(monkeypatch):
 
 
 def test_a_reader_that_cannot_be_told_from_others_is_refused():
-    with pytest.raises(ValueError, match=r"cannot be told .* an object of builtins\.generator"):
+    with pytest.raises(ValueError, match=r"cannot tell .* an object of builtins\.generator"):
         ImageFiles(["a"], SHAPE, reader=adds(i for i in range(3)))
 
 

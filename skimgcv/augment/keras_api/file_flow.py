@@ -257,8 +257,8 @@ def _valid(names: list[Any], directory: str | os.PathLike[str], x_col: str) -> n
     if not valid.all():
         names[:] = [name if ok else "" for name, ok in zip(names, valid, strict=True)]
         warnings.warn(
-            f"{(~valid).sum()} of {len(names)} names in the column {x_col!r} are no image files "
-            f"of {os.fspath(directory) or 'the current folder'!r}; they are left out.",
+            f"{(~valid).sum()} of {len(names)} names in the column {x_col!r} are not image files "
+            f"in {os.fspath(directory) or 'the current folder'!r}; they are left out.",
             SkimgcvWarning,
             stacklevel=user_stacklevel(),
         )

@@ -1,4 +1,4 @@
-"""The methods of Keras' ImageDataGenerator beside those of an augmenter."""
+"""The methods of Keras' ImageDataGenerator that an augmenter does not have."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class GeneratorMethods:
         Returns
         -------
         dict of str to number
-            Keras' ten, and those of other parameters that are on; see ``draw``.
-            "channel_shift_intensity" and "brightness" are None where they are off.
+            Keras' ten parameters, and those of other transforms that are on; see ``draw``.
+            "channel_shift_intensity" and "brightness" are None if they are off.
 
         Examples
         --------
@@ -75,7 +75,7 @@ class GeneratorMethods:
         ----------
         x : ndarray of shape (height, width, channels)
         transform_parameters : dict
-            Names that are missing, or None, leave the image as it is.
+            A missing name, or None, means no change.
 
         Returns
         -------
@@ -129,22 +129,22 @@ class GeneratorMethods:
         Parameters
         ----------
         x : ndarray of shape (n, height, width, channels), or (images, [others])
-            Other arrays go along, row by row.
+            Other arrays are batched with the images, row by row.
         y : array of length n, optional
         batch_size : int, default=32
         shuffle : bool, default=True
-            Whether each epoch has an order of its own.
+            Whether to use a new order in each epoch.
         sample_weight : array of length n, optional
         seed : int, optional
-            Of the order and of the transforms.
+            Seed of the order and of the transforms.
         save_to_dir : str, optional
-            Where to write the images of each batch, stretched to 0..255, for a look.
+            Folder for the images of each batch, stretched to 0..255, to look at.
         save_prefix, save_format : str
-            Of those files.
+            Prefix and format of those files.
         ignore_class_split : bool, default=False
             Allow subsets with different classes.
         subset : {"training", "validation"}, optional
-            The first rows, or the last ``validation_split`` of them, which are only
+            The first rows, or the last ``validation_split`` of them. The latter are only
             standardised.
 
         Returns
@@ -199,7 +199,7 @@ class GeneratorMethods:
         target_size : (height, width), default=(256, 256)
         color_mode : {"rgb", "grayscale", "rgba"}
         classes : list of str, optional
-            The sub-folders to take, in the order of their numbers.
+            The sub-folders to use, in the order of their class numbers.
         class_mode : {"categorical", "binary", "sparse", "input", None}
             Targets: one-hot rows, numbers, the images themselves, or none.
         batch_size, shuffle, seed, save_to_dir, save_prefix, save_format
@@ -209,15 +209,15 @@ class GeneratorMethods:
             The last ``validation_split`` of each class is for validation, and is only
             standardised. (Keras takes the first, and augments it.)
         interpolation : {"nearest", "bilinear", "bicubic", "area", "lanczos"}
-            OpenCV's: to shrink without aliasing takes "area".
+            As in OpenCV. Use "area" to reduce images without aliasing.
         keep_aspect_ratio : bool, default=False
-            Whether to cut the middle out instead of squeezing.
+            Whether to crop the centre instead of changing the aspect ratio.
         dtype : {"uint8", "uint16"}, default="uint8"
-            "uint16" keeps the values of files with 16 bits a channel.
+            "uint16" keeps the values of files with 16 bits for each channel.
         cache : "memory", int, path or None, default="memory"
             Where decoded images are kept: see :class:`skimgcv.ImageFiles`.
         ignore_class_split : bool, default=False
-            Allow subsets with different classes, as a class of few images may give.
+            Allow subsets with different classes, which a class of few images may cause.
 
         Returns
         -------
@@ -284,21 +284,21 @@ class GeneratorMethods:
         dataframe : data frame
             Of pandas or Polars; not changed.
         directory : str or path-like, optional
-            What relative names start from.
+            The folder to which names are relative.
         x_col : str, default="filename"
             The column of names.
         y_col : str or list of str, default="class"
-            The column of labels, of str; a list in a cell stands for several labels.
-            For "raw" and "multi_output" one or several columns of anything.
+            The column of labels, of type str. A list in a cell means several labels. With
+            "raw" and "multi_output", one or several columns of any type.
         weight_col : str, optional
             The column of sample weights.
         target_size : (height, width), default=(256, 256)
         color_mode : {"rgb", "grayscale", "rgba"}
         classes : list of str, optional
-            Labels to keep, in the order of their numbers.
+            The labels to use, in the order of their class numbers.
         class_mode : {"categorical", "binary", "sparse", "input", "raw", "multi_output", None}
-            Targets: one-hot rows, numbers, the images themselves, the columns as they
-            are, in one array or in several, or none.
+            Targets: one-hot rows, numbers, the images themselves, the columns unchanged (in
+            one array, or in several), or none.
         batch_size, shuffle, seed, save_to_dir, save_prefix, save_format
             As for :meth:`flow`.
         subset : {"training", "validation"}, optional
@@ -307,9 +307,9 @@ class GeneratorMethods:
         interpolation, keep_aspect_ratio, dtype, cache
             As for :meth:`flow_from_directory`.
         ignore_class_split : bool, default=False
-            Allow subsets with different classes, as the rows of a sorted table give.
+            Allow subsets with different classes, which a sorted table causes.
         validate_filenames : bool, default=True
-            Whether to leave out names that are no image files, with a warning.
+            Whether to leave out names that are not image files, with a warning.
 
         Returns
         -------
