@@ -21,7 +21,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, clear_features
 from skimgcv._batches.batches import Batches
-from skimgcv._features.trunk import clear_trunks
 
 EPOCHS = 2
 N = 60
@@ -144,7 +143,6 @@ def test_the_deterministic_half_sees_the_rows_of_the_call_and_no_other(run):
 @pytest.mark.parametrize("run", [run_cross_val_score, run_grid_search])
 def test_a_frozen_part_is_run_on_images_of_the_call_alone(run, monkeypatch):
     clear_features()
-    clear_trunks()
     prepared = []
     prepare = Batches.prepare
 

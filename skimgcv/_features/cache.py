@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from skimgcv._features.trunk import Trunk
+from skimgcv._features.trunk import Trunk, clear_trunks
 from skimgcv._files.disk_cache import OnDisk, on_disk
 from skimgcv._files.memory_cache import InMemory, Memory, owner
 from skimgcv._runtime.platform import after_fork, claim, give_up_claim, open_file
@@ -26,10 +27,10 @@ after_fork(_memory.clear)
 
 
 def clear_features() -> None:
-    """Forget all features of frozen layers that this process keeps in memory.
+    """Forget all features that this process keeps in memory, and the compiled frozen layers.
 
-    They are dropped by themselves when others need the room; call this to have the
-    memory at once.
+    They make room for others by themselves; call this to have the memory at once. Fitted
+    estimators and folders of features are not touched.
 
     Examples
     --------
@@ -37,6 +38,7 @@ def clear_features() -> None:
     >>> clear_features()
     """
     _memory.clear()
+    clear_trunks()
 
 
 class FeatureCache:
@@ -131,21 +133,24 @@ def _place(key: str) -> int:
     return int(key[:14], 16)
 
 
-_opened: dict[str, _Claims] = {}
+_opened: weakref.WeakValueDictionary[str, _Claims] = weakref.WeakValueDictionary()
+_of_folders: set[_Claims] = set()  # once closed, a file would lose the locks of all threads
 _lock = threading.Lock()
 
 
 def _claims(kind: str, path: str = "") -> _Claims:
     with _lock:
-        if kind not in _opened:
-            _opened[kind] = _Claims(path)
-        return _opened[kind]
+        claims = _opened.get(kind) or _Claims(path)
+        _opened[kind] = claims
+        if path:
+            _of_folders.add(claims)
+        return claims
 
 
 def _forget() -> None:
     global _lock
     _lock = threading.Lock()
-    for claims in _opened.values():
+    for claims in list(_opened.values()):
         claims.forget()
 
 

@@ -29,16 +29,10 @@ def data(digits):
     return X[rows], y[rows]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_kept():
-    clear_features()
-    yield
-    clear_features()
-
-
 @pytest.fixture
 def n_run(monkeypatch):
-    """Count images that go through a trunk."""
+    """Count images that go through a trunk, from when nothing is kept."""
+    clear_features()
     counts = []
     run = trunks.Trunk.features
     monkeypatch.setattr(
