@@ -26,182 +26,182 @@ def _has_labels(estimator: Any) -> bool:
 class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     """Keras image classifier that augments its training rows, and nothing else.
 
-    ``fit`` transforms the rows that it is given, at random and anew each epoch.
-    Prediction, and every score, is on plain images. So any scikit-learn tool that
-    fits on one fold and scores another is free of leakage.
+    ``fit`` transforms its training images at random, anew in each epoch. Prediction and
+    scoring use plain images. So scikit-learn's tools, which fit on one fold and score
+    another, do not leak augmented images.
 
     Parameters
     ----------
     model : callable or keras.Model
-        Builds a model, as in SciKeras: ``build(meta, compile_kwargs, ...)``, each
-        parameter optional. ``meta`` is a dict with ``n_classes_``, ``classes_``,
-        ``X_shape_`` (of the images), ``image_shape_``, ``X_dtype_``,
-        ``n_features_in_``, ``target_type_`` and ``n_outputs_expected_``. The
-        model may be compiled or not. A keras.Model is cloned, with fresh
-        weights, in each fit: load pretrained weights in a function. A warning says so
-        where the model can be seen to be trained.
+        A function that builds a model, as in SciKeras: ``build(meta, compile_kwargs, ...)``.
+        All parameters are optional. ``meta`` is a dict with ``n_classes_``, ``classes_``,
+        ``X_shape_`` (of the images), ``image_shape_``, ``X_dtype_``, ``n_features_in_``,
+        ``target_type_`` and ``n_outputs_expected_``. The model may be compiled or not.
+        A keras.Model is cloned in each fit, with fresh weights; a warning says so if it is
+        trained. To use pretrained weights, load them in a function.
     augmenter : optional
-        ``None``; an ``ImageAugmenter``; a Keras ``ImageDataGenerator``; a Keras
-        image layer or a ``Sequential`` of them; an Albumentations transform; any
-        ``f(image, rng) -> image``. Never fitted itself: see ``augmenter_``.
+        ``None``, an ``ImageAugmenter``, a Keras ``ImageDataGenerator``, a Keras image layer
+        or a ``Sequential`` of them, an Albumentations transform, or any function
+        ``f(image, rng) -> image``. ``fit`` fits a copy: see ``augmenter_``.
     class_augmenters : dict of label to augmenter, optional
-        Rows of that class are transformed by theirs instead. At prediction no
-        label is known, so what is done there is ``augmenter``'s to say: a class
-        augmenter standardises as it does, or not at all.
+        Augmenters for single classes. Rows of these classes use them instead of ``augmenter``.
+        At prediction the label is unknown, so ``augmenter`` is used. A class augmenter must
+        standardise in the same way, or not at all.
     validation_augmenter : augmenter, optional
-        Transforms the inner hold-out's images, the same way each epoch. Without
-        it they are plain, as test images are: what one wants, unless the images
-        to come vary in ways that those at hand do not.
+        Transforms the images of the hold-out set, in the same way in each epoch. By default
+        the hold-out set is not augmented, like test images.
     validation_split : float in [0, 1), default=0.0
-        Share of the training rows that is held out for ``val_loss`` and early
-        stopping. It is stratified. It keeps groups whole if X carries them
-        (``load_image_table(..., group_col="patient")``) or ``fit`` gets ``groups``;
-        scikit-learn's ``groups=`` reaches the splitter of the folds, but not ``fit``.
+        Share of the training rows to hold out for ``val_loss`` and early stopping. The split
+        is stratified. It keeps groups whole if X carries them
+        (``load_image_table(..., group_col="patient")``) or if ``fit`` gets ``groups``.
+        scikit-learn's ``groups=`` reaches only the splitter of the folds, not ``fit``.
     sampling_strategy : None, str, float, dict or callable, default=None
-        Which classes an epoch draws more often, or less, in imbalanced-learn's
-        words: ``"auto"``, ``"minority"``, ``{label: rows}``. Each repeat of a row
-        has a transform of its own.
+        Draws some classes more or less often in each epoch, as in imbalanced-learn:
+        ``"auto"``, ``"minority"``, ``{label: rows}``. Each repeat of a row has its own
+        transform.
     class_weight : None, "balanced" or dict of label to float, default=None
-        ``"balanced"`` is computed from the rows of the fit. Labels that a dict
-        lacks weigh 1; if ``y`` has none of its labels, a warning says so. Weights
-        count in training, not in ``val_loss``.
+        ``"balanced"`` is computed from the training rows of the fit. Labels that are missing
+        in a dict have weight 1. If ``y`` has none of the dict's labels, a warning says so.
+        Weights apply to training, not to ``val_loss``.
     multilabel : bool, default=False
-        Whether an image has several labels, or none: ``y`` is then (n, labels) of 0 and 1.
-        That is said here, and not guessed, since a fold of such a ``y`` can look one-hot.
-        ``loss="auto"`` is the binary crossentropy; ``class_weight`` weighs each label as if
-        it were fitted alone, a number in a dict the rows that have it. See :doc:`/targets`.
+        Whether an image can have several labels, or none: ``y`` is then (n, labels) of 0 and
+        1. It is not guessed from ``y``, since a fold of such a ``y`` can look one-hot.
+        ``loss="auto"`` is the binary crossentropy. ``class_weight`` weights each label as if
+        it were fitted alone: see :doc:`/targets`.
     tta_rounds : int, default=0
-        Prediction averages the plain image and this many transformed ones. It can be
-        set on a fitted classifier, ``set_params(tta_rounds=8)``, which needs no new
-        fit; a grid search fits each candidate all the same.
+        Number of transformed versions that prediction averages with the plain image (test-time
+        augmentation). On a fitted classifier ``set_params(tta_rounds=8)`` needs no new fit. A
+        grid search fits each candidate anyway.
     tta_augmenter : augmenter, optional
-        What transforms them: ``augmenter``, unless given.
+        Transforms these versions. The default is ``augmenter``.
     image_shape : tuple of int, optional
-        For a flat 2-D X the image that each row is: ``(28, 28, 1)``.
+        Shape of the image in each row of a flat 2-D X, such as ``(28, 28, 1)``.
     augmentation_views : int, optional
-        In how many versions each image is seen, in turn: epoch e shows version e modulo
-        this. By default an image is transformed anew in each epoch.
+        Number of versions of each image. Epoch ``e`` uses version ``e % augmentation_views``.
+        By default each epoch has a new version.
     feature_cache : "memory", int, path or None, default="memory"
-        Where the results of frozen first layers are kept, so that these run once for each
-        version of an image, over all epochs, folds and candidates: see Notes. "memory": as
-        many as fit into a quarter of what is free in this process; an int: into so many
-        bytes. A path: a memory-mapped file in that folder, shared by all processes and by
-        later runs; it only grows. None: all layers run on each batch.
+        Where to keep the outputs of frozen layers at the start of the model, so that these
+        layers run once for each version of an image: see Notes. ``"memory"`` uses up to a
+        quarter of the free memory; an int is a number of bytes. A path is a folder for a
+        memory-mapped file that all processes and later runs share; the file only grows.
+        With ``None`` all layers run on each batch.
     optimizer, loss, metrics
-        As for ``keras.Model.compile``, where the builder leaves that open.
-        ``loss="auto"`` is the crossentropy that fits the model's output and the metrics:
-        of class numbers, or of one-hot rows where MixUp or a metric of Keras needs them.
-        A metric of Keras is what scikit-learn gives for the same predictions, of the
-        second of two classes where it is of one; one that cannot be is an error. A metric
-        of one's own gets ``y_true`` as the loss does: see :doc:`/metrics`.
+        As for ``keras.Model.compile``, if the builder does not compile the model.
+        ``loss="auto"`` is the crossentropy that fits the model's output and the metrics: for
+        class numbers, or for one-hot rows if MixUp or a Keras metric needs them. A Keras
+        metric gives what scikit-learn gives for the same predictions; for two classes it is
+        of the second. A metric for which this is impossible is an error. Your own metric gets
+        ``y_true`` as the loss does: see :doc:`/metrics`.
     batch_size : int or None, default=32
-        ``None`` is 32, as in Keras. Rounded up to a multiple of 24 at prediction, where
-        it changes no bit.
+        ``None`` means 32, as in Keras. ``predict`` pads batches to a multiple of 24; results
+        do not depend on it.
     epochs : int, default=1
+        Number of epochs, or of epochs in the first phase.
     fine_tune_epochs : int, default=0
-        Epochs of a second phase, after ``epochs``: frozen layers are unfrozen, and the model
-        is compiled anew and trained on, on the same rows. Callbacks begin each phase anew,
-        as in two calls of Keras' ``fit``; a ``CSVLogger`` appends to its file.
+        Number of epochs in a second phase, after ``epochs``. The second phase unfreezes
+        layers, compiles the model anew and trains on, on the same rows. Callbacks start
+        each phase anew, as in two calls of Keras' ``fit``. A ``CSVLogger`` appends to its file.
     fine_tune_layers : "all", int, str or callable, default="all"
-        Which of the frozen layers the second phase trains: all of them; the last so many,
-        as ``backbone.layers[-20:]`` counts; those with a name such as ``"block_1[56]*"``;
-        or those that a function of the model returns. Batch normalisation stays frozen,
-        unless that function returns the layer itself.
+        The frozen layers to train in the second phase: all of them; the last ``n``, counted as
+        in ``backbone.layers[-n:]``; those whose name matches a pattern such as
+        ``"block_1[56]*"``; or those that a function of the model returns. Batch normalisation
+        stays frozen, unless the function returns that layer itself.
     fine_tune_learning_rate : float, default=1e-5
-        Learning rate of the second phase. Its optimizer is a fresh one, of the same kind and
-        with the same other parameters as the first.
+        Learning rate of the second phase. The optimizer is new. It has the class and the other
+        settings of the first one.
     shuffle : bool, default=True
-        Whether each epoch has an order of its own.
+        Whether to shuffle the rows in each epoch.
     callbacks : keras.callbacks.Callback, function, list or dict of them, optional
-        Each fit uses its own copies: see ``callbacks_``. A function without arguments is
-        called for each fit, and gives a callback or a list of them: so that each writes to
-        a path of its own, ``lambda: keras.callbacks.CSVLogger(new_path())``.
+        Each fit uses its own copies: see ``callbacks_``. A function without parameters is
+        called in each fit, and returns a callback or a list of them. So each fit can write to
+        its own path: ``lambda: keras.callbacks.CSVLogger(new_path())``.
     verbose : int, default=0
-        1 is a line for each fit, with its losses and its time, on standard error: drawn
-        on a terminal and in a notebook; written once, when the fit ends, with ``n_jobs``
-        and into a file. 2 is Keras' line for each epoch. A bar for the folds and searches
-        that fits are part of is scikit-learn's: see Notes. Predictions show nothing but
-        by ``predict__verbose=1``.
+        With 1, each fit shows a line with its losses and its time on standard error. With
+        ``n_jobs``, and if the output is a file, the line appears when the fit ends. 2 is Keras'
+        line for each epoch. For a bar over folds and candidates see Notes. ``predict`` is
+        silent unless ``predict__verbose=1``.
     random_state : int, RandomState instance or None, default=None
-        An int gives the same weights, bit for bit, in any process on one kind of
-        machine. No global generator has a say in it, and all stay as they were: those of
+        An int gives the same weights, bit for bit, in any process on one kind of machine.
+        Global random generators have no influence, and ``fit`` leaves them unchanged: those of
         ``random``, NumPy and Keras are seeded while the builder runs, and then restored.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the model of the last call: see Notes.
+        Whether ``fit`` continues with the model of the last call: see Notes.
     **routed
-        Parameters of these parameters: ``model__filters=32`` goes to the
-        builder, ``optimizer__learning_rate=1e-3``, ``loss__...``,
-        ``metrics__...``, ``callbacks__...``, ``compile__...`` to what is made of
-        the parameter, and ``fit__...``, ``predict__...`` to Keras' methods. A
-        name without a prefix goes to the builder, as SciKeras has it; one that
-        begins or ends with ``_``, or that is a method's, needs the prefix.
+        Parameters for parts of the estimator. ``model__filters=32`` goes to the builder.
+        ``optimizer__learning_rate=1e-3``, ``loss__...``, ``metrics__...``, ``callbacks__...``
+        and ``compile__...`` go to the objects of these names, ``fit__...`` and
+        ``predict__...`` to Keras' methods. A name without a prefix goes to the builder, as in
+        SciKeras. It needs the prefix if it begins or ends with ``_``, or if it is the name of
+        a method.
 
     Attributes
     ----------
     model_ : keras.Model
-        Trained and compiled, nobody else's.
+        The trained, compiled Keras model; no other estimator shares it.
     classes_ : ndarray of shape (n_classes,)
-        With ``multilabel`` the labels: the columns of a data frame, or their numbers.
+        With ``multilabel``, the names of the labels: the columns of a data frame, or numbers.
     n_features_in_ : int
-        How many values a row has: ``X.shape[1]`` of a 2-D X, and of images height times
-        width times channels. Rows of that width pass for images at prediction.
+        Number of values in a row: ``X.shape[1]`` of a 2-D X; height times width times channels
+        of images. ``predict`` also takes flat rows of this length.
     feature_names_in_ : ndarray of str
-        Of a data frame.
+        Column names, if X is a data frame.
     image_shape_ : tuple of int
-        One row as the model gets it: (height, width, channels) or (features,).
+        Shape of a row as the model gets it: (height, width, channels) or (features,).
     history_ : dict of str to list of float
-        A value an epoch: ``loss``, the metrics, and ``val_...`` of a hold-out. The second
-        phase goes on in the same lists.
+        ``loss``, the metrics, and ``val_...`` of the hold-out set, with one value for each
+        epoch. The second phase continues the same lists.
     fine_tune_start_ : int or None
-        How many epochs the first phase had. None where there was no second one.
+        Number of epochs of the first phase. None if there was no second phase.
     augmenter_ : Augmenter
-        The fitted copy, with the statistics of the rows that trained.
+        The fitted copy, with the statistics of the training rows.
     callbacks_ : list of keras.callbacks.Callback
-        This fit's copies; copies and pickles of the estimator lack them.
+        The callbacks of this fit. Copies and pickles of the estimator do not have them.
     class_weight_ : dict of label to float
-        With ``multilabel`` of label to ``{0: weight, 1: weight}``, of rows that lack and that
-        have it.
+        With ``multilabel``, the values are ``{0: weight, 1: weight}``, for rows without and
+        with the label.
     sample_indices_ : ndarray of int
         The rows of the last epoch, in the order in which the model saw them.
     validation_indices_ : ndarray of int
-        The rows that were held out.
+        The rows of the hold-out set.
 
     Notes
     -----
-    Rows whose weight is 0, by ``sample_weight`` or by their class's, are left out as if
-    they were not in X: a class that has no other rows is not in ``classes_``, unless
-    ``partial_fit(classes=...)`` named it. ``y`` may be one-hot, (n, classes): its classes
-    are then 0 to classes - 1.
+    Rows with weight 0, by ``sample_weight`` or by class, are left out as if X did not have
+    them. A class without other rows is not in ``classes_``, unless
+    ``partial_fit(classes=...)`` names it. ``y`` can be one-hot, (n, classes); the classes are
+    then 0 to classes - 1.
 
-    Keras' global switches (dtype policy, ``floatx``, ``epsilon``, image data format,
-    TensorFlow's determinism and the like) go with a pickle: workers fit, and a later
-    session predicts, as they stood where it was made, and nothing stays switched there.
-    Workers with another Keras backend are refused.
+    A pickle of the estimator contains Keras' global settings: dtype policy, ``floatx``,
+    ``epsilon``, image data format, TensorFlow's determinism and others. Workers and later
+    sessions fit and predict with these settings, and restore their own afterwards. A worker
+    with another Keras backend raises an error.
 
-    Where a call goes on with a model, by ``warm_start`` or ``partial_fit``, parameters
-    may have changed. ``optimizer``, ``loss``, ``metrics`` and ``compile__...`` are those of
-    now, if the builder left the model to be compiled here; an optimizer of the same class
-    keeps its momenta and its count of steps. The augmenter may change in what is random,
-    and keeps its statistics. Those that are read in each call (``epochs``, ``batch_size``,
-    ``callbacks``, ``class_weight``, ``sampling_strategy``, ``validation_split`` and so on)
-    have their effect. The builder and its parameters, ``random_state``, and how images are
-    standardised, cannot change: an error says what they were.
+    ``warm_start`` and ``partial_fit`` continue with a model, and parameters may have changed
+    in between:
 
-    Where the first layers of a functional or ``Sequential`` model are frozen
-    (``trainable=False``) and do the same in training as in evaluation, with no dropout or
-    other randomness and no batch normalisation that learns, they are run once for each image
-    and transform, and the rest is trained on the results. ``model_`` is the whole model, and
-    callbacks see it. Predictions, losses and weights are those of training the whole model to
-    float precision, since batches differ in size; where features are kept, and how many,
-    changes no bit. All of the model runs on each batch where that cannot be shown (a training
-    step of one's own, MixUp, callbacks of one's own that look at single batches), and with
-    Keras on JAX or PyTorch; the logger ``skimgcv`` says why, at level DEBUG.
+    - ``optimizer``, ``loss``, ``metrics`` and ``compile__...`` take effect if the builder did
+      not compile the model. An optimizer of the same class keeps its momenta and step count.
+    - The random part of the augmenter can change. Its statistics stay.
+    - ``epochs``, ``batch_size``, ``callbacks``, ``class_weight``, ``sampling_strategy``,
+      ``validation_split`` and the like take effect.
+    - The builder and its parameters, ``random_state`` and the standardisation of images
+      cannot change. An error names the old value.
 
-    With scikit-learn 1.9 or later ``set_callbacks`` takes its callbacks,
-    ``sklearn.callback.ProgressBar`` and ``ScoringMonitor``: epochs are tasks within a
-    fit, as fits are within a search: ``GridSearchCV(clf, grid).set_callbacks(bar)``. A
-    callback that asks for the fitted estimator of an epoch gets the model that is being
-    trained: it may score it, but not keep it.
+    **Frozen layers run once.** The first layers of a functional or ``Sequential`` model can be
+    frozen (``trainable=False``). They run once for each image and transform, and the rest of
+    the model is trained on their outputs, if they give the same in training as in evaluation:
+    no dropout, no other randomness, no batch normalisation that learns. ``model_`` is the whole
+    model, and callbacks see the whole model. Predictions, losses and weights equal those of
+    ordinary training to float precision, because batch sizes differ. The size and place of the
+    cache do not change a bit. Ordinary training is used with a ``train_step`` of your own,
+    with MixUp, with callbacks of your own that look at single batches, and on JAX and PyTorch.
+    The logger ``skimgcv`` tells the reason at level DEBUG.
+
+    **Callbacks of scikit-learn.** With scikit-learn 1.9 or later, ``set_callbacks`` takes
+    ``sklearn.callback.ProgressBar`` and ``ScoringMonitor``, for instance
+    ``GridSearchCV(clf, grid).set_callbacks(bar)``. Epochs are tasks within a fit, and fits are
+    tasks within a search. A callback that asks for the fitted estimator of an epoch gets the
+    model in training. It can score this model, but must not keep it.
 
     Examples
     --------
@@ -330,33 +330,31 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         validation_data : (X, y) or (X, y, sample_weight), optional
             Used for ``val_...`` instead of ``validation_split``.
         checkpoint_dir : path-like, optional
-            A folder in which each epoch's state is kept. Call the same fit again to resume
-            it: it goes on from its last epoch and ends with the same bits, and a fit that
-            had ended is read back. So ``cross_validate(..., params={"checkpoint_dir":
-            folder})``, or a search's ``fit(X, y, checkpoint_dir=folder)``, is called again to
-            go on. Two fits are the same if nothing of this differs:
+            A folder in which ``fit`` saves its state after each epoch. Call the same fit again
+            to resume it. It continues after the last saved epoch, and the result is the same,
+            bit for bit; a finished fit is loaded. The same holds for ``cross_validate(...,
+            params={"checkpoint_dir": folder})`` and for a search's ``fit(X, y,
+            checkpoint_dir=folder)``. Two fits are the same if these are equal:
 
-            - the model that the builder makes: its layers and how they are connected, its
+            - the model that the builder returns: its layers and their connections, its
               initial weights, optimizer, loss and metrics, and all of their settings;
             - callbacks, augmenters and ``sampling_strategy``, with their parameters;
             - the code of your own layers, losses, metrics, callbacks, augmenters and
               functions, of the functions that they call, and the globals that they read;
-            - the rows that train and those that are held out, in their order, with their
-              labels and weights: arrays by their values, files by path, size, time of
-              change and how they are decoded;
+            - the training rows and the hold-out rows, in their order, with labels and weights:
+              arrays by their values, files by path, size, time of change and decoding;
             - ``random_state``, which must be an int, ``batch_size`` and ``epochs``;
             - Keras' global settings, and the versions of the packages that are used.
 
-            Nothing else counts: not ``verbose``, nor what concerns prediction alone, nor
-            the process, ``n_jobs``, the builder's code where it makes an equal model, or
-            the file and line where a function is written. What cannot be compared in
-            another process, such as an open file, a random generator, or a function that
-            reads the clock or the environment, is an error before training.
+            These do not count: ``verbose``, parameters of prediction, the process, ``n_jobs``,
+            the code of a builder that returns an equal model, and the file and line of a
+            function. Things that another process cannot compare raise an error before training:
+            an open file, a random generator, a function that reads the clock or the
+            environment.
 
-            Of callbacks numbers, texts and arrays among their attributes are kept. Nothing
-            deletes these files. (``joblib.Memory(folder).cache(cross_val_score)`` keeps a whole
-            call once it has ended, but knows a builder by its name alone: clear it when
-            code changes.)
+            Numbers, texts and arrays among the attributes of callbacks are saved. Nothing
+            deletes these files. (``joblib.Memory(folder).cache(cross_val_score)`` saves a whole
+            call after its end. It knows a builder only by its name: clear it when code changes.)
 
         Returns
         -------
