@@ -95,15 +95,23 @@ def called_again(
     for call in calls:
         args, kwargs = call.convert(lambda it: places.get(id(it), it))
         inner = call.operation
-        if is_open(inner):
-            given = keras.tree.flatten((args, kwargs))[: len(inner.inputs)]
-            own = {id(t): g for t, g in zip(inner.inputs, given, strict=True)}
+        given = keras.tree.flatten((args, kwargs))
+        if is_open(inner) and _come_as_they_are(given, inner):
+            own = {id(t): g for t, g in zip(inner.inputs, given, strict=False)}
             outputs = called_again(calls_of(inner), inner, own, is_open)
         else:
             outputs = [_like(tensor) for tensor in call.outputs]
             node(inner, call_args=args, call_kwargs=kwargs, outputs=outputs)
         places.update({id(t): o for t, o in zip(call.outputs, outputs, strict=True)})
     return [places.get(id(output), output) for output in model.outputs]
+
+
+def _come_as_they_are(given: Sequence[Any], model: keras.Model) -> bool:
+    """Whether a nested model does not convert what it is given."""
+    return all(
+        g.dtype == t.dtype and len(g.shape) == len(t.shape)
+        for g, t in zip(given, model.inputs, strict=False)
+    )
 
 
 def _like(tensor: Any) -> keras.KerasTensor:

@@ -144,6 +144,9 @@ UNCUT = {
         layers.BatchNormalization(center=False, scale=False), frozen(conv())
     ),
     "a step of its own": lambda: ending(frozen(conv()), model=OwnStep),
+    "a nested model that converts": lambda: ending(
+        keras.Sequential([layers.Input((6, 6, 1), dtype="int32"), frozen(conv()), conv()])
+    ),
     "run eagerly": lambda: ending(frozen(conv()), run_eagerly=True),
 }
 
