@@ -154,8 +154,8 @@ def test_two_digits_are_found_in_an_image(tmp_path):
 
 def test_an_angle_is_told_better_than_by_its_mean(tmp_path):
     angle = example("plot_angle")
-    images, degrees = angle.turned_digits(n_images=60)
-    predicted = angle.compare(images, degrees, n_splits=2, epochs=8)
-    assert min(np.corrcoef(degrees, angles)[0, 1] for angles in predicted.values()) > 0.5
+    images, degrees = angle.turned_digits()
+    predicted = angle.compare(images, degrees, n_splits=2, epochs=12)
+    assert min(np.corrcoef(degrees, angles)[0, 1] for angles in predicted.values()) > 0.6
     angle.plot(degrees, predicted, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
