@@ -18,30 +18,30 @@ from skimgcv._parameters import options_explained
 class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     """Keras regressor of images that augments its training rows, and nothing else.
 
-    As :class:`~skimgcv.AugmentedKerasClassifier`, of numbers instead of labels: an age, a count,
-    an angle, coordinates. Prediction, and every score, is on plain images.
+    It works like :class:`~skimgcv.AugmentedKerasClassifier`, but ``y`` holds numbers: an age, a
+    count, an angle, coordinates. Prediction and scoring use plain images.
 
-    A transform does not change the numbers. So leave out those that would: a rotation where
-    the number is an angle, a shift where it is a place.
+    All augmented versions of an image have the same numbers. So leave out transforms that would
+    change them, such as rotations where the number is an angle.
 
     Parameters
     ----------
     model : callable or keras.Model
-        As for the classifier. ``meta`` has ``n_outputs_``, how many numbers a row has, in
-        place of what it says of classes.
+        As for the classifier. Instead of the classes, ``meta`` has ``n_outputs_``, how many
+        numbers a row has.
     augmenter, validation_augmenter : optional
     validation_split : float in [0, 1), default=0.0
-        Share of the training rows that is held out for ``val_loss`` and early stopping. It
-        has its share of small and of large numbers, by quantiles, and keeps groups whole.
+        Share of the training rows to hold out for ``val_loss`` and early stopping. The split
+        is stratified by quantiles of the numbers. It keeps groups whole.
     tta_rounds : int, default=0
-        Prediction is the mean over the plain image and this many transformed ones.
+        Number of transformed versions that prediction averages with the plain image.
     tta_augmenter : augmenter, optional
     image_shape : tuple of int, optional
     augmentation_views : int, optional
     feature_cache : "memory", int, path or None, default="memory"
     optimizer, loss, metrics
-        As for ``keras.Model.compile``. ``loss="auto"`` is the mean squared error. A metric
-        of Keras that is of classes is an error.
+        As for ``keras.Model.compile``. ``loss="auto"`` is the mean squared error. A Keras
+        metric for classes raises an error.
     batch_size : int or None, default=32
     epochs : int, default=1
     fine_tune_epochs : int, default=0
@@ -71,12 +71,12 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
 
     Notes
     -----
-    A network learns numbers best that are about as large as 1. Let scikit-learn scale them in
-    each fold: ``TransformedTargetRegressor(regressor, transformer=StandardScaler())``.
+    A network learns best from numbers close to 1. Let scikit-learn scale them in each fold:
+    ``TransformedTargetRegressor(regressor, transformer=StandardScaler())``.
 
-    Rows whose ``sample_weight`` is 0 are left out as if they were not in X.
+    Rows with ``sample_weight`` 0 are ignored, as if they were not in X.
 
-    MixUp mixes two images' numbers as it mixes the images.
+    MixUp mixes the numbers of two images as it mixes the images.
 
     Examples
     --------
