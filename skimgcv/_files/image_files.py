@@ -238,7 +238,7 @@ class ImageFiles(LazyImages):
         return DigestsOfFiles(self._decoding, paths, stamps_of(paths))
 
     def errors(self) -> list[ImageReadError]:
-        """Read every file, and return the errors of those that give no image.
+        """Read every file, and return the errors of those that cannot be read.
 
         What is read is kept in the cache, and what is there is not read again.
 
@@ -251,7 +251,7 @@ class ImageFiles(LazyImages):
         return [self._error(place, failures[place]) for place in sorted(failures)]
 
     def readable(self, *, progress: bool = False) -> np.ndarray:
-        """Read every file, warn of those that give no image, and return the others.
+        """Read every file, warn of those that cannot be read, and return the others.
 
         What is read is kept in the cache, and what is there is not read again.
 
@@ -299,7 +299,7 @@ class ImageFiles(LazyImages):
         return said.digest()
 
     def verify(self, *, progress: bool = True) -> np.ndarray:
-        """Decode every file anew, in threads, and tell which give no image.
+        """Decode every file again, in threads, and list those that cannot be read.
 
         Parameters
         ----------

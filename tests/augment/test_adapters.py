@@ -266,7 +266,7 @@ def test_a_one_of_is_drawn_as_a_whole(small_photos):
         albumentations.OneOf([albumentations.Normalize(), albumentations.ToFloat()], p=1)
     )
     # Nothing of it is always the same, so prediction could not normalise.
-    with pytest.raises(ValueError, match="OneOf is random, and makes float32 of uint8"):
+    with pytest.raises(ValueError, match="OneOf is random, and turns uint8 images into float32"):
         chosen.fit(small_photos)
     flips = [albumentations.HorizontalFlip(), albumentations.VerticalFlip()]
     one = as_augmenter(albumentations.OneOf(flips, p=1))

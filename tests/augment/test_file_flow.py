@@ -108,7 +108,7 @@ def test_names_that_are_no_images_are_left_out_with_a_warning(folder, table):
             table.iloc[::-1],
         ]
     )
-    with pytest.warns(UserWarning, match="3 of 15 names in the column 'filename' are no image"):
+    with pytest.warns(UserWarning, match="3 of 15 names in the column 'filename' are not image"):
         flow = OURS.flow_from_dataframe(bad, folder, **OPTIONS)
     assert flow.filenames == NAMES[::-1]
     np.testing.assert_allclose(flow[0][0], IMAGES[:-6:-1] / np.float32(255), rtol=1e-6)

@@ -207,7 +207,7 @@ def test_a_random_half_alone_warns_where_the_order_matters():
     ],
 )
 def test_a_random_step_that_changes_the_range_is_refused(transform, small_photos):
-    with pytest.raises(ValueError, match=r"is random, and makes float32 of uint8"):
+    with pytest.raises(ValueError, match=r"is random, and turns uint8 images into float32"):
         as_augmenter(transform).fit(small_photos)
 
 
