@@ -202,8 +202,8 @@ after_fork(memory.clear)
 def clear_decoded_images() -> None:
     """Forget all decoded images that this process keeps in memory.
 
-    They are dropped by themselves when others need the room; call this to have the
-    memory at once.
+    skimgcv drops them when other images need the memory. Call this function to free the
+    memory now.
 
     Examples
     --------

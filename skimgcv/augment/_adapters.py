@@ -41,25 +41,25 @@ _KERAS_PARAMETERS = (
 
 
 def as_augmenter(augmenter: Any, name: str = "an augmenter") -> Augmenter:
-    """Adapt anything that can augment to the one protocol.
+    """Return an augmenter for anything that can augment.
 
     Parameters
     ----------
     augmenter : object
-        - None: nothing random; images become float32.
+        - None: no random steps; images become float32.
         - An :class:`~skimgcv.ImageAugmenter`, or another object of the protocol.
-        - A Keras ``ImageDataGenerator``: its parameters run on our engine. Of a
-          subclass, its own methods are called.
+        - A Keras ``ImageDataGenerator``: it becomes an ``ImageAugmenter`` with the same
+          parameters. A subclass keeps its own methods.
         - A Keras image layer, a ``Sequential`` of them or a ``keras.layers.Pipeline``.
         - An Albumentations transform.
         - A callable ``f(image, rng) -> image``.
     name : str
-        What it is, for errors.
+        Name of the parameter, for errors.
 
     Returns
     -------
     Augmenter
-        Unfitted, and never the object that was given: that one stays as it is.
+        Not fitted, and never the same object as ``augmenter``, which does not change.
 
     Raises
     ------
@@ -68,14 +68,14 @@ def as_augmenter(augmenter: Any, name: str = "an augmenter") -> Augmenter:
 
     Notes
     -----
-    Of layers, Albumentations transforms, subclasses of ``ImageDataGenerator`` and callables,
-    a step that does the same to an image with every seed belongs to the deterministic half,
-    which runs at prediction too. Which steps do is found out by trying: each is run with up
-    to 16 seeds on the first three images that ``fit`` gets, and all but callables on one of
-    noise too. It is random if anything differs, if it leaves these images as they are, or if
-    it is declared so: by ``p`` below 1, or as a choice among several, such as ``OneOf``. What
-    is in a ``Sequential``, ``Compose`` or ``Pipeline`` that always runs is a step of its own.
-    ``fixed_steps`` and ``random_steps`` of what is returned name them, after ``fit``.
+    Layers, Albumentations transforms, subclasses of ``ImageDataGenerator`` and callables have
+    steps. A step that changes an image in the same way with every seed is deterministic, and
+    also runs at prediction. ``fit`` finds these steps: it runs each with up to 16 seeds on the
+    first three images, and all except callables also on one image of noise. A step is random if
+    any result differs, if it changes none of these images, if its ``p`` is below 1, or if it
+    chooses among several, such as ``OneOf``. The members of a ``Sequential``, ``Compose`` or
+    ``Pipeline`` that always runs are separate steps. After ``fit``, ``fixed_steps`` and
+    ``random_steps`` name them.
 
     Examples
     --------

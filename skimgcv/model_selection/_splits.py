@@ -74,8 +74,8 @@ class SplitReport:
         ]
         if len(self.skewed_folds):
             found.append(
-                f"y comes sorted and {len(self.skewed_folds)} of {self.n_folds} folds test other "
-                "classes than they train on; shuffle=True, or a stratified splitter"
+                f"y is sorted and {len(self.skewed_folds)} of {self.n_folds} folds test other "
+                "classes than they train on; pass shuffle=True, or use a stratified splitter"
             )
         return tuple(sentence for sentence in found if sentence)
 
@@ -89,9 +89,9 @@ class SplitReport:
     def __repr__(self) -> str:
         if not self.problems:
             return f"{self.n_folds} folds, no problem found"
-        return "\n- ".join(
-            [f"{self.n_folds} folds, {len(self.problems)} to mend:", *self.problems]
-        )
+        n = len(self.problems)
+        title = f"{self.n_folds} folds, {n} problem{'s' if n > 1 else ''}:"
+        return "\n- ".join([title, *self.problems])
 
 
 def check_splits(
@@ -154,11 +154,11 @@ def check_splits(
     >>> from skimgcv.model_selection import check_splits
     >>> y = np.repeat(["melanoma", "naevus"], 50)
     >>> check_splits(None, y, cv=KFold(2))
-    2 folds, 3 to mend:
+    2 folds, 3 problems:
     - classes that training lacks: 2, in 2 of 2 folds; use a stratified splitter, or fewer folds
     - classes that the test lacks: 2, in 2 of 2 folds; use a stratified splitter, or fewer folds
-    - y comes sorted and 2 of 2 folds test other classes than they train on; shuffle=True, or a \
-stratified splitter
+    - y is sorted and 2 of 2 folds test other classes than they train on; pass shuffle=True, or \
+use a stratified splitter
     >>> check_splits(None, y, cv=5)
     5 folds, no problem found
     """
