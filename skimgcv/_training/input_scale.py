@@ -126,5 +126,5 @@ def _fault(raw: np.ndarray, prepared: np.ndarray, reached: _Reached) -> str | No
 
 def _span(images: np.ndarray) -> float:
     """Return how much values vary within a channel: each may have an offset of its own."""
-    channels = images.reshape(-1, images.shape[-1])
+    channels = images.reshape(-1, images.shape[-1] if images.ndim == 4 else 1)
     return float(np.ptp(channels, axis=0).max())

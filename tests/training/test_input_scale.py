@@ -108,6 +108,19 @@ def test_pretrained_networks():
     assert "rescaled already" in message
 
 
+def test_flat_values_are_not_taken_for_channels():
+    build = lambda meta: keras.Sequential(  # noqa: E731
+        [
+            keras.Input(meta["image_shape_"]),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    # Each image is one grey: a pixel's value varies little beside that of the next image.
+    images = np.broadcast_to(np.float32(np.arange(12) % 2 / 4).reshape(12, 1, 1, 1), (12, 8, 8, 3))
+    assert not caught(build, ImageAugmenter(featurewise_center=True), images)
+
+
 def test_other_values_are_nobodys_business():
     assert not caught(model(), images=X // 16)
     assert not caught(model(), images=np.zeros_like(X))
