@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import skimgcv
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -23,6 +25,17 @@ def test_python_code_runs(code, capsys):
 @pytest.mark.parametrize("target", sorted(LINKS))
 def test_linked_files_exist(target):
     assert target.startswith("https://") or (ROOT / target).is_file()
+
+
+def test_one_version_is_released():
+    version = skimgcv.__version__
+    for name, line in [
+        ("CITATION.cff", f"version: {version}"),
+        ("CHANGES.md", f"## {version}"),
+        ("pyproject.toml", f'version = "{version}"'),
+    ]:
+        assert line in (ROOT / name).read_text(encoding="utf-8").splitlines(), name
+    assert f"{{{version}}}" in (ROOT / "docs" / "citing.rst").read_text(encoding="utf-8")
 
 
 def test_make_has_the_commands():
