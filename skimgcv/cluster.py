@@ -1,13 +1,13 @@
-"""Dask and Ray under ``n_jobs``: joblib's way to them, with what folds of images need.
+"""Dask and Ray as joblib backends for folds of images.
 
-``register_dask()`` or ``register_ray()``, and then, for any tool of scikit-learn::
+Call ``register_dask()`` or ``register_ray()``, and then, for any scikit-learn tool::
 
     with joblib.parallel_config(backend="ray"):
         GridSearchCV(clf, grid).fit(X, y)
 
-Scores are those of ``n_jobs=1``, bit for bit. An X in memory is sent to a worker (Dask) or
-a machine (Ray) once, however many folds it computes there; a memory map is sent as its
-path, and so are ``ImageFiles``. A worker that dies is replaced, and its folds are done again.
+Scores equal those of ``n_jobs=1``, bit for bit. An X in memory is sent once to each worker (Dask)
+or machine (Ray), for any number of folds. A memory map and ``ImageFiles`` are sent as paths. A
+worker that dies is replaced, and its folds run again.
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ _GRAPH_BYTES = 10_000_000
 
 
 def register_dask() -> None:
-    """Let ``joblib.parallel_config(backend="dask")`` mean this module's way to Dask.
+    """Register this module's Dask backend as ``joblib.parallel_config(backend="dask")``.
 
-    joblib's own gives the same scores, and sends X once, too. But it reads a memory map
-    and sends its pixels; a search fails with ``FutureCancelledError`` when the one
-    worker that an argument was sent to dies, and never ends when a fold cannot be
-    pickled or kills its workers; the folds of an interrupted search that wait are
-    computed nevertheless; and where the cluster has one thread in all, the
-    calling process computes the folds.
+    joblib's own Dask backend gives the same scores, and also sends X once. But it sends the
+    pixels of a memory map. A search fails with ``FutureCancelledError`` if the only worker
+    that has an argument dies, and never ends if a fold cannot be pickled or kills its
+    workers. The waiting folds of an interrupted search still run. If the cluster has one
+    thread, the calling process computes the folds.
 
     Raises
     ------
@@ -58,12 +57,12 @@ def register_dask() -> None:
 
     Notes
     -----
-    Options are joblib's: ``parallel_config(backend="dask", client=..., retries=...)``.
-    As many folds run as workers have threads: ``n_jobs`` is not looked at.
-    Start workers with one thread each: fits in threads of one process get in each
-    other's way. With two workers or more, any but the last may die. Dask's
-    ``MALLOC_TRIM_THRESHOLD_`` made training 1.4 to 1.8 times as long (two workers,
-    two cores): before starting workers,
+    It has joblib's options: ``parallel_config(backend="dask", client=..., retries=...)``.
+    The number of folds that run at once is the number of the workers' threads; ``n_jobs``
+    has no effect. Start workers with one thread each, because fits in threads of one process
+    wait for each other. As long as one worker lives, others may die. Dask's
+    ``MALLOC_TRIM_THRESHOLD_`` made training 1.4 to 1.8 times as long (two workers, two
+    cores). To avoid this, call before you start workers:
     ``dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})``.
 
     References
@@ -82,11 +81,11 @@ def register_dask() -> None:
 
 
 def register_ray() -> None:
-    """Let ``joblib.parallel_config(backend="ray")`` mean this module's way to Ray.
+    """Register this module's Ray backend as ``joblib.parallel_config(backend="ray")``.
 
-    It takes the place of ``ray.util.joblib.register_ray``, which gives the same scores,
-    but sends X with each task, starts new processes (which import TensorFlow) with each
-    search, hands tasks out by turns, and fails when a process dies.
+    It replaces ``ray.util.joblib.register_ray``, which gives the same scores, but sends X with
+    each task, starts new processes (which import TensorFlow) for each search, assigns tasks
+    in turns, and fails if a process dies.
 
     Raises
     ------
@@ -95,12 +94,12 @@ def register_ray() -> None:
 
     Notes
     -----
-    Options: ``parallel_config(backend="ray", ray_remote_args={"num_cpus": 2})``, for which
-    see ``ray.remote``; ``num_gpus=1`` gives each fit a GPU of its own. Unless they say
-    otherwise, a task has one CPU and is tried three times more when its process dies. Ray
-    runs as many at a time as it has room for: ``n_jobs`` is not looked at. Without
-    ``ray.init`` a cluster is started, or found, as Ray does it. Where no node has what a
-    task asks for, folds wait for one, with a warning.
+    Options are those of ``ray.remote``:
+    ``parallel_config(backend="ray", ray_remote_args={"num_cpus": 2})``. ``num_gpus=1`` gives
+    each fit its own GPU. By default a task has one CPU, and runs up to three times again if
+    its process dies. Ray runs as many tasks at once as the cluster can hold; ``n_jobs`` has no
+    effect. Without ``ray.init``, Ray finds or starts a cluster. If no node has the resources of
+    a task, folds wait for one, with a warning.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Builders of models: a pretrained network with a head for the targets at hand."""
+"""Builders of models: a pretrained network with a head for the labels or numbers of y."""
 
 from __future__ import annotations
 
@@ -27,45 +27,47 @@ def pretrained(
     dropout: float = 0.2,
     trainable: bool = False,
 ) -> Callable[..., keras.Model]:
-    """Return a builder: a pretrained network, pooling, dropout and the layer that y needs.
+    """Return a builder of a pretrained network with pooling, dropout and an output layer.
 
-    That is a softmax; of several labels sigmoids; of numbers a layer without activation.
+    The output layer is a softmax for one label, sigmoids for several labels, and a layer without
+    activation for numbers.
 
-    The network's own preprocessing is part of the model. So images go in as they are, with
-    values of 0 to 255, and the augmenter must not rescale them.
+    The network's own preprocessing is part of the model. So pass images with values of 0 to 255,
+    and do not set ``rescale`` in the augmenter.
 
     Parameters
     ----------
     backbone : str, keras.Model or callable, default="EfficientNetV2B0"
-        A name of ``keras.applications``; or a model of images without its head, such as a
-        backbone of KerasHub, whose weights each fit begins with; or a function without
-        parameters that returns such a model.
+        A name of ``keras.applications``; or a model without its head, such as a backbone of
+        KerasHub, with whose weights each fit starts; or a function without parameters that
+        returns such a model.
     weights : "imagenet", path-like or None, default="imagenet"
-        Of a backbone that is given by its name: Keras downloads them; or a file of weights
-        without the head (``..._notop.h5``, ``.weights.h5``); or None, for random ones.
+        The weights of a backbone that is given by name. "imagenet" downloads them; a path is a
+        file of weights without the head (``..._notop.h5``, ``.weights.h5``); None means random
+        weights.
     preprocess_input : callable, optional
-        What the backbone needs of images of 0 to 255: a function of Keras tensors, or a layer.
-        By default that of ``keras.applications``, for a name; nothing, for a model.
+        Prepares images of 0 to 255 for the backbone: a function of Keras tensors, or a layer.
+        The default is the function of ``keras.applications`` for a name, and none for a model.
     pooling : {"avg", "max"}, default="avg"
         How the last feature maps become one vector.
     dropout : float, default=0.2
         Share of the vector that is dropped in training.
     trainable : bool, default=False
-        Whether the backbone is trained, too. Its batch normalisation stays frozen and its
-        dropout off, as Keras' guide to transfer learning advises; unless ``weights`` is None.
+        Whether to train the backbone too. Its batch normalisation stays frozen and its dropout
+        stays off, as Keras' guide to transfer learning advises, unless ``weights`` is None.
 
     Returns
     -------
     callable
-        ``build(meta)``, as :class:`~skimgcv.AugmentedKerasClassifier` takes it. The parameters
-        above are its own: ``model__dropout=0.5``, or ``{"model__backbone": [...]}`` in a grid.
+        ``build(meta)``, for :class:`~skimgcv.AugmentedKerasClassifier`. The parameters above are
+        also its parameters: ``model__dropout=0.5``, or ``{"model__backbone": [...]}`` in a grid.
 
     Raises
     ------
     ValueError
-        By the builder: where a name, the images' channels or ``pooling`` is not usable.
+        By the builder, if a name, the images' channels or ``pooling`` is invalid.
     OSError
-        By the builder: where weights can be neither downloaded nor read.
+        By the builder, if it can neither download nor read the weights.
 
     References
     ----------
