@@ -75,7 +75,8 @@ def thaw(model: keras.Model) -> None:
 
 
 def compile_model(model: keras.Model, rate: float) -> None:
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    optimizer = keras.optimizers.Adam(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
 @dataclass
