@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import sys
 from pathlib import Path
 
 # TensorFlow reports its build, and progress bars their terminal; a page should not show it.
@@ -17,13 +18,16 @@ from sphinx_gallery.scrapers import figure_rst
 
 import skimgcv
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+HERE = Path(__file__).resolve().parent
+EXAMPLES = HERE.parent / "examples"
+sys.path.insert(0, str(HERE))
 
 project = "skimgcv"
 author = copyright = "the skimgcv developers"  # noqa: A001, Sphinx's name for it
 release = version = skimgcv.__version__
 
 extensions = [
+    "augmented_pictures",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
@@ -49,6 +53,8 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "skimgcv"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["augmented.css"]
 
 
 def saved_figure(block, block_vars, gallery_conf):

@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import skimgcv.exceptions
@@ -62,6 +63,24 @@ def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
     entries = set(re.findall(r"^   ([a-z_]+)$", index, re.MULTILINE))
     assert {page.stem for page in PAGES} - {"index"} == entries
+
+
+def test_every_parameter_of_the_augmenter_has_its_picture():
+    page = (ROOT / "docs" / "augmentation_gallery.rst").read_text(encoding="utf-8")
+    drawn, _, listed = page.partition("What no picture shows")
+    blocks = re.findall(r"\.\. augmented::\n((?:   .*\n|\n)+)", drawn)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    calls = [f"ImageAugmenter({line})" for line in lines if line and not line.startswith(":")]
+    of_calls = {word.arg for call in calls for word in ast.parse(call).body[0].value.keywords}
+    without = set(re.findall(r"^   \* - ``(\w+)``$", listed, re.MULTILINE))
+    assert not of_calls & without
+    assert of_calls | without == set(skimgcv.ImageAugmenter().get_params())
+    images = np.arange(4 * 16 * 16 * 3, dtype=np.uint8).reshape(4, 16, 16, 3)
+    for call in calls:
+        augmenter = eval(call, {"ImageAugmenter": skimgcv.ImageAugmenter}).fit(images)
+        table = augmenter.draw(np.random.default_rng(0), 4, images.shape[1:])
+        prepared = augmenter.prepare(images, table)
+        assert augmenter.mixes or not np.array_equal(prepared, images), call
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)

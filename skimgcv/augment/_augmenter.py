@@ -65,6 +65,8 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     Statistics are computed from the output of the steps before, so standardised
     training rows have mean 0 and standard deviation 1.
 
+    :doc:`/augmentation_gallery` has a picture of each parameter.
+
     Parameters
     ----------
     featurewise_center : bool, default=False
