@@ -93,7 +93,7 @@ def test_without_jinja2_it_says_that_there_is_no_report(folder, tmp_path, capsys
     assert "18 images" in captured.out
     assert re.search(r"reading:   0%\| +\| 0/19 \[", captured.err)
     assert captured.err.count("epoch 1/1 100%|") == 3
-    assert "dark/cut.png: it is no image" in captured.err
+    assert "dark/cut.png: it is not an image" in captured.err
     assert sorted(os.listdir("out")) == ["predictions.csv", "scores.csv"]
     assert b"\ndark/\xe4.png," in Path("out/predictions.csv").read_bytes()
 

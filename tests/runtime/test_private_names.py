@@ -177,6 +177,13 @@ def trained():
     return [*model.get_weights(), *map(np.array, history.values())]
 
 
+@pytest.fixture(autouse=True)
+def _switch_goes_back():
+    before = keras_internals.op_determinism()
+    yield
+    keras_internals.set_op_determinism(before)
+
+
 @pytest.fixture(scope="module")
 def expected():
     clear_compiled_models()
