@@ -2,18 +2,25 @@
 Few epochs for bad candidates
 =============================
 
-Most candidates of a search are clearly bad after a few epochs. ``HalvingGridSearchCV`` gives
-all candidates a few epochs, the best third three times as many, and so on. The program compares
-it with a grid search that gives all candidates the largest number of epochs. Both cross-validate
-on plain images.
+You learn how to spend few epochs on bad candidates of a search.
 
-**What comes out.** The number of candidates and epochs in each round; and for both searches
-the time, the best score and its parameters.
+``HalvingGridSearchCV`` gives all candidates a few epochs, the best third three times as many, and
+so on. The program compares it with a grid search that gives all candidates the largest number of
+epochs. Both cross-validate on plain images.
 
-Run ``python examples/halving_epochs.py``.
+**What comes out.** The number of candidates and epochs in each round; for both searches the time,
+the best score and its parameters; and a figure of the scores in each round.
+
+.. image:: /_static/halving_epochs.png
+   :alt: Scores of the candidates by the number of epochs, of both searches
+
+Run ``python examples/halving_epochs.py``. Needs matplotlib.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/halving_epochs.png'
+
 import time
+from pathlib import Path
 
 import keras
 from sklearn.datasets import load_digits
@@ -22,6 +29,7 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Stratifie
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
 
+FIGURE = Path(__file__).with_suffix(".png")
 GRID = {
     "augmenter__rotation_range": [0, 10, 30],
     "augmenter__width_shift_range": [0.0, 0.1, 0.3],
@@ -68,6 +76,31 @@ def compare(*, n_images=300, max_epochs=18, grid=GRID):
     return results
 
 
+def plot(results, path):
+    """Draw the score of each candidate by its epochs, and save the figure."""
+    import matplotlib.pyplot as plt
+
+    (halving, _), (full, _) = results["halving"], results["grid"]
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    rounds = {}
+    columns = ("params", "n_resources", "mean_test_score")
+    for params, epochs, score in zip(*(halving.cv_results_[c] for c in columns), strict=True):
+        candidate = str({name: params[name] for name in GRID})
+        rounds.setdefault(candidate, []).append((epochs, score))
+    for place, points in enumerate(rounds.values()):
+        label = "halving" if place == 0 else None
+        axes.plot(*zip(*points, strict=True), "o-", color="#d55e00", label=label)
+    scores = full.cv_results_["mean_test_score"]
+    at = [1.08 * halving.n_resources_[-1]] * len(scores)
+    axes.plot(at, scores, "s", color="#0072b2", fillstyle="none", label="grid search")
+    axes.set(xlabel="epochs of a candidate", ylabel="accuracy of three folds", xscale="log")
+    axes.set_xticks(halving.n_resources_, halving.n_resources_)
+    axes.minorticks_off()
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main():
     results = compare()
     halving, _ = results["halving"]
@@ -78,6 +111,8 @@ def main():
         best = {k.partition("__")[2]: v for k, v in search.best_params_.items() if k != "epochs"}
         print(f"{name:10}{seconds:8.0f}{search.best_score_:10.3f}   {best}")
     print("\nThe best of many scores is too high; score the winner on images that it never met.")
+    plot(results, FIGURE)
+    print("figure:", FIGURE.name)
 
 
 if __name__ == "__main__":

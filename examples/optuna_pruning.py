@@ -2,16 +2,25 @@
 An Optuna study that stops bad trials early
 ===========================================
 
+You learn how a study stops bad trials in the middle of a fit.
+
 Each trial is a cross-validation. After each epoch of the first fold, a callback reports the
 accuracy on the hold-out set to Optuna. Optuna prunes a trial that is worse than the median of the
 trials before. The other trials continue with the other folds. The callback raises
 ``optuna.TrialPruned``, which leaves ``fit`` unchanged, as every error of a callback does.
 
 **What comes out.** A line for each trial, with its score or the epoch at which it was pruned,
-and its parameters; then the best trial.
+and its parameters; the best trial; and a figure of the trials.
 
-Run ``python examples/optuna_pruning.py``; it needs ``pip install "skimgcv[tune]"``.
+.. image:: /_static/optuna_pruning.png
+   :alt: Accuracy of each trial by epoch; pruned trials end early
+
+Run ``python examples/optuna_pruning.py``; it needs matplotlib and ``pip install "skimgcv[tune]"``.
 """
+
+# sphinx_gallery_thumbnail_path = '_static/optuna_pruning.png'
+
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,6 +30,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+
+FIGURE = Path(__file__).with_suffix(".png")
 
 
 def build(meta, filters):
@@ -89,17 +100,44 @@ def run(*, n_images=300, n_trials=15, epochs=8, n_startup_trials=4):
     return study
 
 
+def is_pruned(trial):
+    """Say so by the state: the value of a pruned trial is the last one that it reported."""
+    return trial.state is optuna.trial.TrialState.PRUNED
+
+
+def plot(study, path):
+    """Draw what each trial reported, and save the figure."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    seen = set()
+    for trial in sorted(study.trials, key=is_pruned, reverse=True):
+        word, colour, line = (
+            ("pruned", "#d55e00", ":x") if is_pruned(trial) else ("complete", "#0072b2", "-o")
+        )
+        epochs, values = zip(*sorted(trial.intermediate_values.items()), strict=True)
+        label = None if word in seen else word
+        axes.plot(np.array(epochs) + 1, values, line, color=colour, markevery=[-1], label=label)
+        seen.add(word)
+    axes.set(xlabel="epoch of the first fold", ylabel="accuracy on the hold-out set")
+    axes.legend(frameon=False, title="trial")
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = run()
     for trial in study.trials:
         seconds = trial.duration.total_seconds()
         epochs = len(trial.intermediate_values)
-        score = "pruned" if trial.value is None else f"{trial.value:.3f}"
+        score = "pruned" if is_pruned(trial) else f"{trial.value:.3f}"
         print(
             f"trial {trial.number:2}: {score:>6} after {epochs} epochs of fold 0, {seconds:.1f} s"
         )
     print(f"\nbest: {study.best_value:.3f} with {study.best_params}")
+    plot(study, FIGURE)
+    print("figure:", FIGURE.name)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 Regression: the angle of a rotated digit
 ========================================
 
-Each image has a digit 4 of scikit-learn at a random place, rotated by an angle between -60 and
-60 degrees. A network predicts the angle: ``AugmentedKerasRegressor``. A shift does not change the
+You learn how to predict a number from an image.
+
+Each image has a digit 4 of scikit-learn at a random place, rotated by an angle between -60 and 60
+degrees. A network predicts the angle: ``AugmentedKerasRegressor``. A shift does not change the
 angle, so the augmenter may shift images. It must not rotate them. ``TransformedTargetRegressor``
 scales the angles by the training rows of each fold, and scales predictions back to degrees.
 
@@ -86,11 +88,12 @@ def plot(degrees, predicted, path):
 
     figure, panels = plt.subplots(1, len(predicted), figsize=(8, 4), sharex=True, sharey=True)
     for axes, (name, angles) in zip(panels, predicted.items(), strict=True):
-        axes.plot([-60, 60], [-60, 60], "0.7")
-        axes.plot(degrees, angles, ".")
+        axes.plot([-60, 60], [-60, 60], "0.7", label="exact")
+        axes.plot(degrees, angles, ".", color="#0072b2", label="an image")
         error = mean_absolute_error(degrees, angles)
-        axes.set(title=f"{name}: {error:.1f} degrees off", xlabel="true angle")
-    panels[0].set_ylabel("predicted angle")
+        axes.set(title=f"{name}: {error:.1f} degrees off", xlabel="true angle, degrees")
+    panels[0].set_ylabel("predicted angle, degrees")
+    panels[0].legend(frameon=False)
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)

@@ -2,8 +2,9 @@
 Rare classes: weights, oversampling, stronger transforms
 ========================================================
 
-You learn how much class weights, oversampling and stronger transforms help rare classes. Four
-policies run on the same images, folds, network and number of training steps:
+You learn how much class weights, oversampling and stronger transforms help rare classes.
+
+Four policies run on the same images, folds, network and number of training steps:
 
 ============= ====================================================================
 plain         each image once in each epoch

@@ -2,9 +2,11 @@
 What leaks, and how much
 ========================
 
-You learn which mistakes make a cross-validation promise too much. The accuracy that it estimates
-is compared with the true one: the networks of its folds also predict hundreds of images that took
-no part in anything. Four ways to cross-validate 50 noisy digits:
+You learn which mistakes make a cross-validation promise too much.
+
+The accuracy that it estimates is compared with the true one: the networks of its folds also
+predict hundreds of images that took no part in anything. Four ways to cross-validate 50 noisy
+digits:
 
 ================= ===========================================================================
 augmented first   each image is transformed ten times, then the folds are drawn

@@ -2,10 +2,12 @@
 Several labels for each image: two digits
 =========================================
 
+You learn how to predict several labels of an image.
+
 Each image shows two of scikit-learn's digits side by side. Ten labels say which digits it shows:
 ``multilabel=True``, and a sigmoid unit for each label. Each drawing of a digit is in two images,
-which form a group, so that no drawing is in training and test. ``MultilabelStratifiedKFold``
-keeps groups whole and gives each fold its share of each label. A digit is in one image of five:
+which form a group, so that no drawing is in training and test. ``MultilabelStratifiedKFold`` keeps
+groups whole and gives each fold its share of each label. A digit is in one image of five:
 ``class_weight="balanced"`` gives rows with it as much weight as rows without it.
 
 **What comes out.** ROC AUC and F1 of each digit over three folds; and a figure of them, with
@@ -90,10 +92,11 @@ def plot(images, proba, scores, path):
         found = ", ".join(map(str, np.flatnonzero(proba[row] > 0.5)))
         panels[panel].imshow(images[row], cmap="gray_r")
         panels[panel].set(title=f"found: {found or 'none'}", xticks=[], yticks=[])
-    for shift, (name, values) in zip((-0.2, 0.2), scores.items(), strict=True):
-        panels["scores"].bar(np.arange(10) + shift, values, width=0.4, label=name)
-    panels["scores"].set(xlabel="digit", xticks=range(10), ylim=(0.5, 1))
-    panels["scores"].legend(loc="lower right")
+    looks = zip((-0.2, 0.2), ("#0072b2", "#e69f00"), scores.items(), strict=True)
+    for shift, colour, (name, values) in looks:
+        panels["scores"].bar(np.arange(10) + shift, values, width=0.4, color=colour, label=name)
+    panels["scores"].set(xlabel="digit", ylabel="score", xticks=range(10), ylim=(0.5, 1))
+    panels["scores"].legend(ncols=2, loc="lower right")
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)

@@ -84,13 +84,20 @@ def test_every_parameter_of_the_augmenter_has_its_picture():
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
-def test_an_example_opens_with_what_it_shows_and_what_comes_out(example):
-    opening = ast.get_docstring(ast.parse(example.read_text(encoding="utf-8")))
+def test_an_example_opens_with_what_one_learns_and_has_a_figure(example):
+    source = example.read_text(encoding="utf-8")
+    opening = ast.get_docstring(ast.parse(source))
     title, line, *rest = opening.splitlines()
     # sphinx-gallery needs a title, which Sphinx reads by the line below it.
     assert set(line) == {"="}
     assert len(line) == len(title)
+    assert rest[1].startswith("You learn ")
     assert "**What comes out.**" in "\n".join(rest)
+    # What the documentation runs draws its figure; for the rest a picture is stored.
+    stored = re.findall(r"sphinx_gallery_thumbnail_path = '(.+)'", source)
+    assert stored or example.stem in ("kfold_two_ways",) or example.stem.startswith("plot_")
+    assert all((ROOT / "docs" / name).is_file() for name in stored)
+    assert all(f".. image:: /{name}" in opening for name in stored)
 
 
 def test_each_promise_names_tests_that_are_there():
