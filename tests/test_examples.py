@@ -37,8 +37,11 @@ def test_quickstart_compares_on_the_same_folds(capsys, monkeypatch):
 # Its flow(seed=...) reseeds NumPy's global generator, and the bare model draws from Python's.
 @pytest.mark.usefixtures("own_random")
 @pytest.mark.slow
-def test_kfold_by_hand_and_by_skimgcv_learn_alike():
-    results = example("kfold_two_ways").compare(n_images=250, n_splits=2, epochs=8)
+def test_kfold_by_hand_and_by_skimgcv_learn_alike(tmp_path):
+    two_ways = example("kfold_two_ways")
+    results = two_ways.compare(n_images=250, n_splits=2, epochs=8)
+    two_ways.plot(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
     by_hand, by_skimgcv = (scores for scores, _ in results.values())
     assert by_hand.shape == by_skimgcv.shape == (2,)
     # 250 images: the standard error of each accuracy is about 0.03.
@@ -98,9 +101,13 @@ def test_files_score_as_the_array(tmp_path, capsys):
     assert (tmp_path / "figure.png").stat().st_size > 0
 
 
-def test_halving_gives_the_best_candidates_more_epochs():
+def test_halving_gives_the_best_candidates_more_epochs(tmp_path, monkeypatch):
     grid = {"augmenter__rotation_range": [0, 10, 30]}
-    results = example("halving_epochs").compare(n_images=120, max_epochs=3, grid=grid)
+    halving_epochs = example("halving_epochs")
+    monkeypatch.setattr(halving_epochs, "GRID", grid)
+    results = halving_epochs.compare(n_images=120, max_epochs=3, grid=grid)
+    halving_epochs.plot(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
     halving, full = (search for search, _ in results.values())
     assert halving.n_resources_ == [1, 3]
     assert halving.n_candidates_ == [3, 1]
@@ -111,13 +118,17 @@ def test_halving_gives_the_best_candidates_more_epochs():
     assert halving.best_score_ == full.cv_results_["mean_test_score"][place]
 
 
-def test_a_study_prunes_in_the_middle_of_a_fit():
+def test_a_study_prunes_in_the_middle_of_a_fit(tmp_path):
     optuna = pytest.importorskip("optuna", reason='needs pip install "skimgcv[tune]"')
-    study = example("optuna_pruning").run(n_images=120, n_trials=5, epochs=3, n_startup_trials=1)
+    pruning = example("optuna_pruning")
+    study = pruning.run(n_images=120, n_trials=5, epochs=3, n_startup_trials=1)
+    pruning.plot(study, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
     states = [trial.state for trial in study.trials]
     assert states[0] is optuna.trial.TrialState.COMPLETE
     pruned = [t for t in study.trials if t.state is optuna.trial.TrialState.PRUNED]
     assert pruned
+    assert pruned == [trial for trial in study.trials if pruning.is_pruned(trial)]
     assert all(0 < len(trial.intermediate_values) <= 3 for trial in pruned)
 
 
