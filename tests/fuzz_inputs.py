@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, _prediction
 from skimgcv._models.targets import ClassTargets
 from skimgcv._runtime.random_streams import stream
-from skimgcv._training import fitting
+from skimgcv._training import fitting, phases
+from skimgcv._training.frozen import Trained
 
 DOCUMENTED = (ValueError, TypeError)
 """NotFittedError, SavedFileError and scikit-learn's InvalidParameterError are such."""
@@ -54,6 +55,10 @@ def _fit(model, rebuild, batches, *, epochs, initial_epoch, validation, **_):
     return {"loss": [0.0] * (epochs - initial_epoch)}
 
 
+def _whole(model, rebuild, batches, validation, *_):
+    return Trained(None, rebuild, batches, validation)
+
+
 def _predict(model, batches, **_):
     return outputs(np.concatenate([batches[i][0] for i in range(len(batches))]))
 
@@ -70,7 +75,9 @@ def without_training(*, build=True):
     with contextlib.ExitStack() as stack:
         if not build:
             stack.enter_context(mock.patch.object(fitting, "_build", _build))
-        stack.enter_context(mock.patch.object(fitting, "fit_model", _fit))
+        stack.enter_context(mock.patch.object(phases, "trained_part", _whole))
+        stack.enter_context(mock.patch.object(phases, "fit_model", _fit))
+        stack.enter_context(mock.patch.object(_prediction, "cut_and_fed", return_value=None))
         stack.enter_context(mock.patch.object(_prediction, "predict_model", _predict))
         yield
 
@@ -243,6 +250,8 @@ def _outcome(call, before, passed, *, right=None):
         warnings.simplefilter("ignore", UserWarning)
         for bad in (RuntimeWarning, DeprecationWarning, FutureWarning):
             warnings.simplefilter("error", bad)
+        # TensorFlow's tensors give it, whatever one does with them.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         try:
             call()
             outcome = "right"

@@ -19,7 +19,7 @@ OTHER_BASES = {
     "UnsupportedVersionError": RuntimeError,
 }
 # Caught where they are raised: no user meets them.
-INTERNAL = {"UnprovableError", "UnreadableError", "_NamelessError"}
+INTERNAL = {"UnprovableError", "UnreadableError", "_NamelessError", "_UnknownError"}
 
 TREES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))

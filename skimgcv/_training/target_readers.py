@@ -56,6 +56,9 @@ class TargetReader:
         """Check y: return it with a row for each of X."""
         raise NotImplementedError
 
+    def note_form(self, y: Any) -> None:
+        """Warn where scikit-learn's tools will not take this y."""
+
     def rows_that_count(self, y: np.ndarray, sample_weight: Any) -> np.ndarray:
         """Return the rows whose weight is above 0; others are as if they were not in X."""
         return rows_that_count(sample_weight, None, y)
@@ -102,6 +105,9 @@ class ClassReader(TargetReader):
         if self._classes is None and width is not None:
             self._classes = np.arange(width)
         return labels
+
+    def note_form(self, y: Any) -> None:
+        warn_if_one_hot(y)
 
     def rows_that_count(self, y: np.ndarray, sample_weight: Any) -> np.ndarray:
         return rows_that_count(sample_weight, self._class_weight, y)
@@ -220,11 +226,9 @@ READERS: dict[Kind, type[TargetReader]] = {
 }
 
 
-def reader_of(estimator: Any, y: Any, **options: Any) -> TargetReader:
-    """Return the reader of an estimator's kind of y; warn where y is one-hot."""
+def reader_of(estimator: Any, **options: Any) -> TargetReader:
+    """Return the reader of an estimator's kind of y."""
     kind: Kind = estimator._target_kind
-    if kind == "classes":
-        warn_if_one_hot(y)
     return READERS[kind](estimator, **options)
 
 

@@ -85,7 +85,6 @@ def check_training_data(
     """
     reader = reader_of(
         estimator,
-        y,
         resume=resume,
         classes=classes,
         class_weight=estimator.class_weight if class_weight is None else class_weight,
@@ -95,6 +94,7 @@ def check_training_data(
     images = Rows.of(X, image_shape=estimator.image_shape, name=name, fitted_shape=fitted_shape)
     features = images.features(estimator, reset=not resume)
     targets = reader.check(y, len(images))
+    reader.note_form(y)
     groups = _check_groups(images.groups if groups is None else groups, len(images))
     # A row without weight is no row: it would still move batch norm, statistics, class weights.
     rows = _readable(images, reader.rows_that_count(targets, sample_weight), "X")

@@ -298,7 +298,7 @@ BAD_Y = {
     "numbers": (Y + 0.5, ValueError, "Unknown label type: continuous"),
     "NaN": (np.where(Y == 0, np.nan, Y), ValueError, "y contains NaN"),
     "missing": (np.array([None, "a"] * 12, object), ValueError, "label type"),
-    "several labels": (np.c_[Y > 0, Y < 2], ValueError, r"one-hot.*\(24, 2\).*Several labels"),
+    "several labels": (np.c_[Y > 0, Y < 2], ValueError, r"one-hot.*\(24, 2\).*multilabel=True"),
     "shares": (np.full((24, 3), 1 / 3), ValueError, "none or several classes"),
     "3-D": (Y.reshape(24, 1, 1), ValueError, "dim"),
     "bytes": (
