@@ -196,6 +196,8 @@ def _fine_tune(
     for callback in phases.callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
             callback.append = True  # it would begin its file anew
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            callback.best = None  # some versions of Keras keep that of an earlier training
     phases.run(epochs, rebuild and rebuild_tuned, checkpoint, name="fine-tuning epoch")
 
 

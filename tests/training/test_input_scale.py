@@ -131,5 +131,5 @@ def test_other_values_are_nobodys_business():
         random_state=0,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", PixelScaleWarning)
         flat.fit(X.reshape(12, -1), y)
