@@ -96,6 +96,8 @@ class UnusedWeightsWarning(SkimgcvWarning):
     Two things show that a model is trained: the steps of its optimizer, and weights that differ
     from their constant initial values (biases, and scales, means and variances of normalisation).
     A model without these does not warn.
+
+    ``models.pretrained`` gives this warning, too, if a frozen backbone has random weights.
     """
 
 

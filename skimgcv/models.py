@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,9 @@ import keras
 from skimgcv._features.cut import DROPOUTS
 from skimgcv._models.custom_objects import custom_objects_of
 from skimgcv._models.heads import head
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.keras_internals import layers_in
+from skimgcv.exceptions import UnusedWeightsWarning
 
 __all__ = ["pretrained"]
 
@@ -44,7 +47,7 @@ def pretrained(
     weights : "imagenet", path-like or None, default="imagenet"
         The weights of a backbone that is given by name. "imagenet" downloads them; a path is a
         file of weights without the head (``..._notop.h5``, ``.weights.h5``); None means random
-        weights.
+        weights, which are worth nothing unless they are trained: pass ``trainable=True`` as well.
     preprocess_input : callable, optional
         Prepares images of 0 to 255 for the backbone: a function of Keras tensors, or a layer.
         The default is the function of ``keras.applications`` for a name, and none for a model.
@@ -123,6 +126,13 @@ def _build(
     images = _in_colour(inputs)
     if isinstance(backbone, str):
         trunk, own = _named(backbone, weights, tuple(images.shape[1:]))
+        if weights is None and not trainable:
+            warnings.warn(
+                f"{backbone} has random weights that stay as they are: it can tell hardly any "
+                "images apart. Pass weights, or trainable=True to train it from scratch.",
+                UnusedWeightsWarning,
+                stacklevel=user_stacklevel(),
+            )
         preprocess_input = preprocess_input or own
     else:
         trunk = _copied(backbone) if isinstance(backbone, keras.Model) else backbone()

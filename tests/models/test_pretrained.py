@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
+from skimgcv.exceptions import UnusedWeightsWarning
 from skimgcv.models import pretrained
 
 N = 24
@@ -121,7 +122,8 @@ def test_a_network_of_keras_is_had_by_its_name(tmp_path):
     """MobileNet: values of -1 to 1, as its preprocess_input makes them."""
     images = RNG.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     meta = {"image_shape_": (32, 32, 3), "n_classes_": 3}
-    model = pretrained("MobileNet", weights=None)(meta)
+    with pytest.warns(UnusedWeightsWarning, match="random weights"):
+        model = pretrained("MobileNet", weights=None)(meta)
     (trunk,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
     path = tmp_path / "mobilenet.weights.h5"
     trunk.save_weights(path)

@@ -101,7 +101,7 @@ def test_normalisation_near_the_input_takes_the_scale_away(build):
 
 
 def test_pretrained_networks():
-    build = pretrained("MobileNetV2", weights=None)
+    build = pretrained("MobileNetV2", weights=None, trainable=True)
     images = np.repeat(np.repeat(X, 4, 1), 4, 2)
     assert not caught(build, images=images)
     (message,) = caught(build, RESCALED, images)
