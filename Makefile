@@ -47,7 +47,8 @@ coverage:
 	$(MAKE) test PYTEST_ADDOPTS=--cov
 
 # The tests in environments of other versions. `make test` is the one of the newest.
-SOME_TESTS := $(PYTEST) -m "not slow and not data"
+TESTS ?= # those that are named, or all
+SOME_TESTS := $(PYTEST) -m "not slow and not data" $(TESTS)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 # The oldest versions that pyproject.toml allows.
