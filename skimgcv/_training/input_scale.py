@@ -86,7 +86,8 @@ def _first_weights(model: Any, values: Any, by: list[str]) -> _Reached | None:
         has_weights = isinstance(layer, keras.Layer) and bool(layer.weights)
         if has_weights and not isinstance(layer, keras.layers.Normalization):
             return _Reached(
-                keras.ops.convert_to_numpy(known[id(call.inputs[0])]),
+                # NumPy cannot print bfloat16 with every version of ml_dtypes.
+                keras.ops.convert_to_numpy(known[id(call.inputs[0])]).astype(np.float32),
                 layer.name,
                 " and ".join(by),
                 any(map(_normalises, calls[number : number + 3])),
