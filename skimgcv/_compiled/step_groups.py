@@ -17,6 +17,7 @@ GROUP = 8
 
 # Of a batch and of a model whose steps are short.
 _MOST_VALUES, _MOST_PARAMETERS = 2**19, 2**21
+_OF_TRAINING = ("fit", "train_step", "make_train_function")
 _HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
@@ -41,7 +42,7 @@ def group_size(
         or verbose
         or model.steps_per_execution != 1  # the user's own
         or model.run_eagerly
-        or type(model).train_step is not keras.Model.train_step
+        or any(getattr(type(model), n) is not getattr(keras.Model, n) for n in _OF_TRAINING)
         # Their counts do not tell which step failed.
         or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         or getattr(optimizer, "gradient_accumulation_steps", None)

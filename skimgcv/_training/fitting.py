@@ -106,7 +106,8 @@ def _run_fit(
         task.fitted_after = lambda history: {
             **fitted,
             "history_": {name: list(values) for name, values in history.items()},
-            "fine_tune_start_": None,
+            # There is a history as soon as the first phase has ended.
+            "fine_tune_start_": len(phases.history["loss"]) if phases.history else None,
             "sample_indices_": phases.batches.drawn_rows,
         }
     rebuild = None if find_missing(estimator.model) else lambda: _build(factory, call.seed)[0]
