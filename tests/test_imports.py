@@ -248,7 +248,6 @@ REACHING = {
     "augment/test_blocks.py": "_blocks: how a batch is cut changes no result that could be seen",
     "augment/test_properties.py": "_blocks: small blocks, so that small batches are cut",
     "augment/test_statistics.py": "_statistics: the memory that is asked for before it is taken",
-    "compiled/test_run.py": "_twins: how many compiled models are kept",
     "features/test_cache.py": "_fcntl: what other systems lack is skipped",
     "features/test_fits.py": "_compiled: how often a trunk is compiled",
     "files/test_caches.py": "_RECORD, _forget: a file is damaged, and a process begins anew",
@@ -257,6 +256,7 @@ REACHING = {
     "runtime/test_keras_internals.py": "what a private name stands for is changed",
     "runtime/test_memory.py": "the files of control groups that other machines have",
     "runtime/test_platform.py": "_fcntl: what other systems lack is hidden",
+    "test_forks.py": "_twins: a lock is held while a child is forked",
     "test_cluster.py": "_cores, _MapFile, ...: a machine of 64 cores, a worker that dies",
 }
 TESTS = Path(__file__).parent

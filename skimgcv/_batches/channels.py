@@ -99,4 +99,4 @@ class Channels:
 
 
 channels = Channels(limit=16)
-after_fork(channels.clear)
+after_fork(channels.clear, lambda: dict(vars(channels)))

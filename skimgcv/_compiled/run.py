@@ -45,7 +45,7 @@ from skimgcv._runtime.step_internals import (
 
 _log = logging.getLogger("skimgcv")
 _twins = Twins(limit=4)
-after_fork(_twins.clear)
+after_fork(_twins.clear, lambda: dict(vars(_twins)))
 
 
 def fit_model(

@@ -114,7 +114,7 @@ def clear_trunks() -> None:
     _walked.clear()
 
 
-after_fork(clear_trunks)
+after_fork(clear_trunks, lambda: (dict(_known), dict(_walked)))
 
 
 def _steps_of(

@@ -21,10 +21,21 @@ def _module(name: str) -> Any:
 _fcntl = _module("fcntl")  # Windows has none
 
 
-def after_fork(clear: Callable[[], None]) -> None:
-    """Call ``clear`` in each child that this process is forked into; Windows does not fork."""
+_inherited: list[object] = []
+
+
+def after_fork(clear: Callable[[], None], held: Callable[[], object] = tuple) -> None:
+    """Call ``clear`` in each child that this process is forked into; Windows does not fork.
+
+    What ``held`` returns stays alive there. TensorFlow's functions crash a child that drops them.
+    """
+
+    def in_child() -> None:
+        _inherited.append(held())
+        clear()
+
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=clear)
+        os.register_at_fork(after_in_child=in_child)
 
 
 def allowed_cores() -> int | None:

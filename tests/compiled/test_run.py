@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import gc
-import os
 import pickle
 import re
 import threading
@@ -601,15 +600,3 @@ def test_no_graph_outlives_the_model_that_made_room():
         counts.append(graphs())
     # The store keeps four; Keras' own way would add a graph for each.
     assert counts[5] == counts[4] == counts[3]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_has_a_store_of_its_own():
-    from skimgcv._compiled import run
-
-    fit_model(build(tiny, 0), lambda: build(tiny, 9), Batches(IMAGES, LABELS), epochs=1)
-    assert run._twins._idle
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover
-        os._exit(len(run._twins._idle))
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
