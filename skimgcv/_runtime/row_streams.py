@@ -36,8 +36,8 @@ class RowStreams:
     def __init__(
         self, seed: int, purpose: str, epoch: int, digests: np.ndarray, repeats: np.ndarray
     ) -> None:
-        key = sequence(seed, purpose, epoch).generate_state(2, np.uint64)
-        self._philox = np.random.Philox(key=key)
+        self._key = sequence(seed, purpose, epoch).generate_state(2, np.uint64)
+        self._philox = np.random.Philox(key=self._key)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
         self._counters = np.zeros((len(digests), 4), np.uint64)
@@ -67,18 +67,49 @@ class RowStreams:
         ndarray of float64, shape (n_images, k)
             In [0, 1).
         """
-        numbers = np.empty(size)
-        for row, out in zip(self._next(len(numbers)), numbers, strict=True):
-            self.of(row).random(out=out)
-        return numbers
+        # As NumPy makes a double of 64 bits.
+        return (self._words(*size) >> np.uint64(11)) * 2.0**-53
 
     def integers(self, high: int, *, size: int, dtype: Any) -> np.ndarray:
-        """Return what ``of(i).integers(high)`` gives, for the next images in turn."""
-        numbers = [self.of(row).integers(high, dtype=dtype) for row in self._next(size)]
-        return np.array(numbers, dtype)
+        """Return what ``of(i).integers(2**64)`` gives, for the next images in turn."""
+        if high != 2**64:
+            raise ValueError(f"the numbers are of 64 bits: high must be 2**64, not {high}")
+        return self._words(size, 1)[:, 0].astype(dtype)
 
-    def _next(self, n_images: int) -> range:
+    def _words(self, n_images: int, k: int) -> np.ndarray:
+        """Return the first ``k`` words of 64 bits of each of the next images' streams."""
+        counters = self._counters[self._next(n_images)]
+        blocks = np.repeat(counters[:, np.newaxis], -(-k // 4), axis=1)
+        # NumPy counts, and then makes four words.
+        blocks[..., 0] += np.arange(1, blocks.shape[1] + 1, dtype=np.uint64)
+        return _philox(blocks, self._key).reshape(n_images, -1)[:, :k]
+
+    def _next(self, n_images: int) -> slice:
         if self._begun + n_images > len(self):
             raise ValueError(f"there are {len(self)} streams; {n_images} more were asked for")
         self._begun += n_images
-        return range(self._begun - n_images, self._begun)
+        return slice(self._begun - n_images, self._begun)
+
+
+_MULTIPLIERS = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
+_KEY_STEPS = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], np.uint64)
+_LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
+
+
+def _philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Return Philox4x64-10 of many counters: what NumPy computes for one at a time."""
+    a, b, c, d = np.moveaxis(counters, -1, 0)
+    for number in range(10):
+        first, second = key + np.uint64(number) * _KEY_STEPS
+        (a_high, a_low), (c_high, c_low) = map(_multiplied, (a, c), _MULTIPLIERS)
+        a, b, c, d = c_high ^ b ^ first, c_low, a_high ^ d ^ second, a_low
+    return np.stack([a, b, c, d], axis=-1)
+
+
+def _multiplied(words: np.ndarray, by: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """Return the high and the low 64 bits of a product."""
+    high, low = words >> _HALF, words & _LOW
+    by_high, by_low = by >> _HALF, by & _LOW
+    crossed = by_low * high
+    middle = (by_low * low >> _HALF) + (crossed & _LOW) + by_high * low
+    return by_high * high + (crossed >> _HALF) + (middle >> _HALF), words * by

@@ -73,3 +73,8 @@ def test_integers_are_each_streams_first():
     drawn = streams().integers(2**64, size=N, dtype=np.uint64)
     each = streams()
     assert drawn.tolist() == [int(each.of(i).integers(2**64, dtype=np.uint64)) for i in range(N)]
+
+
+def test_other_integers_are_refused():
+    with pytest.raises(ValueError, match="high must be 2\\*\\*64, not 9"):
+        streams().integers(9, size=N, dtype=np.uint64)
