@@ -109,6 +109,17 @@ def test_callbacks_that_look_at_batches_get_each(callback, alone, calls, tmp_pat
     assert len(calls) == (12 if alone else 2)
 
 
+@pytest.mark.parametrize("method", ["fit", "train_step", "make_train_function"])
+def test_a_model_that_trains_in_its_own_way_gets_each_batch(method, calls):
+    def own(self, *args, **kwargs):
+        return getattr(super(Own, self), method)(*args, **kwargs)
+
+    Own = type("Own", (keras.Sequential,), {method: own, "__module__": __name__})
+
+    est(lambda meta: Own(dropping(meta).layers), epochs=1).fit(X, Y)
+    assert len(calls) == 12
+
+
 def test_the_users_own_number_of_steps_wins(calls):
     est(epochs=1, compile__steps_per_execution=5).fit(X, Y)
     assert len(calls) == 3

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from builders import linear
+from builders import frozen, linear
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 
@@ -147,3 +147,22 @@ def test_before_scikit_learn_1_9_there_are_none(monkeypatch):
     assert not hasattr(Estimator, "set_callbacks")
     with older.fit_task(Estimator(), None, None, None) as task:
         assert task is None
+
+
+def test_callbacks_are_shown_where_the_second_phase_began(callback, rows):
+    class Phases(Recorder):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            if context.task_name == "epoch":
+                shown = fitted_estimator
+                self.told.append((shown.fine_tune_start_, shown.history_["loss"]))
+                self.probabilities = shown.predict_proba(rows[0])
+
+    phases = Phases()
+    phases_of = {"epochs": 2, "fine_tune_epochs": 2, "fine_tune_learning_rate": 0.01}
+    clf = AugmentedKerasClassifier(frozen, random_state=0, **phases_of).set_callbacks(phases)
+    clf.fit(*rows)
+    told = [entry for entry in phases.told if isinstance(entry[1], list)]
+    assert [start for start, _ in told] == [None, None, 2, 2]
+    assert [losses for _, losses in told] == [clf.history_["loss"][:n] for n in (1, 2, 3, 4)]
+    assert clf.fine_tune_start_ == 2
+    np.testing.assert_array_equal(phases.probabilities, clf.predict_proba(rows[0]))
