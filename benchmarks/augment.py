@@ -22,33 +22,12 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from sklearn.datasets import load_sample_images  # noqa: E402
+from peers import BATCH, GEOMETRY, photographs  # noqa: E402
 
 from skimgcv._runtime import threads  # noqa: E402
 from skimgcv.augment import ImageAugmenter  # noqa: E402
 
-BATCH = 32
-GEOMETRY = {
-    "rotation_range": 20,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.2,
-    "zoom_range": 0.2,
-    "horizontal_flip": True,
-}
 COLOR = {"brightness_range": (0.7, 1.3), "channel_shift_range": 20.0, "rescale": 1 / 255}
-
-
-def photographs(n: int, pixels: int) -> np.ndarray:
-    """Cut ``n`` squares out of scikit-learn's two photographs."""
-    rng = np.random.default_rng(0)
-    images = np.empty((n, pixels, pixels, 3), np.uint8)
-    for i in range(n):
-        photo = load_sample_images().images[i % 2]
-        top, left = rng.integers(photo.shape[0] - 400), rng.integers(photo.shape[1] - 400)
-        square = photo[top : top + 400, left : left + 400]
-        images[i] = cv2.resize(square, (pixels, pixels), interpolation=cv2.INTER_AREA)
-    return images
 
 
 def flow_batches(flow: object, batches: int) -> Callable[[], None]:
@@ -160,7 +139,7 @@ def timed(runs: dict[str, tuple[int, Callable[[], None]]], rounds: int) -> dict[
 
 
 def compare(pixels: int, n: int, n_slow: int, rounds: int) -> None:
-    images = photographs(n, pixels)
+    images, _ = photographs(n, pixels)
     few = images[:n_slow]
     cores = threads.thread_count()
     several, single, colour = f"ours, {cores} threads", "ours, 1 thread", "with colour"

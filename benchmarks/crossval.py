@@ -13,7 +13,6 @@ import argparse
 import os
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
+from peers import AUGMENTATION, BATCH, compare, photographs, ratio, seconds  # noqa: E402
 from scikeras.wrappers import KerasClassifier  # noqa: E402
-from sklearn.datasets import load_sample_images  # noqa: E402
 from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: E402
 from tensorflow.keras.preprocessing.image import ImageDataGenerator  # noqa: E402
 
@@ -38,17 +37,6 @@ from skimgcv import (  # noqa: E402
     ImageAugmenter,
     clear_compiled_models,
 )
-
-BATCH = 32
-AUGMENTATION = {
-    "rotation_range": 20,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.2,
-    "zoom_range": 0.2,
-    "horizontal_flip": True,
-    "rescale": 1 / 255,
-}
 
 
 def small_cnn(pixels: int, classes: int, augmenting: tuple = ()) -> keras.Model:
@@ -129,18 +117,6 @@ class Work:
         return folds.split(self.images, self.labels)
 
 
-def photographs(n: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut squares out of scikit-learn's two photographs; which one is the label."""
-    rng = np.random.default_rng(0)
-    images = np.empty((n, pixels, pixels, 3), np.uint8)
-    photos = load_sample_images().images
-    for i in range(n):
-        top, left = rng.integers(27), rng.integers(240)
-        square = photos[i % 2][top : top + 400, left : left + 400]
-        images[i] = cv2.resize(square, (pixels, pixels), interpolation=cv2.INTER_AREA)
-    return images, np.arange(n) % 2
-
-
 def blood_cells(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     paths = sorted(folder.glob("*/*.jpg"))
     images = np.stack([cv2.imread(str(p))[..., ::-1] for p in paths])
@@ -218,7 +194,6 @@ def steps_alone(work: Work) -> None:
 
 
 PEERS = {
-    "ours": ours,
     "keras": plain_keras,
     "generator": generator_loop,
     "layers": layers_in_scikeras,
@@ -226,25 +201,13 @@ PEERS = {
 }
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def compare(name: str, work: Work, rounds: int, peers: list[str]) -> None:
-    times: dict[str, list[float]] = {peer: [] for peer in ("ours", *peers)}
-    for _ in range(rounds):
-        for peer in times:
-            times[peer].append(seconds(lambda peer=peer: PEERS[peer](work)))
-            print(f"{name}: {peer} {times[peer][-1]:.1f} s", file=sys.stderr, flush=True)
-    median = {peer: statistics.median(t) for peer, t in times.items()}
-    shown = "  ".join(f"{peer} {s:6.1f} s" for peer, s in median.items())
-    ratios = "  ".join(
-        f"/{peer} {statistics.median(map(np.divide, times['ours'], times[peer])):.2f}"
-        for peer in peers
-    )
-    print(f"{name:22} {shown}   ours {ratios}", flush=True)
+def peers_of(work: Work, names: list[str]) -> dict[str, Callable[[], None]]:
+    """Return ours and the peers that are asked for, at this work."""
+    return {
+        name: lambda run=run: run(work)
+        for name, run in {"ours": ours, **PEERS}.items()
+        if name in ("ours", *names)
+    }
 
 
 def later_folds(name: str, work: Work, rounds: int) -> None:
@@ -268,10 +231,9 @@ def later_folds(name: str, work: Work, rounds: int) -> None:
     for _ in range(rounds):
         own.append(seconds(run_ours))
         fresh.append(seconds(run_keras))
-    ratio = statistics.median(map(np.divide, own, fresh))
     print(
         f"a later fold, {name:8} ours {statistics.median(own):5.2f} s  "
-        f"keras {statistics.median(fresh):5.2f} s   ours /keras {ratio:.2f}",
+        f"keras {statistics.median(fresh):5.2f} s   ours /keras {ratio(own, fresh):.2f}",
         flush=True,
     )
 
@@ -317,8 +279,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a third of the images")
     parser.add_argument("--only", nargs="*", default=None)
-    others = list(PEERS)[1:]
-    parser.add_argument("--peers", nargs="*", choices=others, default=others)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--blood-cells", type=Path)
     asked = parser.parse_args()
     share = 3 if asked.quick else 1
@@ -326,7 +287,7 @@ def main() -> None:
 
     def add(name: str, build: Callable[..., keras.Model], data: Callable, epochs: int) -> None:
         tasks[name] = lambda name: compare(
-            name, Work(build, *data(), epochs), asked.rounds, asked.peers
+            name, peers_of(Work(build, *data(), epochs), asked.peers), asked.rounds
         )
 
     add("small CNN, 32 px", small_cnn, lambda: photographs(2000 // share, 32), 5)

@@ -37,6 +37,7 @@ import pandas as pd  # noqa: E402
 import psutil  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
+from peers import AUGMENTATION, ratio, seconds  # noqa: E402
 from sklearn.datasets import load_sample_images  # noqa: E402
 from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: E402
 from tensorflow.keras.preprocessing.image import ImageDataGenerator  # noqa: E402
@@ -51,15 +52,6 @@ from skimgcv import (  # noqa: E402
 )
 from skimgcv._cli.small_cnn import small_cnn as command_line_cnn  # noqa: E402
 
-AUGMENTATION = {
-    "rotation_range": 20,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.2,
-    "zoom_range": 0.2,
-    "horizontal_flip": True,
-    "rescale": 1 / 255,
-}
 SMALL = "small" in sys.argv
 ROUNDS = 1 if SMALL else 3
 
@@ -105,12 +97,6 @@ def tiny_cnn(meta: dict) -> keras.Model:
     )
 
 
-def seconds(run: object) -> float:
-    start = time.perf_counter()
-    run()  # type: ignore[operator]
-    return time.perf_counter() - start
-
-
 # -- cross-validation ------------------------------------------------------------------------
 
 
@@ -153,8 +139,8 @@ def _crossval(build: Callable[[dict], keras.Model]) -> None:
             array_times, file_times, loop_times = each.values()
             print(
                 f"cross-validation of {n} JPEG files, {what}: "
-                f"files/array {_ratio(file_times, array_times):.2f} (at most 1.15)  "
-                f"loop/files {_ratio(loop_times, file_times):.1f} (at least 3)",
+                f"files/array {ratio(file_times, array_times):.2f} (at most 1.15)  "
+                f"loop/files {ratio(loop_times, file_times):.1f} (at least 3)",
                 flush=True,
             )
 
@@ -206,14 +192,9 @@ def _crossval_arrays(
     ways = {name: functools.partial(ours, X) for name, X in sources.items()}
     for what, each in _in_turn(ways).items():
         ratios = "  ".join(
-            f"{name}/array {_ratio(each[name], each['array']):.2f}" for name in list(each)[1:]
+            f"{name}/array {ratio(each[name], each['array']):.2f}" for name in list(each)[1:]
         )
         print(f"cross-validation of {len(labels)} images, {what}: {ratios} (at most 1.15)")
-
-
-def _ratio(a: list[float], b: list[float]) -> float:
-    """Return the median of the ratios within a round: rounds differ more than peers do."""
-    return statistics.median(map(np.divide, a, b))
 
 
 def dataframe_loop(
@@ -256,7 +237,7 @@ def decoding() -> None:
                 f"{name} {statistics.median(s):.0f} ({statistics.median(work[name]):.1f} ms)"
                 for name, s in speeds.items()
             )
-            to_tf, to_keras = (_ratio(speeds["skimgcv"], speeds[k]) for k in ("tf.data", "Keras"))
+            to_tf, to_keras = (ratio(speeds["skimgcv"], speeds[k]) for k in ("tf.data", "Keras"))
             print(
                 f"decoding {side} to {target} px, images/s (processor's ms for one)   {shown}   "
                 f"ours/tf.data {to_tf:.2f} (at least 1)  ours/Keras {to_keras:.2f}",

@@ -16,7 +16,6 @@ import itertools
 import os
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,11 +24,10 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-import cv2  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
-from sklearn.datasets import load_sample_images  # noqa: E402
+from peers import AUGMENTATION, BATCH, compare, photographs, seconds  # noqa: E402
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score  # noqa: E402
 from tensorflow.keras.preprocessing.image import ImageDataGenerator  # noqa: E402
 
@@ -40,17 +38,7 @@ from skimgcv import (  # noqa: E402
     clear_features,
 )
 
-BATCH = 32
 PIXELS = 96
-AUGMENTATION = {
-    "rotation_range": 20,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.2,
-    "zoom_range": 0.2,
-    "horizontal_flip": True,
-    "rescale": 1 / 255,
-}
 THAWED = 20
 FINE_RATE = 1e-5
 
@@ -111,18 +99,6 @@ class Work:
             model = mobilenet(dropout)
             compile_model(model, rate)
             yield model
-
-
-def photographs(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut squares out of scikit-learn's two photographs; which one is the label."""
-    rng = np.random.default_rng(0)
-    images = np.empty((n, PIXELS, PIXELS, 3), np.uint8)
-    photos = load_sample_images().images
-    for i in range(n):
-        top, left = rng.integers(27), rng.integers(240)
-        square = photos[i % 2][top : top + 400, left : left + 400]
-        images[i] = cv2.resize(square, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA)
-    return images, np.arange(n) % 2
 
 
 def ours(work: Work) -> None:
@@ -194,27 +170,16 @@ def phases(model: keras.Model, work: Work, *data: Any, **options: Any) -> None:
         model.fit(*data, epochs=work.fine_epochs, verbose=0, **options)
 
 
-PEERS = {"ours": ours, "keras": plain_keras, "generator": generator_loop}
+PEERS = {"keras": plain_keras, "generator": generator_loop}
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def compare(name: str, work: Work, rounds: int, peers: list[str]) -> None:
-    times: dict[str, list[float]] = {peer: [] for peer in ("ours", *peers)}
-    for _ in range(rounds):
-        for peer in times:
-            times[peer].append(seconds(lambda peer=peer: PEERS[peer](work)))
-            print(f"{name}: {peer} {times[peer][-1]:.1f} s", file=sys.stderr, flush=True)
-    shown = "  ".join(f"{peer} {statistics.median(t):6.1f} s" for peer, t in times.items())
-    ratios = "  ".join(
-        f"/{peer} {statistics.median(map(np.divide, times['ours'], times[peer])):.2f}"
-        for peer in peers
-    )
-    print(f"{name:16} {shown}   ours {ratios}", flush=True)
+def peers_of(work: Work, names: list[str]) -> dict[str, Callable[[], None]]:
+    """Return ours and the peers that are asked for, at this work."""
+    return {
+        name: lambda run=run: run(work)
+        for name, run in {"ours": ours, **PEERS}.items()
+        if name in ("ours", *names)
+    }
 
 
 def growth(data: tuple[np.ndarray, np.ndarray], rounds: int) -> None:
@@ -245,10 +210,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a third of the images, one round")
     parser.add_argument("--only", nargs="*", default=None)
-    others = list(PEERS)[1:]
-    parser.add_argument("--peers", nargs="*", choices=others, default=others)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     asked = parser.parse_args()
-    data = photographs(200 if asked.quick else 600)
+    rounds = 1 if asked.quick else asked.rounds
+    data = photographs(200 if asked.quick else 600, PIXELS)
     works = {
         "cross_val_score": Work(*data, 10),
         "grid search": Work(*data, 10, dropouts=(0.2, 0.5), rates=(1e-3, 1e-2)),
@@ -256,9 +221,9 @@ def main() -> None:
     }
     for name, work in works.items():
         if asked.only is None or any(wanted in name for wanted in asked.only):
-            compare(name, work, 1 if asked.quick else asked.rounds, asked.peers)
+            compare(name, peers_of(work, asked.peers), rounds)
     if asked.only is None or "growth" in asked.only:
-        growth(data, 1 if asked.quick else asked.rounds)
+        growth(data, rounds)
 
 
 if __name__ == "__main__":
