@@ -6,7 +6,6 @@ import functools
 import os
 import warnings
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -168,12 +167,12 @@ def _in_colour(inputs: Any) -> Any:
 
 def _named(name: str, weights: Any, image_shape: tuple[int, ...]) -> tuple[keras.Model, Any]:
     """Return a network of ``keras.applications`` without its head, and its preprocessing."""
-    modules = [m for m in vars(keras.applications).values() if isinstance(m, ModuleType)]
-    module = next((m for m in modules if hasattr(m, name)), None)
-    if module is None or not name[:1].isupper():
-        known = sorted(n for m in modules for n in vars(m) if n[:1].isupper())
+    known = sorted(n for n in vars(keras.applications) if n[:1].isupper())
+    if name not in known:
         raise ValueError(f"backbone={name!r} is not in keras.applications; it has {known}.")
-    make = getattr(module, name)
+    make = getattr(keras.applications, name)
+    # The module in which a network is defined is exported under its last name.
+    module = getattr(keras.applications, make.__module__.rpartition(".")[2])
     source = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
     if source not in (None, "imagenet") and not os.path.isfile(source):
         raise OSError(f"weights={source!r} is no file; pass a path, 'imagenet' or None.")

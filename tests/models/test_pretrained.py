@@ -118,20 +118,25 @@ def test_grey_images_become_three_channels(backbone):
     )
 
 
-def test_a_network_of_keras_is_had_by_its_name(tmp_path):
-    """MobileNet: values of -1 to 1, as its preprocess_input makes them."""
+@pytest.mark.parametrize(
+    ("name", "module"),
+    # Values of -1 to 1; and 0 to 255, by a name that the module itself lacks.
+    [("MobileNet", "mobilenet"), ("MobileNetV3Small", "mobilenet_v3")],
+)
+def test_a_network_of_keras_is_had_by_its_name(name, module, tmp_path):
     images = RNG.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     meta = {"image_shape_": (32, 32, 3), "n_classes_": 3}
     with pytest.warns(UnusedWeightsWarning, match="random weights"):
-        model = pretrained("MobileNet", weights=None)(meta)
+        model = pretrained(name, weights=None)(meta)
     (trunk,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    path = tmp_path / "mobilenet.weights.h5"
+    path = tmp_path / "trunk.weights.h5"
     trunk.save_weights(path)
-    again = pretrained("MobileNet", weights=path)(meta)
+    again = pretrained(name, weights=path)(meta)
     (read,) = (layer for layer in again.layers if isinstance(layer, keras.Model))
     for a, b in zip(trunk.get_weights(), read.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    prepared = keras.applications.mobilenet.preprocess_input(images.astype("float32"))
+    preprocess_input = getattr(keras.applications, module).preprocess_input
+    prepared = preprocess_input(images.astype("float32"))
     features = keras.Model(model.inputs, model.layers[-3].output)([images.astype("float32")])
     by_hand = np.mean(trunk(prepared, training=False), axis=(1, 2))
     np.testing.assert_allclose(features, by_hand, rtol=1e-4, atol=1e-5)
@@ -161,6 +166,7 @@ def test_without_a_network_the_error_says_how_to_go_on(monkeypatch):
     def unreachable(*_, **__):
         raise Exception("URL fetch failure on https://example.org: None")
 
-    monkeypatch.setattr(keras.applications.mobilenet, "MobileNet", unreachable)
+    unreachable.__module__ = keras.applications.MobileNet.__module__
+    monkeypatch.setattr(keras.applications, "MobileNet", unreachable)
     with pytest.raises(OSError, match=r"could not be downloaded.*pass its path as `weights`"):
         pretrained("MobileNet")(META)
