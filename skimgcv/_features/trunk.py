@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import hashlib
 import os
 import platform
@@ -69,13 +70,12 @@ class Trunk:
         self.shape, self.dtype = cut.feature_shape, np.dtype(cut.feature_dtype)
         self._steps, self._variables = _steps_of(cut.trunk, some)
         # Copied: what Keras and TensorFlow give may show the memory that is assigned to.
-        values = [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables]
-        self._values = [keras.ops.convert_to_tensor(value) for value in values]
-        self.key = self._steps.token + _digest(values)
+        self._arrays = [np.array(v.numpy()) for v in self._variables]
+        self.key = self._steps.token + _digest(self._arrays)
 
     def of_now(self) -> Trunk:
         """Return this one, or one with the weights of now where these have changed."""
-        now = _digest(keras.ops.convert_to_numpy(v) for v in self._variables)
+        now = _digest(v.numpy() for v in self._variables)
         return self if self._steps.token + now == self.key else Trunk(self._cut, self._some)
 
     def lasting_key(self) -> bytes:
@@ -85,6 +85,11 @@ class Trunk:
             said = encoded((content_digest(self._model), global_switches(), _machine()))
             known[self.key] = hashlib.blake2b(said, digest_size=16).digest()
         return known[self.key]
+
+    @functools.cached_property
+    def _values(self) -> list[Any]:
+        """The weights as the backend's tensors: not needed where all features are kept."""
+        return [keras.ops.convert_to_tensor(array) for array in self._arrays]
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Run up to ``BATCH`` prepared images."""
