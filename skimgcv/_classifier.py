@@ -58,7 +58,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     sampling_strategy : None, str, float, dict or callable, default=None
         Draws some classes more or less often in each epoch, as in imbalanced-learn:
         ``"auto"``, ``"minority"``, ``{label: rows}``. Each repeat of a row has its own
-        transform.
+        transform. A dict gives the exact number of rows: more than the class has repeat rows,
+        fewer leave out other rows in each epoch. ``"auto"`` never leaves out rows.
     class_weight : None, "balanced" or dict of label to float, default=None
         ``"balanced"`` is computed from the training rows of the fit. Labels that are missing
         in a dict have weight 1. If ``y`` has none of the dict's labels, a warning says so.
@@ -102,6 +103,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         layers, compiles the model anew and trains on, on the same rows. Callbacks start
         each phase anew, as in two calls of Keras' ``fit``. A ``CSVLogger`` appends to its file.
     fine_tune_layers : "all", int, str or callable, default="all"
+        Only used if ``fine_tune_epochs`` is above 0, so a grid can have both.
         The frozen layers to train in the second phase: all of them; the last ``n``, counted as
         in ``backbone.layers[-n:]``; those whose name matches a pattern such as
         ``"block_1[56]*"``; or those that a function of the model returns. Batch normalisation

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import keras
 import numpy as np
 
-from skimgcv._models.routing import nearest
+from skimgcv._models.routing import names_with_prefix, nearest
 from skimgcv._persistence.encoding import find_missing, missing
 from skimgcv._runtime.other_internals import (
     HasMethods,
@@ -112,17 +112,20 @@ def check_parameter_names(estimator: Any, params: Mapping[str, Any]) -> None:
         owner, _, nested = name.partition("__")
         known = estimator.get_params(deep=False)
         if owner not in known:
-            near = nearest(owner, known, getattr(estimator, "optimizer", None))
-            to_builder = f"A parameter of the builder is model__{name}; the others are"
+            names = [*known, *names_with_prefix(estimator)]
+            near = nearest(owner, names, getattr(estimator, "optimizer", None))
+            others = "It has"
+            if "model" in known and not near:
+                others = f"A parameter of the builder is model__{name}; the others are"
             raise ValueError(
-                f"Invalid parameter {owner!r} for {type(estimator).__name__}{near or ';'} "
-                f"{to_builder if 'model' in known else 'it has'} {', '.join(known)}."
+                f"Invalid parameter {owner!r} for {type(estimator).__name__}{near or '.'} "
+                f"{others} {', '.join(known)}."
             )
         its_own = getattr(params.get(owner, known[owner]), "get_params", None)
         if nested and its_own and nested.partition("__")[0] not in its_own(deep=False):
             near = nearest(nested, its_own(deep=False))
             raise ValueError(
-                f"Invalid parameter {nested!r} for {owner}{near or ';'} It has "
+                f"Invalid parameter {nested!r} for {owner}{near or '.'} It has "
                 f"{', '.join(its_own(deep=False))}."
             )
 

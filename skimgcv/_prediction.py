@@ -99,7 +99,7 @@ def _check_scale(images: Rows, fitted: str | None, name: str) -> None:
     if images.are_images and None not in (scale, fitted) and not alike:
         warnings.warn(
             f"{name} was fitted on values in {fitted}, and now gets values in {scale}. "
-            "Pass images as they were passed to fit; rescaling is the augmenter's.",
+            "Pass images as they were passed to fit; the augmenter rescales them.",
             PixelScaleWarning,
             stacklevel=user_stacklevel(),
         )

@@ -233,9 +233,9 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         for resource, needed in needs.items():
             if needed > has.get(resource, 0):
                 warnings.warn(
-                    f"a fold asks for {needed} {resource}, and the Ray cluster has "
-                    f"{has.get(resource, 0):g} in all: it will wait until a node with as many "
-                    "joins. See ray_remote_args.",
+                    f"A fold asks for {needed} {resource}, and the Ray cluster has "
+                    f"{has.get(resource, 0):g} in all. It waits until a larger node joins. See "
+                    "ray_remote_args.",
                     SkimgcvWarning,
                     stacklevel=2,
                 )

@@ -127,8 +127,8 @@ def _build(
         trunk, own = _named(backbone, weights, tuple(images.shape[1:]))
         if weights is None and not trainable:
             warnings.warn(
-                f"{backbone} has random weights that stay as they are: it can tell hardly any "
-                "images apart. Pass weights, or trainable=True to train it from scratch.",
+                f"{backbone} has random weights that are not trained, so it can hardly "
+                "distinguish images. Pass weights, or trainable=True to train it from scratch.",
                 UnusedWeightsWarning,
                 stacklevel=user_stacklevel(),
             )

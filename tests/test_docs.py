@@ -114,3 +114,52 @@ def test_the_first_page_shows_the_code_of_the_readme():
     shown = re.findall(r"^(?:>>>|\.\.\.) (.*?)(?:  # doctest: .*)?$", index, re.MULTILINE)
     lines = [line for line in code.splitlines() if line]
     assert shown[: len(lines)] == lines
+
+
+def _text(node):
+    """Return a text of the source, with ``...`` for each value in it; None for other nodes."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(getattr(part, "value", "...") for part in map(_part, node.values))
+    return None
+
+
+def _part(value):
+    return value if isinstance(value, ast.Constant) else ast.Constant("...")
+
+
+def _texts():
+    """Return the messages of all warnings of the package, and all of its texts."""
+    warned, texts = [], []
+    for path in sorted((ROOT / "skimgcv").rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        texts += filter(None, map(_text, nodes))
+        for node in nodes:
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "warnings.warn":
+                continue
+            if not isinstance(node.args[0], ast.Name):
+                warned.append(_text(node.args[0]))
+                continue
+            # Another function of the module returns the message, or None.
+            returned = [n.value for n in nodes if isinstance(n, ast.Return) and n.value]
+            warned += filter(None, map(_text, returned))
+    return warned, texts
+
+
+def _matches(term, message):
+    """Whether a message begins as a term of the page, whose dots stand for values."""
+    term, message = (re.sub(r"\.{3,}", "...", " ".join(t.split())) for t in (term, message))
+    return re.match(re.escape(term).replace(r"\.\.\.", ".*?"), message) is not None
+
+
+def test_every_warning_is_on_its_page_and_every_message_there_is_one_of_the_package():
+    page = (ROOT / "docs" / "warnings.rst").read_text(encoding="utf-8")
+    terms = re.findall(r'^"(.+)"$', page, re.MULTILINE)
+    warned, texts = _texts()
+    assert len(warned) > 20
+    missing = [m for m in warned if not m or not any(_matches(term, m) for term in terms)]
+    assert not missing
+    assert not [term for term in terms if not any(_matches(term, text) for text in texts)]
+    kinds = [n for n in vars(skimgcv.exceptions) if n.endswith("Warning")]
+    assert all(f"`~skimgcv.exceptions.{kind}`" in page for kind in kinds if kind != "UserWarning")

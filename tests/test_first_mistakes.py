@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from builders import linear
+from builders import dense, linear
 from samples import blobs, classifier
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 
@@ -55,10 +55,16 @@ def test_options_through_a_tool_of_scikit_learn():
         ("optimizer__learnin_rate", "is 'optimizer__learning_rate' meant"),
         ("augmenter__rotation", "'augmenter__rotation'; is 'rotation_range' meant"),
         ("epoch", "'epoch'; is 'epochs' meant"),
+        ("model_units", "'model_units'; is 'model__units' meant"),
+        ("optimizer_learning_rate", "is 'optimizer__learning_rate' meant"),
+        ("fit_epochs", "is 'fit__epochs' meant"),
+        ("predict_verbose", "is 'predict__verbose' meant"),
+        ("run_eagerly", "is 'compile__run_eagerly' meant"),
+        ("augmenter_zoom_range", "is 'augmenter__zoom_range' meant.* augmenter itself, or to set"),
     ],
 )
 def test_a_name_that_is_nearly_right(parameter, message):
-    clf = classifier(linear, augmenter=ImageAugmenter(), **{parameter: 0.1})
+    clf = classifier(dense, augmenter=ImageAugmenter(), **{parameter: 0.1})
     with pytest.raises((TypeError, ValueError), match=message):
         clf.fit(X, Y)
 
@@ -70,12 +76,16 @@ def test_a_name_that_is_nearly_right(parameter, message):
         ("lr", "is 'optimizer__learning_rate' meant"),
         ("augmenter__rotation", "'rotation' for augmenter; is 'rotation_range' meant"),
         ("augmenter__horizontal_fip", "is 'horizontal_flip' meant"),
-        ("augmenter__nonsense", "'nonsense' for augmenter; It has blur_sigma"),
-        ("units", "A parameter of the builder is model__units"),
+        ("augmenter__nonsense", "'nonsense' for augmenter. It has blur_sigma"),
+        ("model_units", "'model_units' for \\w+; is 'model__units' meant"),
+        ("optimizer_epsilon", "is 'optimizer__epsilon' meant"),
+        ("augmenter_zoom_range", "is 'augmenter__zoom_range' meant"),
+        ("rotation_range", "is 'augmenter__rotation_range' meant"),
+        ("stride", "'stride' for \\w+. A parameter of the builder is model__stride; the others"),
     ],
 )
 def test_a_name_that_is_nearly_right_in_a_search(parameter, message):
-    clf = classifier(linear, augmenter=ImageAugmenter())
+    clf = classifier(dense, augmenter=ImageAugmenter())
     with pytest.raises(ValueError, match=message):
         clf.set_params(**{parameter: 1})
     with pytest.raises(ValueError, match=message):
@@ -104,6 +114,29 @@ def test_labels_that_scikit_learn_has_renumbered():
     clf = classifier(linear, class_weight={10: 2.0, 30: 3.0})
     with pytest.warns(LabelsNotFoundWarning, match=r"renumbers them in sorted order.*0, 1"):
         cross_val_predict(clf, X, (Y + 1) * 10, cv=2, method="predict_proba")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("class_weight", 2.0), ("class_augmenters", ImageAugmenter()), ("sampling_strategy", 30)],
+)
+def test_a_label_that_is_nearly_right(parameter, value):
+    y = np.array(["Melanoma", "naevus", "class 1"])[Y]
+    clf = classifier(linear, **{parameter: {"naevus": value, "melanom": value, "class 2": value}})
+    with pytest.warns(LabelsNotFoundWarning) as caught:
+        clf.fit(X, y)
+    messages = [str(w.message) for w in caught]
+    assert any(f"{parameter} names 'melanom'" in m for m in messages)
+    assert any("is 'Melanoma' meant" in m for m in messages)
+    # One that a fold lacks and others that it has: no name is nearly another.
+    clf.set_params(**{parameter: {"naevus": value, "blue naevus": value}}).fit(X, y)
+
+
+def test_a_label_of_several_that_is_wrong():
+    labels = pd.DataFrame(np.eye(3, dtype=int)[Y], columns=["hairy", "red", "round"])
+    clf = classifier(linear, multilabel=True, class_weight={"hary": 2.0, "red": 2.0})
+    with pytest.raises(ValueError, match=r"\['hary'\], and the labels are \['hairy', 'red', 'rou"):
+        clf.fit(X, labels)
 
 
 # -- several inputs and outputs --------------------------------------------------------

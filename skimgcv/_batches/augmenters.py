@@ -101,9 +101,10 @@ def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augment
     moved = [step for step in own.random_steps if step not in augmenter.random_steps]
     if moved and name.startswith("class_augmenters"):
         warnings.warn(
-            f"{name} does the same to every training image of its class ({', '.join(moved)}), "
-            "and not at prediction, where no class is known: the model can learn that instead "
-            "of the images. Let it be random, or do it to all classes.",
+            f"{name} changes every training image of its class in the same way "
+            f"({', '.join(moved)}), but no image at prediction, where the class is unknown. The "
+            "model can learn this difference instead of the images. Use a random step, or change "
+            "all classes.",
             AugmenterStepWarning,
             stacklevel=user_stacklevel(),
         )
@@ -124,10 +125,9 @@ def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
     halves = augmenter.standardize(augmenter.apply(some, table))
     if not np.allclose(halves, augmenter.prepare(some, table), rtol=1e-3, atol=1e-3):
         warnings.warn(
-            f"{name} has steps that are always the same ({', '.join(augmenter.fixed_steps)}) "
-            f"before random ones ({', '.join(augmenter.random_steps)}), and their order matters. "
-            f"Of {name} only the random steps are used, and they get images as they are in X: "
-            "write them for those.",
+            f"{name} has deterministic steps ({', '.join(augmenter.fixed_steps)}) before random "
+            f"steps ({', '.join(augmenter.random_steps)}), and their order matters. Only its "
+            "random steps are used, and they get the images of X: write them for such images.",
             AugmenterStepWarning,
             stacklevel=user_stacklevel(),
         )

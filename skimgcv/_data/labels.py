@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Iterable, Mapping
 from numbers import Number
@@ -142,9 +143,9 @@ def encode_labels(
 
 
 def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any]) -> None:
-    """Warn where a parameter names labels, and none of them is there.
+    """Warn if a parameter names labels, and y has none of them, or similar ones.
 
-    That is no error: a fold may lack the one class that is named.
+    It is not an error, since a fold may lack a class.
 
     Parameters
     ----------
@@ -154,7 +155,10 @@ def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any
         Those of the parameter and those that there are. They compare as ``==`` does.
     """
     named, labels = list(named), list(dict.fromkeys(labels))
-    if not named or not set(labels).isdisjoint(named):
+    if not named:
+        return
+    if not set(labels).isdisjoint(named):
+        _warn_of_typos(parameter, named, labels)
         return
     kinds, others = sorted({_kind(n) for n in named}), sorted({_kind(n) for n in labels})
     if set(kinds).isdisjoint(others):
@@ -163,7 +167,7 @@ def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any
             "name the labels as they are in y"
         )
     else:
-        why = "A fold may lack a class; if this is none, name the labels as they are in y"
+        why = "A fold may lack a class. Otherwise name the labels as they are in y"
     if others == ["number"] and set(labels) <= set(range(len(labels))):
         why += (
             " (scikit-learn's cross_val_predict(method='predict_proba') renumbers them in "
@@ -174,6 +178,20 @@ def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any
         LabelsNotFoundWarning,
         stacklevel=user_stacklevel(),
     )
+
+
+def _warn_of_typos(parameter: str, named: list[Any], labels: list[Any]) -> None:
+    others = {n.casefold(): n for n in labels if isinstance(n, str) and n not in named}
+    for name in named:
+        if name in labels or not isinstance(name, str):
+            continue
+        if near := difflib.get_close_matches(name.casefold(), others, 1, cutoff=0.8):
+            warnings.warn(
+                f"{parameter} names {name!r}, and y has {labels!r}; is {others[near[0]]!r} meant? "
+                f"Without {name!r}, as in a fold that lacks this class, the name has no effect.",
+                LabelsNotFoundWarning,
+                stacklevel=user_stacklevel(),
+            )
 
 
 def _kind(label: Any) -> str:

@@ -10,12 +10,16 @@ import keras
 
 from skimgcv._models.copies import check_callback, copy_callbacks, fresh_copy, unshared
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
-from skimgcv._models.outputs import has_graph
+from skimgcv._models.outputs import check_activation, has_graph
 from skimgcv._models.routing import (
+    BUILDER_EXTRAS,
+    FIT_OPTIONS,
+    PREDICT_OPTIONS,
     PREFIXES,
     arrives,
     has_parameter,
     has_prefix,
+    names_with_prefix,
     nearest,
     optimizer_arguments,
     own_builder,
@@ -24,12 +28,8 @@ from skimgcv._models.targets import TARGETS, Targets, auto_loss, by_label, check
 from skimgcv._runtime.keras_internals import compile_arguments
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
-_FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
-_PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
 _BATCH_SIZE = 32
 """What None means to Keras, too."""
-
-_BUILDER_EXTRAS = ("meta", "compile_kwargs", "params")
 
 _SCIKERAS_HOOKS = {
     "target_encoder": "pass y as labels, and name a loss that takes class numbers or one-hot rows",
@@ -155,6 +155,7 @@ class ModelFactory(SciKerasHooks):
             mended["loss"] = loss = by_label(loss)
         kind = TARGETS[self._estimator._target_kind]
         targets: Targets = kind.of(model, loss, self.meta())
+        check_activation(model, loss)
         return mended | right_metrics(model, loss, targets, arguments), targets
 
     def _auto_loss(self, model: keras.Model, arguments: dict[str, Any]) -> keras.losses.Loss:
@@ -202,7 +203,7 @@ class ModelFactory(SciKerasHooks):
         }
         arguments = plain | prefixed
         offered = (self.meta, self.compile_arguments, self.get_params)
-        for name, make in zip(_BUILDER_EXTRAS, offered, strict=True):
+        for name, make in zip(BUILDER_EXTRAS, offered, strict=True):
             if _takes(builder, name):
                 arguments[name] = make()
         return builder(**arguments)
@@ -272,7 +273,7 @@ class ModelFactory(SciKerasHooks):
                 )
             wanted = rest if prefix == "model" else name
             to_builder = prefix == "model" if rest else True
-            if to_builder and wanted in _BUILDER_EXTRAS:
+            if to_builder and wanted in BUILDER_EXTRAS:
                 raise TypeError(
                     f"{name} cannot be set: what a builder gets as {wanted} is made in each fit."
                 )
@@ -287,10 +288,15 @@ class ModelFactory(SciKerasHooks):
             )
 
     def _unknown(self, name: str, wanted: str, builder: Any) -> str:
-        known = [p for p in inspect.signature(builder).parameters if p not in _BUILDER_EXTRAS]
+        known = [p for p in inspect.signature(builder).parameters if p not in BUILDER_EXTRAS]
         routed = self._estimator._routed_names()
         own = [n for n in self._estimator.get_params(deep=False) if n not in routed]
-        near = nearest(wanted, [*known, *own], None if "__" in name else self.optimizer)
+        if "__" in name:
+            near = nearest(wanted, known)
+        else:
+            near = nearest(name, [*own, *names_with_prefix(self._estimator)], self.optimizer)
+        if "augmenter__" in near:
+            near += " Pass it to the augmenter itself, or to set_params."
         return (
             f"Neither {self.__name__} nor the builder {_name(builder)} has a parameter {name!r}"
             f"{near or '.'} The builder takes {', '.join(known) or 'none'}."
@@ -331,7 +337,7 @@ class ModelFactory(SciKerasHooks):
 
     def options_of(self, method: str) -> dict[str, Any]:
         """Return the options routed by ``fit__`` or ``predict__``."""
-        allowed = _FIT_OPTIONS if method == "fit" else _PREDICT_OPTIONS
+        allowed = FIT_OPTIONS if method == "fit" else PREDICT_OPTIONS
         prefix = f"{method}__"
         routed = {n: v for n, v in self.get_params().items() if n.startswith(prefix)}
         options = {n.removeprefix(prefix): v for n, v in routed.items() if n.count("__") == 1}

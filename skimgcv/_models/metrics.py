@@ -52,8 +52,8 @@ def need_rows(*metrics: Any) -> bool:
     of_rows = [name_of(metric) for metric, rule in rules if rule and not takes_numbers(metric)]
     if own and of_rows:
         raise ValueError(
-            f"The metric {of_rows[0]} needs one-hot rows, and what {own[0]} needs, which is your "
-            "own, cannot be told. If it takes one-hot rows as well, pass "
+            f"The metric {of_rows[0]} needs one-hot rows. The metric {own[0]} is your own, so its "
+            "needs are unknown. If it takes one-hot rows too, pass "
             "loss='categorical_crossentropy'; if not, leave one of the two out."
         )
     if own:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import re
 from typing import Any, Literal
 
 import keras
@@ -70,14 +72,54 @@ def outputs_are(model: keras.Model, loss: Any) -> Outputs:
     """Tell what a model's outputs are: ``"scores"`` are fitted, but neither of the others."""
     if _says_logits(loss):
         return "logits"
-    if _last_activation(model)[1] in (keras.activations.linear, keras.activations.tanh):
+    if _last_activation(model)[1] in _SIGNED:
         return "scores"
     return "probabilities"
+
+
+def check_activation(model: keras.Model, loss: Any) -> None:
+    """Refuse an activation that does not give what a crossentropy of Keras takes.
+
+    Keras does not refuse it. It clips logits to 0..1. With TensorFlow it passes the input of a
+    softmax or sigmoid to the loss, and the loss applies its own function: then the model is not
+    trained for what it predicts.
+
+    Raises
+    ------
+    ValueError
+    """
+    made = keras.losses.get(loss) if isinstance(loss, str) else getattr(loss, "func", loss)
+    own = made if inspect.isfunction(made) else type(made)
+    name = name_of_loss(made)
+    if own.__module__.partition(".")[0] != "keras" or not _OF_PROBABILITIES.search(name):
+        return
+    layer, activation = _last_activation(model)
+    needed = [keras.activations.sigmoid, keras.activations.softmax]
+    if _says_logits(loss):
+        needed = [keras.activations.linear]
+    elif "binary" in name or "categorical" in name:
+        needed = needed[:1] if "binary" in name else needed[1:]
+    if activation in _KNOWN and activation not in needed:
+        raise ValueError(
+            f"The loss {name}{' from logits' if _says_logits(loss) else ''} needs outputs with "
+            f"the activation {' or '.join(a.__name__ for a in needed)}; the last layer, "
+            f"{layer.name}, has {activation.__name__}. Change one of them, or use loss='auto'."
+        )
+
+
+_OF_PROBABILITIES = re.compile("crossentropy|kl_?divergence")
+_SIGNED = (keras.activations.linear, keras.activations.tanh)
+_KNOWN = (*_SIGNED, keras.activations.sigmoid, keras.activations.softmax)
 
 
 def ends_with_softmax(model: keras.Model) -> bool:
     """Whether it is known that a softmax gives the outputs."""
     return _last_activation(model)[1] is keras.activations.softmax
+
+
+def ends_with_sigmoid(model: keras.Model) -> bool:
+    """Whether it is known that a sigmoid gives the outputs."""
+    return _last_activation(model)[1] is keras.activations.sigmoid
 
 
 def _says_logits(loss: Any) -> bool:
@@ -95,13 +137,17 @@ def name_of_loss(loss: Any) -> str:
     return str(name).lower()
 
 
-def _last_activation(model: keras.Model) -> tuple[keras.Operation, Any]:
-    layer = model
+def _last_activation(layer: keras.Operation) -> tuple[keras.Operation, Any]:
     while has_graph(layer):
         layer = operation_of(layer.outputs[0])
     if isinstance(layer, keras.layers.Softmax):
         return layer, keras.activations.softmax
-    return layer, getattr(layer, "activation", None)
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Activation) and activation is keras.activations.linear:
+        # In mixed precision such a layer often only makes the outputs float32.
+        before = _last_activation(operation_of(layer.input))
+        return (layer, activation) if before[1] is None else before
+    return layer, activation
 
 
 def outputs_logits(model: keras.Model) -> bool:

@@ -12,6 +12,11 @@ import keras
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
 """What ``prefix__name`` may be routed to."""
 
+FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
+PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
+BUILDER_EXTRAS = ("meta", "compile_kwargs", "params")
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 def has_prefix(name: str) -> bool:
     """Whether a parameter says by its name where it is routed to: ``model__units``.
@@ -116,6 +121,33 @@ def nearest(name: str, known: Iterable[str], optimizer: Any = None) -> str:
     return f"; is {near[0]!r} meant?" if near else ""
 
 
+def names_with_prefix(estimator: Any) -> list[str]:
+    """Return the names that lead to parts of an estimator, such as ``model__units``.
+
+    They include those of augmenters (``augmenter__shear_range``), which only ``set_params`` takes.
+    """
+    parameters = estimator.get_params()
+    builder = parameters.get("model")
+    parts: dict[str, Iterable[str]] = {
+        "model": _arguments(builder) if callable(builder) else (),
+        "optimizer": optimizer_arguments(parameters.get("optimizer", "adam")),
+        "compile": _arguments(keras.Model.compile),
+        "fit": FIT_OPTIONS,
+        "predict": PREDICT_OPTIONS,
+    }
+    names = {f"{part}__{name}" for part, of_part in parts.items() for name in of_part}
+    return sorted(names | {name for name in parameters if "__" in name})
+
+
+def _arguments(function: Any) -> list[str]:
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except ValueError:  # Python does not know the signature of some built-in functions
+        return []
+    extras = (*BUILDER_EXTRAS, "self", "optimizer", "loss", "metrics")
+    return [a.name for a in arguments if a.kind in _BY_NAME and a.name not in extras]
+
+
 def optimizer_arguments(optimizer: Any) -> list[str]:
     """Return the names of what an optimizer's class takes."""
     kind = optimizer
@@ -186,5 +218,4 @@ def own_builder(estimator: Any) -> Any:
 def has_parameter(function: Any, name: str) -> bool:
     """Whether a function has a parameter that can be given by this name."""
     parameter = inspect.signature(function).parameters.get(name)
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return parameter is not None and parameter.kind in by_name
+    return parameter is not None and parameter.kind in _BY_NAME

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from skimgcv._models.outputs import (
+    ends_with_sigmoid,
     ends_with_softmax,
     name_of_loss,
     outputs_are,
@@ -45,11 +46,18 @@ class ClassTargets:
 
     @classmethod
     def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> ClassTargets:
-        """Read them from a model's output and its loss."""
+        """Read them from a model's output and its loss; refuse a loss of more outputs."""
         n_classes = meta["n_classes_"]
+        one_unit = units_of(model, n_classes) == 1
+        if one_unit and (ends_with_softmax(model) or "categorical" in name_of_loss(loss)):
+            raise ValueError(
+                "A softmax, or a categorical loss, needs an output for each class, and the model "
+                "has one. Let the builder read meta['n_classes_'], or end the model with "
+                "Dense(1, activation='sigmoid') and use loss='auto'."
+            )
         return cls(
             n_classes=n_classes,
-            one_unit=units_of(model, n_classes) == 1,
+            one_unit=one_unit,
             sparse=_is_sparse(loss, n_classes),
             logits=_are_scores(model, loss, n_classes),
         )
@@ -199,7 +207,8 @@ def auto_loss(
     if kind == "numbers":
         return keras.losses.MeanSquaredError()
     logits = outputs_logits(model)
-    if kind == "labels" or units_of(model, meta["n_classes_"]) == 1:
+    one_unit = units_of(model, meta["n_classes_"]) == 1 if kind == "classes" else False
+    if kind == "labels" or one_unit or ends_with_sigmoid(model):
         return keras.losses.BinaryCrossentropy(from_logits=logits)
     if one_hot:
         return keras.losses.CategoricalCrossentropy(from_logits=logits)

@@ -29,10 +29,10 @@ def warn_weights_unused(model: keras.Model, fresh: keras.Model) -> None:
     if why is None:
         return
     warnings.warn(
-        f"model is a keras.Model that is trained or adapted ({why}), and each fit clones it with "
-        "fresh weights. To begin with its own, pass a function that gives a copy: def build(): "
+        f"model is a trained or adapted keras.Model ({why}), and each fit clones it with new "
+        "weights. To start from its weights, pass a function that returns a copy: def build(): "
         "copy = keras.models.clone_model(model); copy.set_weights(model.get_weights()); return "
-        "copy. To train anew, pass keras.models.clone_model(model).",
+        "copy. To train from scratch without this warning, pass keras.models.clone_model(model).",
         UnusedWeightsWarning,
         stacklevel=user_stacklevel(),
     )

@@ -54,7 +54,8 @@ def package_of(module: str | None, file: str | None = None) -> str | None:
     root = (module or "").partition(".")[0]
     if is_library(root):
         return root
-    if file is None:
+    # Python's built-in modules have no file, whatever somebody sets as builtins.__file__.
+    if file is None and root not in sys.builtin_module_names:
         file = _file_of(root)
     if root in sys.stdlib_module_names:
         return "python" if file is None or _is_pythons(file) else None

@@ -29,9 +29,9 @@ def version_of(package: str) -> str:
 def unsupported(package: str, purpose: str, error: BaseException) -> UnsupportedVersionError:
     """Return an error that says which package lacks what ``purpose`` needs."""
     return UnsupportedVersionError(
-        f"{package} {version_of(package)} has changed what skimgcv needs {purpose} "
-        f"({type(error).__name__}: {error}); install another version of {package}, or a newer "
-        "skimgcv."
+        f"skimgcv cannot work with {package} {version_of(package)}: it lacks something needed "
+        f"{purpose} ({type(error).__name__}: {error}). Install another version of {package}, or "
+        "a newer skimgcv."
     )
 
 
@@ -111,8 +111,8 @@ def given_up(package: str, feature: str, instead: str) -> Callable[[Callable[[],
                 raise
             except Exception as error:
                 warnings.warn(
-                    f"{package} {version_of(package)} has changed what {feature} is built on "
-                    f"({type(error).__name__}: {error}): {instead}. Results are the same.",
+                    f"{feature} does not work with {package} {version_of(package)} "
+                    f"({type(error).__name__}: {error}). So {instead}. Results are the same.",
                     UnsupportedVersionWarning,
                     stacklevel=user_stacklevel(),
                 )

@@ -45,10 +45,10 @@ def warn_shared_paths(callbacks: Sequence[keras.callbacks.Callback], estimator: 
             if path is not None and _written_by_another(os.path.abspath(path), estimator):
                 name = type(callback).__name__
                 warnings.warn(
-                    f"{name} writes to {os.fspath(path)!r}, to which a fit of another estimator "
-                    "wrote in this process: of several folds or candidates the last one's is "
-                    "left, or all of theirs are mixed. Give each fit a path of its own by a "
-                    f"function: callbacks=lambda: keras.callbacks.{name}(new_path()).",
+                    f"{name} writes to {os.fspath(path)!r}, and a fit of another estimator in "
+                    "this process did so, too. Of several folds or candidates, the file has only "
+                    "the last one, or a mixture. Give each fit its own path with a function: "
+                    f"callbacks=lambda: keras.callbacks.{name}(new_path()).",
                     SharedPathWarning,
                     stacklevel=user_stacklevel(),
                 )

@@ -36,8 +36,8 @@ def warn_not_finite(history: History, first_epoch: int) -> None:
         if not finite.all():
             warnings.warn(
                 f"{name} was {history[name][int(np.argmin(finite))]} in epoch "
-                f"{first_epoch + int(np.argmin(finite))}: the model is worth nothing from there "
-                "on. Lower the learning rate or rescale the images; "
+                f"{first_epoch + int(np.argmin(finite))}: the model is useless from "
+                "then on. Lower the learning rate or rescale the images; "
                 "callbacks=keras.callbacks.TerminateOnNaN() stops at the first such batch.",
                 NonFiniteLossWarning,
                 stacklevel=user_stacklevel(),

@@ -110,17 +110,19 @@ def _fault(raw: np.ndarray, prepared: np.ndarray, reached: _Reached) -> str | No
     is_small = np.abs(prepared).max() <= 10 and span_before > 0.1
     if is_small and (span < span_before / 50 or np.abs(values).min() > 20 * span):
         return (
-            f"The model rescales images, by {reached.by}, that are rescaled already: its first "
-            f"layer with weights, {reached.layer}, gets values of {values.min():.3g} to "
-            f"{values.max():.3g}, made of {prepared.min():.3g} to {prepared.max():.3g}. Rescale "
-            "once: leave `rescale` out of the augmenter, pass X as it was, or take the layer out."
+            f"Images are rescaled twice. The model gets values of {prepared.min():.3g} to "
+            f"{prepared.max():.3g}, and its {reached.by} makes {values.min():.3g} to "
+            f"{values.max():.3g} of them, before the first layer with weights, {reached.layer}. "
+            "Rescale once: leave `rescale` out of the augmenter, do not rescale X, or remove the "
+            "layer."
         )
     if raw.max() > 50 and values.min() >= 0 and values.max() > 50 and not reached.is_normalised:
         return (
             f"Nothing rescales the images: the model's first layer with weights, "
-            f"{reached.layer}, gets values of {values.min():.3g} to {values.max():.3g}, of which "
-            "most networks learn slowly or not at all. Pass augmenter=ImageAugmenter(rescale=1/"
-            "255), or begin the model with keras.layers.Rescaling(1/255)."
+            f"{reached.layer}, gets values of {values.min():.3g} to {values.max():.3g}. Most "
+            "networks learn slowly from such values, or not at all. Pass "
+            "augmenter=ImageAugmenter(rescale=1/255), or begin the model with "
+            "keras.layers.Rescaling(1/255)."
         )
     return None
 

@@ -179,9 +179,9 @@ def compare_scores(
     summary = resampled(differences, ratio)
     if summary.standard_error == 0 and summary.mean != 0:
         warnings.warn(
-            f"all {len(differences)} folds differ by the same {float(summary.mean):.4g}, which "
-            "leaves no spread to estimate the error from: the p-value and the interval are "
-            "surer than they should be; use more folds, or more test images in each",
+            f"All {len(differences)} folds differ by the same {float(summary.mean):.4g}, so the "
+            "error cannot be estimated from their spread. The p-value and the interval are too "
+            "certain. Use more folds, or more test images in each.",
             SkimgcvWarning,
             stacklevel=2,
         )

@@ -131,9 +131,9 @@ def _threshold(min_similarity: float | None, image_size: tuple[int, ...]) -> flo
     is_small = min(image_size) < _SMALL
     if is_small:
         warnings.warn(
-            f"images of {image_size[0]}x{image_size[1]} pixels are too small to find crops and "
-            "resized or re-encoded copies: mostly exact, mirrored, rotated and brighter copies "
-            "are found; pass images of 64 pixels or more",
+            f"Images of {image_size[0]}x{image_size[1]} pixels are too small to find crops, or "
+            "resized or re-encoded copies. Mostly exact, mirrored, rotated and brighter copies "
+            "are found. Pass images of 64 pixels or more.",
             SkimgcvWarning,
             stacklevel=3,
         )
@@ -213,8 +213,8 @@ def _warn_of_chains(labels: np.ndarray) -> None:
     largest = int(np.bincount(labels).max(initial=0))
     if largest > max(10, len(labels) // 10):
         warnings.warn(
-            f"one group links {largest} of {len(labels)} images, each similar to the next: look "
-            "at it with skimgcv.display.DuplicatesDisplay, or pass a higher min_similarity",
+            f"One group links {largest} of {len(labels)} images, each similar to the next. Look "
+            "at it with skimgcv.display.DuplicatesDisplay, or pass a higher min_similarity.",
             SkimgcvWarning,
             stacklevel=3,
         )

@@ -1,5 +1,6 @@
 """Objects are known by what they are made of, in any process; what is not made so is refused."""
 
+import builtins
 import collections
 import dataclasses
 import datetime
@@ -214,6 +215,12 @@ def test_what_is_known_by_its_name_brings_its_packages_version():
 )
 def test_packages_are_told_from_the_users_files(module, file, package):
     assert package_of(module, file) == package
+
+
+def test_a_file_that_is_set_for_builtins_changes_no_trust(monkeypatch):
+    # As a gallery does, to give examples a `__file__`.
+    monkeypatch.setattr(builtins, "__file__", "/tmp/mine.py", raising=False)
+    assert package_of("builtins") == "python"
 
 
 def counting():

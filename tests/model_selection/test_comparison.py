@@ -327,7 +327,7 @@ def test_equal_scores_show_no_difference():
 
 
 def test_the_same_difference_in_every_fold_is_warned_of():
-    with pytest.warns(UserWarning, match="all 5 folds differ by the same 0.05"):
+    with pytest.warns(UserWarning, match="All 5 folds differ by the same 0.05"):
         found = compare_scores(np.add(B, 0.05), B, n_train=4, n_test=1)
     assert found.probability_better == 1
 

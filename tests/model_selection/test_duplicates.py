@@ -144,7 +144,7 @@ def test_rectangles_are_found_too():
 def test_a_long_chain_is_joined_and_warned_of():
     photo = load_sample_image("china.jpg")
     frames = np.array([photo[200:328, left : left + 128] for left in range(100, 160, 2)])
-    with pytest.warns(UserWarning, match="one group links 30 of 30 images"):
+    with pytest.warns(UserWarning, match="One group links 30 of 30 images"):
         labels = duplicate_groups(frames)
     assert set(labels) == {0}
 

@@ -63,6 +63,7 @@ def auto(model, n_classes, one_hot=False):
         (3, "softmax", 3, ("SparseCategoricalCrossentropy", False)),
         (3, None, 3, ("SparseCategoricalCrossentropy", True)),
         (2, "softmax", 2, ("SparseCategoricalCrossentropy", False)),
+        (3, "sigmoid", 3, ("BinaryCrossentropy", False)),
         (1, "sigmoid", 2, ("BinaryCrossentropy", False)),
         (1, None, 2, ("BinaryCrossentropy", True)),
     ],
@@ -156,7 +157,7 @@ def test_sigmoids_that_are_all_zero_prefer_no_class():
     [
         (3, "categorical_hinge", None),
         (3, "mse", None),
-        (3, "categorical_crossentropy", "tanh"),
+        (3, "categorical_hinge", "tanh"),
         (1, "hinge", None),
         (1, "hinge", "tanh"),
         (1, "mse", None),
@@ -193,6 +194,70 @@ def test_too_few_outputs():
 def test_one_output_is_for_two_classes():
     with pytest.raises(ValueError, match="1 outputs, but y has 3 classes"):
         targets_of(model_of(1, "sigmoid"), "binary_crossentropy", 3)
+
+
+losses = keras.losses
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "message"),
+    [
+        (None, "sparse_categorical_crossentropy", r"needs .* softmax; .*dense\w*, has linear"),
+        (None, "bce", "binary_crossentropy needs .* sigmoid; .* has linear"),
+        (None, losses.CategoricalFocalCrossentropy, "needs .* softmax; .* has linear"),
+        (None, losses.kl_divergence, "sigmoid or softmax; .* has linear"),
+        ("tanh", "binary_crossentropy", "needs .* sigmoid; .* has tanh"),
+        ("softmax", "binary_crossentropy", "needs .* sigmoid; .* has softmax"),
+        ("sigmoid", "categorical_crossentropy", "needs .* softmax; .* has sigmoid"),
+        (
+            "softmax",
+            losses.CategoricalCrossentropy(from_logits=True),
+            "from logits needs .* linear",
+        ),
+        ("sigmoid", partial(losses.binary_crossentropy, from_logits=True), "from logits needs"),
+    ],
+)
+def test_a_crossentropy_that_does_not_fit_the_activation(activation, loss, message):
+    X, y = blobs()
+    with pytest.raises(ValueError, match=message):
+        classifier(build_units, model__activation=activation, loss=loss).fit(X, y)
+
+
+def test_keras_trains_the_sigmoids_of_what_a_softmax_got():
+    """Why the binary crossentropy of a softmax is refused: if this fails, allow it."""
+    ends = [("softmax", losses.BinaryCrossentropy()), (None, losses.BinaryCrossentropy(True))]
+    X, y = blobs()
+    trained = []
+    for activation, loss in ends:
+        with seeded(0):
+            model = build_units({"image_shape_": X.shape[1:], "n_classes_": 3}, activation)
+        model.compile("sgd", loss)
+        model.fit(X, np.eye(3)[y], shuffle=False, verbose=0)
+        trained.append(model.get_weights()[1])
+    np.testing.assert_array_equal(*trained)
+
+
+def test_the_layer_that_only_changes_the_dtype_is_no_activation():
+    end = keras.layers.Activation("linear", dtype="float32")
+    model = keras.Sequential([keras.layers.Input((2,)), model_of(3, "softmax"), end])
+    assert auto(model, 3) == ("SparseCategoricalCrossentropy", False)
+    outputs = np.array([[0.5, 0.25, 0.25]])
+    targets = targets_of(model, "categorical_crossentropy", 3)
+    np.testing.assert_array_equal(targets.predictions(outputs), outputs)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss"),
+    [
+        ("sigmoid", "categorical_crossentropy"),
+        ("softmax", "sparse_categorical_crossentropy"),
+        ("softmax", "auto"),
+    ],
+)
+def test_one_output_for_a_loss_of_several(activation, loss):
+    X, y = blobs(n_classes=2)
+    with pytest.raises(ValueError, match=r"an output for each class, and the model has one"):
+        classifier(build_one_unit, model__activation=activation, loss=loss).fit(X, y)
 
 
 def test_output_of_too_many_dimensions():

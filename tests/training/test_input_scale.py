@@ -64,7 +64,7 @@ def test_rescaled_twice_and_once(first, options):
     build = model(*first, **options)
     for augmenter, images in [(RESCALED, X), (None, X / np.float32(255))]:
         (message,) = caught(build, augmenter, images)
-        assert "rescaled already" in message
+        assert "Images are rescaled twice" in message
         assert "Rescale once" in message
     assert not caught(build)
 
@@ -105,7 +105,7 @@ def test_pretrained_networks():
     images = np.repeat(np.repeat(X, 4, 1), 4, 2)
     assert not caught(build, images=images)
     (message,) = caught(build, RESCALED, images)
-    assert "rescaled already" in message
+    assert "Images are rescaled twice" in message
 
 
 def test_flat_values_are_not_taken_for_channels():
