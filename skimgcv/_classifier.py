@@ -325,7 +325,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         sample_weight : array-like of shape (n,), optional
             Multiplies the class's weight. Not negative.
         class_weight : None, "balanced" or dict, optional
-            Beats the parameter of the same name.
+            Overrides the parameter of the same name.
         groups : array-like of shape (n,), optional
             ``validation_split`` keeps the rows of one group together. By default the
             groups that X carries: see :class:`ImageFiles`.
@@ -365,7 +365,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError, TypeError
-            Where an argument or a parameter is not usable, saying what is.
+            If an argument or parameter cannot be used. The message says what is needed.
         """
         return self._train(
             X,
@@ -387,14 +387,14 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         sample_weight: ArrayLike | None = None,
         class_weight: Any = None,
     ) -> Self:
-        """Train one more epoch, going on from the model as it is.
+        """Train the current model for one more epoch.
 
         Parameters
         ----------
         X, y, sample_weight, class_weight
             As for ``fit``. Statistics are those of the first call's rows.
         classes : array-like, optional
-            All labels; needed in the first call where its ``y`` lacks some.
+            All labels. The first call needs them if its ``y`` lacks some.
 
         Returns
         -------
@@ -403,7 +403,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError
-            Where ``y`` has a label that the first call did not know.
+            If ``y`` has a label that the first call did not know.
         """
         return self._train(
             X,
@@ -421,25 +421,25 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     ) -> Self:
         """Make a fitted classifier of a Keras model that was trained elsewhere.
 
-        It predicts, and is calibrated, scored, displayed, saved and exported as any other:
-        ``FrozenEstimator(clf)`` keeps scikit-learn's tools from fitting it.
+        You can calibrate, score, display, save and export it like any other.
+        ``FrozenEstimator(clf)`` keeps scikit-learn's tools from fitting it again.
 
         Parameters
         ----------
         model : keras.Model
-            With one input of a fixed shape. It is copied. ``fit`` of the classifier, or of
-            its clone, would train a new one, with fresh weights.
+            A model with one input of a fixed shape. It is copied. ``fit`` of the classifier, or of
+            its clone, trains a new model with new weights.
         classes : array-like of shape (n_classes,)
-            The label of each output, in sorted order: scikit-learn takes the columns of
-            probabilities to be in it. Of one output, the labels of 0 and 1. With
-            ``multilabel=True`` the label of each output, in any order.
+            The label of each output, in sorted order, as scikit-learn expects the columns of
+            probabilities. If the model has one output, the labels for 0 and 1. With
+            ``multilabel=True``, the label of each output in any order.
         augmenter : augmenter, optional
-            What standardises images before the model gets them, as in its training. One that
-            needs statistics must have them: ``ImageAugmenter(...).fit(images)``. Its random
-            half is for ``tta_rounds`` and ``partial_fit``.
+            Standardises images for the model, as in its training. An augmenter that needs
+            statistics must have them: ``ImageAugmenter(...).fit(images)``. Only ``tta_rounds`` and
+            ``partial_fit`` use its random steps.
         **parameters
-            Others of the constructor, such as ``tta_rounds``, and ``optimizer``, ``loss``
-            and ``metrics`` where the model is not compiled.
+            Other parameters of the constructor, such as ``tta_rounds``. If the model is not
+            compiled, also ``optimizer``, ``loss`` and ``metrics``.
 
         Returns
         -------
@@ -449,7 +449,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError, TypeError
-            Where the classes are not those of the outputs, or are not sorted.
+            If the number of classes is not that of the outputs, or if they are not sorted.
 
         Examples
         --------
@@ -496,19 +496,19 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Parameters
         ----------
         X : array-like of shape (n, height, width[, channels]) or (n, features)
-            Plain, in the range that ``fit`` got: rescaling is done here. Flat rows of
-            ``n_features_in_`` values are the same as images.
+            Plain images in the range that ``fit`` got; ``predict_proba`` rescales them. Flat rows
+            of ``n_features_in_`` values are the same as images.
 
         Returns
         -------
         ndarray of shape (n, n_classes), float64
-            In the order of ``classes_``. With ``multilabel`` each is by itself, and rows do
-            not sum to 1.
+            In the order of ``classes_``. With ``multilabel`` the labels are independent, and rows
+            do not sum to 1.
 
         Raises
         ------
         ValueError
-            Where the shape is not that of ``fit``, or a value is not finite.
+            If the shape is not that of ``fit``, or a value is not finite.
         sklearn.exceptions.NotFittedError
         """
         return self._predict_outputs(X)
@@ -525,7 +525,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Returns
         -------
         ndarray of shape (n, n_classes), float64
-            In the order of ``classes_``; minus infinity where the probability is 0.
+            In the order of ``classes_``. It is minus infinity if the probability is 0.
 
         Raises
         ------
@@ -559,8 +559,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the log-odds of each label: above 0 where it is predicted.
 
-        With ``multilabel`` alone. scikit-learn's scorers ``roc_auc`` and
-        ``average_precision`` ask for it first.
+        Only with ``multilabel``. scikit-learn's scorers ``roc_auc`` and ``average_precision`` use
+        it if it exists.
 
         Parameters
         ----------

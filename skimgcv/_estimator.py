@@ -59,7 +59,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
     def _target_kind(self) -> Kind:
         raise NotImplementedError
 
-    # Keras' global switches where this was pickled, if they stood otherwise than here.
+    # Keras' global settings in the process that pickled this, if they differ from those here.
     _switches: dict[str, Any] | None = None
 
     def __init__(
@@ -161,17 +161,17 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         return self
 
     def _routed_names(self) -> list[str]:
-        # What **routed took. Its values are not checked yet, as scikit-learn has it.
+        # The names in **routed. As in scikit-learn, their values are not checked yet.
         own = {*public_parameters(type(self)), *type(self)._get_param_names()}
         return [n for n in vars(self) if n not in own and may_be_routed(type(self), n)]
 
     def _all_parameters(self) -> dict[str, Any]:
-        # Also those that a subclass fixes, and so does not have as its own.
+        # Also those that a subclass fixes, which are not among its own.
         own = {*public_parameters(type(self)), *type(self)._get_param_names()}
         return {name: getattr(self, name) for name in sorted({*own, *self._routed_names()})}
 
     def _own_parameters(self) -> list[str]:
-        # Those of a subclass alone.
+        # Only those of a subclass.
         public = public_parameters(type(self))
         return [n for n in type(self)._get_param_names() if n not in public]
 
@@ -214,7 +214,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         with tasks as task:
             call = FitCall(seed, resume, one_epoch, checkpoint_dir)
             fitted = run_fit(self, data, call, task)
-            # All at once and last: a fit that fails leaves the estimator as it was.
+            # Last, and all at once: a fit that fails does not change the estimator.
             for name in [n for n in vars(self) if n.endswith("_") and not has_prefix(n)]:
                 delattr(self, name)
             self.__dict__.update(fitted)
@@ -222,7 +222,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
                 task.end()
 
     def _adopt(self, meta: dict[str, Any], **fitted: Any) -> Self:
-        """Take the model that ``model`` is as the fitted one."""
+        """Use the parameter ``model`` as the fitted model."""
         check_parameters(self)
         self.__dict__.update(adopt(self, meta), **fitted)
         return self
@@ -240,24 +240,23 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
     def to_keras(self) -> keras.Model:
         """Return one Keras model from raw images to predictions, to be deployed.
 
-        What ``fit`` learned to standardise images by is inside, as layers; so it needs
-        neither this package nor scikit-learn. ``save`` it as Keras does, or
-        ``export("model.onnx", format="onnx")``, for which ``pip install "skimgcv[onnx]"``
-        brings what Keras needs.
+        Standardisation is included as layers; the model needs neither skimgcv nor scikit-learn.
+        ``save`` it as any Keras model, or call ``export("model.onnx", format="onnx")`` after ``pip
+        install "skimgcv[onnx]"``.
 
         Returns
         -------
         keras.Model
-            Of images (n, height, width, channels), or of rows (n, features) where the
-            estimator has an ``image_shape``: as ``predict`` gets them. Its columns are
-            probabilities in the order of ``classes_``, or numbers; it computes in float32,
-            so they agree to about six digits. It shares nothing with the estimator.
+            Its input is that of ``predict``: images (n, height, width, channels), or rows (n,
+            features) if the estimator has an ``image_shape``. Its outputs are probabilities in the
+            order of ``classes_``, or numbers. It computes in float32, so they agree with
+            ``predict_proba`` to about six digits. It shares nothing with the estimator.
 
         Raises
         ------
         ValueError
-            Where something is not made of Keras' operations, such as a
-            ``preprocessing_function`` that is not one of ``keras.applications``.
+            If a step does not consist of Keras' operations, such as a ``preprocessing_function``
+            that is not one of ``keras.applications``.
         sklearn.exceptions.NotFittedError
 
         Examples
@@ -281,35 +280,35 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         return deployable_model(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted estimator into one file, of plain data and no code.
+        """Write the fitted estimator into one file of plain data without code.
 
-        The model is there with its weights and its optimizer's state, so that
-        ``partial_fit`` goes on with the same bits. What is code, such as the builder,
-        callbacks and functions, is there by name alone.
+        The file contains the model with its weights and the optimizer's state, so ``partial_fit``
+        continues with the same bits. It refers to code, such as the builder, callbacks and
+        functions, by name only.
 
         Parameters
         ----------
         path : path-like
-            An older file there is replaced when the new one is whole and on the disk.
+            An older file is replaced after the new one is complete on the disk.
 
         Raises
         ------
         ValueError
-            Where the model, or an augmenter, has what only code could bring back.
+            If the model or an augmenter has a part that only code could restore.
         sklearn.exceptions.NotFittedError
 
         Notes
         -----
         The file is a ZIP archive of JSON documents, arrays (``.npy``) and a manifest with
-        a SHA-256 of each. The model's config is Keras' own; its weights are not in HDF5,
-        as a ``.keras`` file has them, but in arrays: ``model_.save`` writes such a file.
+        a SHA-256 of each. The model's config is Keras' own. Its weights are in arrays. For a
+        ``.keras`` file, with weights in HDF5, call ``model_.save``.
 
-        Layers have dtype policies of their own in it; Keras' global switches are those of
-        whoever loads it.
+        The file contains the dtype policies of layers. Keras' global settings are those of the
+        process that loads it.
 
-        ``skops.io`` does the like for other estimators. Of this one it holds what a pickle
-        does: its reader has to trust ``skimgcv.SKOPS_TYPES``, of which one lets Keras load
-        the model, lambdas included, and its files have no checksums.
+        ``skops.io`` saves estimators in a similar way. For this estimator its files contain the
+        same as a pickle: the reader must trust ``skimgcv.SKOPS_TYPES``, one of which lets Keras
+        load the model with its lambdas. These files have no checksums.
         """
         check_is_fitted(self, "model_")
         save_estimator(self, path)
@@ -318,26 +317,26 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
     def load(
         cls, path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None
     ) -> Self:
-        """Read an estimator from a file that ``save`` wrote; no code in it is run.
+        """Read an estimator from a file that ``save`` wrote; no code of the file is run.
 
         Parameters
         ----------
         path : path-like
         custom_objects : dict of str to object, optional
-            What the file refers to by name: the caller's own layers, losses and
-            functions by their names, as in Keras; other objects, such as an
-            Albumentations transform, by the name of their parameter. The builder and
-            callbacks are needed for ``fit`` alone, and may also be set later.
+            The objects that the file refers to. Your own layers, losses and functions have their
+            own names, as in Keras. Other objects, such as an Albumentations transform, have the
+            name of their parameter. Only ``fit`` needs the builder and callbacks, and you can also
+            set them later.
 
         Returns
         -------
         AugmentedKerasClassifier or AugmentedKerasRegressor
-            As the class that is asked. It predicts what the saved one did, bit for bit.
+            An estimator of this class. Its predictions equal those of the saved one, bit for bit.
 
         Raises
         ------
         skimgcv.exceptions.SavedFileError
-            Where the file is damaged, of another version, or refers to anything but
+            If the file is damaged or has another version, or if it refers to anything except
             ``custom_objects`` and the parts of Keras that only compute.
 
         Examples
@@ -362,16 +361,16 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         return load_estimator(cls, path, custom_objects or {})
 
     def __copy__(self) -> Self:
-        # Shallow, as it says: without this the model would go through a pickle.
+        # A shallow copy. By default the model would go through a pickle.
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        # They hold the model, and files, and whatever else a run may need.
+        # Callbacks contain the model, open files and other objects of a run.
         state.pop("callbacks_", None)
-        # Where it is unpickled, Keras' global switches may stand otherwise.
+        # The process that unpickles it may have other global settings of Keras.
         state["_switches"] = self._switches or current()
         return state | {n: packed(state[n]) for n in (*_KERAS_PARAMETERS, "model_") if n in state}
 
@@ -394,7 +393,7 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
         return other
 
     def __sklearn_is_fitted__(self) -> bool:
-        # Otherwise scikit-learn would take model__lambda_ for a fitted attribute.
+        # Without this, scikit-learn would take model__lambda_ for a fitted attribute.
         return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:

@@ -1,4 +1,4 @@
-"""An estimator's parameters: each is checked before anything is read or built."""
+"""The parameters of an estimator. Each is checked before images are read or a model is built."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COUNT = [Interval(Integral, 1, None, closed="left")]
 _COUNT_OR_0 = [Interval(Integral, 0, None, closed="left")]
 _BATCH = [None, *_COUNT]
 _VERBOSE = ["boolean", StrOptions({"auto"}), *_COUNT_OR_0]
-# What reads these says more of what they may be than a list of types does.
+# The code that reads these parameters has better messages than a list of types.
 _ELSEWHERE = "no_validation"
 
 CONSTRAINTS: dict[str, Any] = {
@@ -62,7 +62,7 @@ CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state", np.random.Generator],
     "warm_start": ["boolean"],
 }
-"""Of all estimators, in the words of scikit-learn's own estimators."""
+"""The constraints of all estimators, written as scikit-learn's own estimators do."""
 
 _ROUTED = {
     "fit__batch_size": _BATCH,
@@ -76,19 +76,19 @@ _ROUTED = {
 
 
 def check_parameters(estimator: Any, *, resume: bool = False) -> None:
-    """Check an estimator's parameters, and that none is missing.
+    """Check the parameters of an estimator, and that none is missing.
 
     Parameters
     ----------
     resume : bool
-        Whether no model is to be built.
+        Whether training continues with a model, so that none is built.
 
     Raises
     ------
     ValueError
         A TypeError, too, in scikit-learn's words.
     ValueError
-        Where a file that the estimator was loaded from lacks one that is code.
+        If the estimator was loaded from a file, and a parameter that is code is not yet set.
     """
     parameters = estimator._all_parameters()
     for name, value in parameters.items():
@@ -101,12 +101,12 @@ def check_parameters(estimator: Any, *, resume: bool = False) -> None:
 
 
 def check_parameter_names(estimator: Any, params: Mapping[str, Any]) -> None:
-    """Refuse names that ``set_params`` does not know, with those that may be meant.
+    """Refuse names that ``set_params`` does not know, and suggest similar names.
 
     Raises
     ------
     ValueError
-        As scikit-learn has it, which would list all names there are.
+        As in scikit-learn, whose message would list all names.
     """
     for name in params:
         owner, _, nested = name.partition("__")
@@ -138,7 +138,7 @@ _PREFIXED = {
 
 
 def options_explained(method: _Method) -> _Method:
-    """Let a method say where an option belongs that Keras and SciKeras would take here."""
+    """Let a method say where to pass an option that this method takes in Keras or SciKeras."""
     known = inspect.signature(method).parameters
 
     @functools.wraps(method)

@@ -1,4 +1,4 @@
-"""Predictions of plain images; of transformed ones too where test-time rounds are asked for."""
+"""Predictions of plain images, and of transformed ones with test-time augmentation."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from skimgcv.exceptions import PixelScaleWarning
 
 
 def predict_images(estimator: Any, X: Any) -> np.ndarray:
-    """Return the model's predictions of each row, float64.
+    """Return the model's predictions for each row, as float64.
 
     Probabilities, (n, n_classes), or numbers of the shape of y.
 
     Raises
     ------
     ValueError
-        Where X does not look as it did in ``fit``.
+        If the shape or the columns of X differ from those in ``fit``.
     """
     name = type(estimator).__name__
     images = Rows.of(
@@ -57,8 +57,8 @@ def _transformed_rounds(estimator: Any, images: Rows) -> list[Epoch]:
         random_half = beside_another(adapted, images[:8], "tta_augmenter")
         check_standardizes_alike(random_half, estimator.augmenter_, images[:8], "tta_augmenter")
     rows = np.arange(len(images))
-    # One transform a round, for all images: an image's prediction must not
-    # depend on where it stands among the others.
+    # One transform in each round for all images: the prediction of an image must not depend on its
+    # position.
     place = np.zeros(len(images), dtype=np.intp)
     return [
         Epoch(rows, (Draw(random_half, table, place),))
@@ -84,17 +84,17 @@ def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
 
 
 def _whole_blocks(batch_size: int) -> int:
-    """Round up, so that a matrix product treats all rows of a batch alike.
+    """Round up, so that a matrix product computes all rows of a batch in the same way.
 
-    Its kernels take 6 or 8 rows at a time, and round what is left over otherwise: an
-    image would be predicted in other bits as the 31st of 32 than as the first.
+    Its kernels take 6 or 8 rows at a time, and round the remaining rows differently. Without this,
+    the 31st of 32 images would get other bits than the first.
     """
     return batch_size if batch_size == 1 else 24 * math.ceil(batch_size / 24)
 
 
 def _check_scale(images: Rows, fitted: str | None, name: str) -> None:
     scale = images.scale
-    # All of 0..1 may be a part of -1..1.
+    # Values in 0..1 may also be a part of -1..1.
     alike = scale == fitted or {scale, fitted} == {"0..1", "-1..1"}
     if images.are_images and None not in (scale, fitted) and not alike:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""AugmentedKerasRegressor: a Keras model of numbers that augments only inside ``fit``."""
+"""AugmentedKerasRegressor: a Keras model that predicts numbers and augments only in ``fit``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     count, an angle, coordinates. Prediction and scoring use plain images.
 
     All augmented versions of an image have the same numbers. So leave out transforms that would
-    change them, such as rotations where the number is an angle.
+    change them, such as rotations if the number is an angle.
 
     Parameters
     ----------
     model : callable or keras.Model
-        As for the classifier. Instead of the classes, ``meta`` has ``n_outputs_``, how many
-        numbers a row has.
+        As for the classifier. Instead of the classes, ``meta`` has ``n_outputs_``, the count of
+        numbers in each row.
     augmenter, validation_augmenter : optional
     validation_split : float in [0, 1), default=0.0
         Share of the training rows to hold out for ``val_loss`` and early stopping. The split
@@ -121,7 +121,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Parameters
         ----------
         X : array-like of shape (n, height, width[, channels]) or (n, features)
-            Never changed, never copied whole.
+            Never changed, and never copied as a whole.
         y : array-like of shape (n,) or (n, outputs)
             Numbers; predictions have its shape.
         sample_weight : array-like of shape (n,), optional
@@ -136,7 +136,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError, TypeError
-            Where an argument or a parameter is not usable, saying what is.
+            If an argument or parameter cannot be used. The message says what is needed.
         """
         return self._train(
             X,
@@ -152,7 +152,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Train one more epoch, going on from the model as it is.
+        """Train the current model for one more epoch.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError
-            Where ``y`` has another shape than in the first call.
+            If ``y`` has another shape than in the first call.
         """
         return self._train(
             X, y, resume=hasattr(self, "model_"), one_epoch=True, sample_weight=sample_weight
@@ -179,8 +179,8 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Parameters
         ----------
         model : keras.Model
-            With one input of a fixed shape. It is copied. Predictions of a model with one
-            output have shape (n,).
+            A model with one input of a fixed shape. It is copied. If it has one output,
+            predictions have shape (n,).
         augmenter : augmenter, optional
         **parameters
             As for :meth:`~skimgcv.AugmentedKerasClassifier.from_keras`.
@@ -193,7 +193,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError, TypeError
-            Where the model has no one output of numbers.
+            If the model does not have exactly one output.
         """
         reg = cls(model, augmenter=augmenter, **parameters)
         shape = getattr(model, "output_shape", None)
@@ -207,7 +207,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Parameters
         ----------
         X : array-like of shape (n, height, width[, channels]) or (n, features)
-            Plain, in the range that ``fit`` got: rescaling is done here.
+            Plain images in the range that ``fit`` got; ``predict`` rescales them.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Raises
         ------
         ValueError
-            Where the shape is not that of ``fit``, or a value is not finite.
+            If the shape is not that of ``fit``, or a value is not finite.
         sklearn.exceptions.NotFittedError
         """
         return self._predict_outputs(X)
@@ -234,7 +234,7 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
         Returns
         -------
         float
-            Of several outputs the mean.
+            The mean over several outputs.
         """
         return float(super().score(X, y, sample_weight))
 

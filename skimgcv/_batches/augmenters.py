@@ -74,7 +74,7 @@ def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) 
     Raises
     ------
     ValueError
-        Where it would standardise, and not as the estimator's does: prediction
+        If it would standardise, and not as the estimator's does: prediction
         could not know which to use.
     """
     adapted = fitted_augmenter(own, train, name)
@@ -93,7 +93,7 @@ def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augment
     Warns
     -----
     AugmenterStepWarning
-        Where it does the same to all images of a class.
+        If it does the same to all images of a class.
     """
     if not isinstance(augmenter, SteppedAugmenter):
         return augmenter
@@ -112,7 +112,7 @@ def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augment
 
 
 def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
-    """Warn where steps cannot be taken apart into a random half and what is done after.
+    """Warn if steps cannot be taken apart into a random half and what is done after.
 
     The estimator's own augmenter runs all of its steps in their order, and needs no such
     warning. Of others the random half alone is used.
@@ -155,7 +155,7 @@ def check_mixable(class_augmenters: Any, views: int | None, *, sparse_targets: b
     Raises
     ------
     ValueError
-        Where classes have augmenters of their own, versions of images are to come again, or
+        If classes have augmenters of their own, versions of images are to come again, or
         the loss takes class numbers.
     """
     if views is not None:
@@ -183,7 +183,7 @@ def check_standardizes_alike(
     Raises
     ------
     ValueError
-        Where some images come out otherwise.
+        If some images come out otherwise.
     """
     try:
         standardized = random_half.standardize(some)

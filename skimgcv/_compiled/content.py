@@ -42,7 +42,7 @@ def content_digest(root: Any) -> str:
     Raises
     ------
     UnprovableError
-        Where something is reached that cannot be compared. The message names it.
+        If something is reached that cannot be compared. The message names it.
     """
     walk = ContentWalk()
     said = digest(list(walk.records(root)))

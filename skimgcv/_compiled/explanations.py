@@ -25,9 +25,9 @@ def explained(model: keras.Model, feeds: Sequence[Feed], *methods: str) -> Itera
     Raises
     ------
     TypeError
-        Where a method that is the class's own failed before it read all that it was given.
+        If a method that is the class's own failed before it read all that it was given.
     RuntimeError
-        Where a callback compiled the model during the fit.
+        If a callback compiled the model during the fit.
     """
     try:
         yield

@@ -217,7 +217,7 @@ def make_variables(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
     Raises
     ------
     UnprovableError
-        Where that cannot be done before the step.
+        If that cannot be done before the step.
     """
     if is_built(model):
         return

@@ -83,7 +83,7 @@ def without_handle(source: Any) -> Any:
     Raises
     ------
     TypeError
-        Where another process could not open it, saying what to do.
+        If another process could not open it, saying what to do.
     """
     if isinstance(source, np.ndarray):
         return _mapped(source) or np.asarray(source)

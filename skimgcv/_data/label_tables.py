@@ -38,7 +38,7 @@ def check_label_table(
     Raises
     ------
     ValueError, TypeError
-        Where it is no such table, or its columns are not the known ones.
+        If it is no such table, or its columns are not the known ones.
     """
     check_is_given(y, name)
     refuse_masks(y, "y")

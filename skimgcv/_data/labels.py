@@ -33,7 +33,7 @@ def decode_one_hot(y: Any) -> Any:
 
 
 def warn_if_one_hot(y: Any) -> None:
-    """Warn where scikit-learn's tools around a fit will not take its y."""
+    """Warn if scikit-learn's tools around a fit will not take its y."""
     shape = np.asarray(y).shape
     if len(shape) == 2 and shape[1] > 1:
         warnings.warn(
@@ -120,7 +120,7 @@ def encode_labels(
     Raises
     ------
     ValueError
-        Where there are fewer than two classes, or a label is not in ``classes``.
+        If there are fewer than two classes, or a label is not in ``classes``.
     """
     given = np.asarray(y)
     counting = given if rows is None else given[rows]

@@ -127,9 +127,9 @@ class LazyImages(ABC):
         Raises
         ------
         ValueError
-            Where they are not of that shape, or not whole.
+            If they are not of that shape, or not whole.
         IndexError
-            Where there is no such row.
+            If there is no such row.
         """
         column = np.asarray(rows)
         if column.ndim != 2 or column.shape[1] != 1 or column.dtype.kind not in "iuf":
@@ -173,7 +173,7 @@ def check_groups(groups: Any, n: int) -> np.ndarray | None:
     Raises
     ------
     ValueError
-        Where they are not as many, or one is missing.
+        If they are not as many, or one is missing.
     """
     if groups is None:
         return None

@@ -18,7 +18,7 @@ def check_numbers(y: Any, *, n_rows: int, name: str) -> np.ndarray:
     Raises
     ------
     ValueError, TypeError
-        Where it is not numeric, not finite, or has another shape.
+        If it is not numeric, not finite, or has another shape.
     """
     check_is_given(y, name)
     refuse_masks(y, "y")

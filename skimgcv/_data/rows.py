@@ -163,7 +163,7 @@ class Rows:
         Warns
         -----
         UnreadableImagesWarning
-            Where files give none.
+            If files give none.
         """
         if getattr(self._X, "on_error", "raise") != "skip":
             return rows

@@ -69,7 +69,7 @@ def shape_of_flat_rows(
     Raises
     ------
     ValueError
-        Where the rows have another number of values than the images had.
+        If the rows have another number of values than the images had.
     """
     if len(fitted_shape) != 3:
         return None  # scikit-learn's own check compares the columns

@@ -37,7 +37,7 @@ class FeatureBatches(keras.utils.PyDataset):
     Raises
     ------
     UnprovableError
-        Where an augmenter, or what it draws, cannot be compared with others.
+        If an augmenter, or what it draws, cannot be compared with others.
     """
 
     def __init__(

@@ -58,7 +58,7 @@ def cut_of(model: keras.Model) -> Cut | None:
     Raises
     ------
     UnprovableError
-        Where it has one, which cannot be shown to do the same in training.
+        If it has one, which cannot be shown to do the same in training.
     """
     layers = layers_in(model)
     if not any(map(_is_frozen, layers)):

@@ -62,7 +62,7 @@ class Trunk:
     Raises
     ------
     UnprovableError
-        Where it does not give the same bits in training as in evaluation.
+        If it does not give the same bits in training as in evaluation.
     """
 
     def __init__(self, cut: Cut, some: Callable[[], np.ndarray]) -> None:

@@ -52,7 +52,7 @@ class OnDisk:
     Raises
     ------
     OSError
-        Where the folder can be neither written nor read.
+        If the folder can be neither written nor read.
     """
 
     def __init__(self, base: str, shape: tuple[int, ...], dtype: Any, *, otherwise: str) -> None:

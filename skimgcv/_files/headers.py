@@ -46,7 +46,7 @@ def read_header(data: bytes) -> Header | None:
     Raises
     ------
     UnreadableError
-        Where the file ends too early: OpenCV before 5 fills up such images with grey.
+        If the file ends too early: OpenCV before 5 fills up such images with grey.
     """
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)

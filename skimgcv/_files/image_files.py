@@ -268,7 +268,7 @@ class ImageFiles(LazyImages):
         Warns
         -----
         UnreadableImagesWarning
-            Where there are bad files, with their number and the first of them.
+            If there are bad files, with their number and the first of them.
         """
         bad: list[ImageReadError] = []
         with _bar(len(self), shown=progress) as bar:

@@ -46,9 +46,9 @@ class Reader:
         Raises
         ------
         TypeError
-            Where it is not callable.
+            If it is not callable.
         ValueError
-            Where something decides on its result that cannot be compared.
+            If something decides on its result that cannot be compared.
         """
         if not callable(function):
             raise TypeError(

@@ -151,7 +151,7 @@ def read_file(path: str) -> bytes:
     Raises
     ------
     UnreadableError
-        Where there are none.
+        If there are none.
     """
     try:
         with open(path, "rb", buffering=0) as file:

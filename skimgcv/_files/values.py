@@ -18,7 +18,7 @@ def with_bands(pixels: np.ndarray, bands: int) -> np.ndarray:
     Raises
     ------
     UnreadableError
-        Where it is not that.
+        If it is not that.
     """
     if pixels.ndim == 2 and bands == 1:
         return pixels[:, :, np.newaxis]
@@ -37,7 +37,7 @@ def in_values_of(dtype: np.dtype, pixels: np.ndarray) -> np.ndarray:
     Raises
     ------
     UnreadableError
-        Where it cannot hold them, or where they are no finite numbers.
+        If it cannot hold them, or where they are no finite numbers.
     """
     if pixels.dtype.kind not in "buif":
         raise UnreadableError(

@@ -32,7 +32,7 @@ def check_config_says_all(value: Any) -> None:
     Raises
     ------
     ValueError
-        Where ``exclude_from_weight_decay`` was called on it.
+        If ``exclude_from_weight_decay`` was called on it.
     """
     for part in flat(value):
         if isinstance(part, keras.optimizers.Optimizer) and spares_variables(part):

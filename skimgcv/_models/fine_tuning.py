@@ -34,9 +34,9 @@ class FineTuning:
         Raises
         ------
         ValueError
-            Where nothing would be unfrozen, or the model cannot be compiled anew.
+            If nothing would be unfrozen, or the model cannot be compiled anew.
         TypeError
-            Where the function that chooses returns something else than the model's layers.
+            If the function that chooses returns something else than the model's layers.
         """
         if type(model).compile is not keras.Model.compile:
             raise ValueError(

@@ -40,12 +40,12 @@ def need_rows(*metrics: Any) -> bool:
     Raises
     ------
     ValueError
-        Where one needs rows, and it cannot be told what another needs.
+        If one needs rows, and it cannot be told what another needs.
 
     Warns
     -----
     MetricTargetsWarning
-        Where one is the user's own, and gets class numbers.
+        If one is the user's own, and gets class numbers.
     """
     rules = [_with_rule(metric) for metric in _flat(metrics) if not _is_accuracy(metric)]
     own = [name_of(metric) for metric, rule in rules if rule is None]
@@ -84,7 +84,7 @@ def right_metrics(
     Raises
     ------
     ValueError
-        Where a metric cannot be right.
+        If a metric cannot be right.
     """
     seen = Seen(
         kind=targets.kind,

@@ -201,7 +201,7 @@ def auto_loss(
     Raises
     ------
     ValueError
-        Where the number of outputs fits no loss for this many classes, or where
+        If the number of outputs fits no loss for this many classes, or where
         it cannot be told whether the outputs are probabilities.
     """
     if kind == "numbers":
@@ -229,7 +229,7 @@ def by_label(loss: Any) -> keras.losses.Loss:
     Raises
     ------
     ValueError
-        Where the loss is none that is known to be a mean over labels.
+        If the loss is none that is known to be a mean over labels.
     """
     made = _BY_LABEL[loss]() if isinstance(loss, str) and loss in _BY_LABEL else loss
     if type(made) in _BY_LABEL.values() and made.reduction == "sum_over_batch_size":

@@ -12,7 +12,7 @@ from skimgcv.exceptions import UnusedWeightsWarning
 
 
 def warn_weights_unused(model: keras.Model, fresh: keras.Model) -> None:
-    """Warn where a model that is cloned with fresh weights has weights that were learned.
+    """Warn if a model that is cloned with fresh weights has weights that were learned.
 
     Parameters
     ----------

@@ -115,9 +115,9 @@ def read_archive(
     Raises
     ------
     SavedFileError
-        Where the file is not what ``write_archive`` writes, saying what is wrong.
+        If the file is not what ``write_archive`` writes, saying what is wrong.
     OSError
-        Where it cannot be read at all.
+        If it cannot be read at all.
     """
     with open(path, "rb") as file:
         try:

@@ -19,7 +19,7 @@ def deployable_model(estimator: Any) -> keras.Model:
     Raises
     ------
     ValueError
-        Where a part of it is not made of Keras' operations.
+        If a part of it is not made of Keras' operations.
     """
     if estimator.tta_rounds:
         raise ValueError(

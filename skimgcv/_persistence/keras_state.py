@@ -35,7 +35,7 @@ def write_layer(layer: keras.Layer, arrays: Arrays) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Where it could not be loaded again: it has a lambda, say.
+        If it could not be loaded again: it has a lambda, say.
     """
     try:
         with sharing():
@@ -76,7 +76,7 @@ def read_layer(
     Raises
     ------
     SavedFileError
-        Where it refers to what it may not, or does not fit its arrays.
+        If it refers to what it may not, or does not fit its arrays.
     """
     custom_objects = {**_registered(), **custom_objects}
     config = described["config"]

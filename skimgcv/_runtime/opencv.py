@@ -28,7 +28,7 @@ def check_opencv() -> None:
     Raises
     ------
     ImportError
-        Where it is not: what is wrong, which packages are installed, and what to run.
+        If it is not: what is wrong, which packages are installed, and what to run.
     """
     try:
         cv2 = importlib.import_module("cv2")

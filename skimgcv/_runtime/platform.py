@@ -90,7 +90,7 @@ def locked(path: str, file: int) -> Iterator[None]:
     Raises
     ------
     OSError
-        Where the file system has no locks, or does not let this user lock.
+        If the file system has no locks, or does not let this user lock.
     """
     if _fcntl is None:
         import filelock

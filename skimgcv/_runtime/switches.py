@@ -84,7 +84,7 @@ def applied(settings: Settings | None, *, training: bool = False) -> Iterator[No
     Raises
     ------
     RuntimeError
-        Where this process cannot do what the other one did.
+        If this process cannot do what the other one did.
     """
     if training and settings and settings["backend"] != keras.backend.backend():
         raise RuntimeError(

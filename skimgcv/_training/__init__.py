@@ -1,5 +1,5 @@
-"""What happens inside ``fit`` and nowhere else; evaluation never imports it.
+"""Code that runs only inside ``fit``; evaluation never imports it.
 
-The rows of one fit, its weights, oversampling and inner hold-out; the training itself, its
-progress and its checkpoints.
+The rows of one fit, their weights, oversampling and the hold-out set; training, its progress and
+its checkpoints.
 """

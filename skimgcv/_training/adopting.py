@@ -1,4 +1,4 @@
-"""In place of a fit: a Keras model that was trained elsewhere becomes a fitted estimator's."""
+"""Make a fitted estimator of a Keras model that was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from skimgcv.augment._seeded import SeededAugmenter
 
 
 def adopt(estimator: Any, meta: dict[str, Any]) -> dict[str, Any]:
-    """Return the fitted attributes that a fit would have given, but for those of its rows.
+    """Return the fitted attributes that a fit would give, except those of its rows.
 
     Parameters
     ----------
     estimator : AugmentedKerasEstimator
-        Unfitted; its ``model`` is the one that was trained.
+        Not fitted. Its ``model`` is the trained model.
     meta : dict
-        What is said of the targets, as a builder gets it.
+        The description of the targets that a builder gets.
 
     Raises
     ------
     TypeError, ValueError
-        Where the model has no one input of images, or the augmenter lacks statistics.
+        If the model does not have exactly one input of images, or the augmenter lacks statistics.
     """
     model = estimator.model
     if not isinstance(model, keras.Model):
@@ -80,10 +80,10 @@ def _augmenter(given: Any, shape: tuple[int, ...]) -> Augmenter:
     if len(shape) != 3:
         raise ValueError(f"An augmenter needs images, but the model takes rows of {shape[0]}.")
     if isinstance(adapted, SeededAugmenter):
-        # What is the same for each image is found by trying, here on noise.
+        # A trial on noise finds the steps that do the same to each image.
         noise = stream(0, "noise").integers(0, 256, (3, *shape), dtype=np.uint8)
         return adapted.fit(noise)
     if type(adapted) is type(given):
         vars(adapted).update({n: v for n, v in vars(given).items() if n.endswith("_")})
-    adapted.standardize(np.zeros((1, *shape), np.uint8))  # or it says what it lacks
+    adapted.standardize(np.zeros((1, *shape), np.uint8))  # raises if statistics are missing
     return adapted

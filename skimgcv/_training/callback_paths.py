@@ -1,4 +1,4 @@
-"""Callbacks that write files: several fits with one path overwrite one another's."""
+"""Callbacks that write files. Several fits with one path overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _PATHS = {
     keras.callbacks.TensorBoard: "log_dir",
 }
 
-# Which estimator's fit wrote to a path last, in this process.
+# The estimator whose fit wrote to a path last, in this process.
 _writers: dict[str, weakref.ref[Any]] = {}
 _lock = threading.Lock()
 
 
 def warn_shared_paths(callbacks: Sequence[keras.callbacks.Callback], estimator: Any) -> None:
-    """Warn where a fit writes where another estimator's fit wrote, as each fold's clone does.
+    """Warn if a fit writes to the path of another estimator's fit, as the clones of folds do.
 
     Parameters
     ----------
     callbacks : sequence of keras.callbacks.Callback
-        The fit's own. Of other classes than Keras' nobody knows what they write.
+        The callbacks of this fit. Only the paths of Keras' own classes are known.
     estimator : AugmentedKerasClassifier
 
     Warns

@@ -1,4 +1,4 @@
-"""An interrupted fit goes on from its last epoch, with the bits that it would have had."""
+"""Checkpoints: an interrupted fit resumes after its last epoch, with the same bits."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from skimgcv._persistence.saving import package_versions
 _KIND = "skimgcv checkpoint"
 _DOCUMENT = "fit.json"
 _PLAIN = (type(None), bool, int, float, str, np.generic)
-# How a callback compares, which Keras' own choose, and turn their min_delta for, only once.
+# Keras' callbacks choose their comparison, and the sign of min_delta, only once.
 _COMPARISONS = {"less": keras.ops.less, "greater": keras.ops.greater}
 
 
 class FitState(keras.callbacks.Callback):
-    """Writes all that a fit needs to go on into a file, at the end of each epoch.
+    """Writes the state that a fit needs to resume into a file, at the end of each epoch.
 
     Parameters
     ----------
     path : Path
-        What is there already is gone on from.
+        A file that exists there is resumed.
     callbacks : list of keras.callbacks.Callback
-        The fit's own, whose counters and records are kept as well.
+        The callbacks of this fit. Their counters and records are saved as well.
     """
 
     def __init__(self, path: Path, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -57,30 +57,30 @@ class FitState(keras.callbacks.Callback):
 
     @property
     def epochs(self) -> int:
-        """How many epochs were run."""
+        """Number of completed epochs."""
         return len(self.history.get("loss", ()))
 
     def whole(self, history: dict[str, list[float]]) -> dict[str, list[float]]:
         """Return the history of the fit from its start, given that of this run."""
         return {**history, **self.history}
 
-    # -- what Keras calls, after it has called the fit's own callbacks -------------
+    # -- methods that Keras calls after the fit's own callbacks -------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Put everything back where it was."""
+        """Restore the saved state."""
         if not self.epochs:
             return
         model = self.model
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        # What the callbacks have kept comes after these.
+        # The saved attributes of the callbacks come after these.
         for variable, value in zip(_variables(model), self._arrays, strict=False):
             variable.assign(value)
         for callback, kept in zip(self._callbacks, self._kept, strict=True):
             vars(callback).update(kept)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the state of this moment."""
+        """Write the current state."""
         self._rename_metrics()
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
@@ -110,7 +110,7 @@ class FitState(keras.callbacks.Callback):
         self._kept = state["callbacks"]
 
     def _rename_metrics(self) -> None:
-        """Let the history so far go by this model's names: a metric without one gets a number."""
+        """Rename the history's metrics as in this model; Keras numbers metrics without a name."""
         now = [metric.name for metric in self.model.metrics]
         names = dict(zip(self._metric_names, now, strict=False))
         names |= {f"val_{old}": f"val_{new}" for old, new in names.items()}

@@ -1,4 +1,4 @@
-"""Errors of the user's own code say where in a fit they came."""
+"""Notes on errors of the user's own code: where in the fit they occurred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skimgcv._compiled.step_groups import failed_step
 
 
 class FitLocation(keras.callbacks.Callback):
-    """Knows what is being done, before the user's own callbacks are called."""
+    """Records the current epoch and batch, before the user's own callbacks are called."""
 
     takes_groups = True
 
@@ -35,7 +35,7 @@ class FitLocation(keras.callbacks.Callback):
         self._doing, self._batch = "training", -1
 
     def of(self, error: BaseException) -> str:
-        """Return where an error came."""
+        """Return where an error occurred."""
         where = f"while {self._doing}, in epoch {self._batches.number}"
         if self._batch < 0:
             return where
@@ -45,7 +45,7 @@ class FitLocation(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def errors_noted(location: FitLocation) -> Iterator[None]:
-    """Let an error of the user's own callback, loss or layer say when it came."""
+    """Add the epoch and batch to errors of the user's own callback, loss or layer."""
     try:
         yield
     except Exception as error:

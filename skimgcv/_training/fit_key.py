@@ -1,4 +1,4 @@
-"""Which fit it is: a key that only the same fit has, today, tomorrow and in any process."""
+"""The key of a fit: equal for the same fit in any process, and different for other fits."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from skimgcv._runtime.keras_internals import decays
 from skimgcv._training.training_data import TrainingData
 from skimgcv.augment import as_augmenter
 
-# These change nothing in what is trained.
+# These do not change the trained weights.
 _IDLE = {"verbose", "tta_rounds", "tta_augmenter", "warm_start"}
 _FINE_TUNING = {"fine_tune_epochs", "fine_tune_layers", "fine_tune_learning_rate"}
-# These are seen in the model, in the rows and their weights, or in what Keras' fit is told.
+# The model, the rows, their weights or the options of Keras' fit contain these.
 _SEEN = {"model", "optimizer", "loss", "metrics", "class_weight", "validation_split"}
 _SEEN |= {"image_shape", "random_state", "epochs", "batch_size", "callbacks"}
 
@@ -35,24 +35,23 @@ def fit_key(
     callbacks: Sequence[keras.callbacks.Callback],
     options: Mapping[str, Any],
 ) -> str:
-    """Return a name for a fit that another one gets only if it is the same.
+    """Return a name for a fit. Another fit has the same name only if it is the same fit.
 
     Parameters
     ----------
     estimator : AugmentedKerasClassifier
     data : TrainingData
     model : keras.Model
-        Built and compiled, with its initial weights: what the builder and the parameters that
-        are routed to it have led to.
+        The compiled model with its initial weights, as the builder made it.
     callbacks : sequence of keras.callbacks.Callback
-        This fit's own.
+        The callbacks of this fit.
     options : mapping
-        What Keras' fit is told.
+        The options of Keras' fit.
 
     Raises
     ------
     ValueError
-        Where another fit could not be shown to be the same, with what is in the way.
+        If something cannot be compared with that of another fit. The message names it.
     """
     seed = estimator.random_state
     if not isinstance(seed, (int, np.integer)):
@@ -78,7 +77,7 @@ def fit_key(
 def fine_tuning_key(key: str, estimator: Any) -> str:
     """Return the key of the second phase of a fit, given that of the first.
 
-    The first phase does not depend on the second, and so is gone on from with another one.
+    The first phase does not depend on the second. So it can be resumed with another second phase.
 
     Raises
     ------
@@ -110,7 +109,7 @@ def _parts(
     callbacks: Sequence[keras.callbacks.Callback],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Gather what decides on the weights, beside rows and versions, by name."""
+    """Collect everything that decides the weights, except rows and versions, by name."""
     augmenters = ("augmenter", "validation_augmenter")
     described = {
         "model": model,
@@ -122,7 +121,7 @@ def _parts(
             for label, own in _by_label(estimator.class_augmenters or {})
         ],
         "sampling_strategy": _in_order(estimator.sampling_strategy),
-        # Where features are kept changes no bit; whether they are may.
+        # The place of the feature cache changes no bit. Using one may change bits.
         "feature_cache": estimator.feature_cache is not None,
         "options": [item for item in sorted(options.items()) if item[0] not in _IDLE],
         "estimator": type(estimator),

@@ -1,4 +1,4 @@
-"""One ``fit``: augmenters learn from the rows that train, and a model is trained on them."""
+"""One ``fit``: augmenters learn from the training rows, and a model is trained on them."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ from skimgcv.augment._protocol import Augmenter, mixing
 
 @dataclass(frozen=True)
 class FitCall:
-    """How an estimator is asked to train.
+    """The arguments of one call that trains an estimator.
 
     Attributes
     ----------
     seed : int
     resume : bool
-        Go on from the estimator's model and statistics.
+        Continue with the estimator's model and statistics.
     one_epoch : bool
         ``partial_fit``: one more epoch, appended to the history.
     checkpoint_dir : path-like, optional
-        Where the state after each epoch is kept, and gone on from.
+        The folder for the state after each epoch, from which a fit resumes.
     """
 
     seed: int
@@ -63,7 +63,7 @@ class FitCall:
 def run_fit(
     estimator: Any, data: TrainingData, call: FitCall, task: FitTask | None = None
 ) -> dict[str, Any]:
-    """Train a model and return the fitted attributes; the estimator is only read.
+    """Train a model and return the fitted attributes. The estimator is not changed.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def run_fit(
     data : TrainingData
     call : FitCall
     task : FitTask, optional
-        Told of each epoch.
+        Gets a call for each epoch.
     """
     with restored_on_error(estimator.model_) if call.resume else contextlib.nullcontext():
         return _run_fit(estimator, data, call, task)
@@ -196,14 +196,14 @@ def _fine_tune(
     tuning.begin(phases.model)
     for callback in phases.callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
-            callback.append = True  # it would begin its file anew
+            callback.append = True  # it would start a new file
         if isinstance(callback, keras.callbacks.EarlyStopping):
-            callback.best = None  # some versions of Keras keep that of an earlier training
+            callback.best = None  # some versions of Keras keep the history of an earlier training
     phases.run(epochs, rebuild and rebuild_tuned, checkpoint, name="fine-tuning epoch")
 
 
 def _fine_tune_start(estimator: Any, going_on: bool) -> int | None:
-    # Pickles of earlier versions lack it.
+    # Pickles of earlier versions do not have it.
     return getattr(estimator, "fine_tune_start_", None) if going_on else None
 
 
@@ -221,7 +221,7 @@ def _key(
     options: dict[str, Any],
     call: FitCall,
 ) -> str | None:
-    """Return the name under which this fit is kept, if it is to be kept."""
+    """Return the name of this fit's checkpoint, if there is a ``checkpoint_dir``."""
     if call.checkpoint_dir is None:
         return None
     if call.resume:
@@ -259,7 +259,7 @@ def _model(
             warn_weights_unused(estimator.model, model)
     else:
         model, targets = estimator.model_, estimator._targets
-        # loss="auto" is another one where targets are mixed.
+        # loss="auto" chooses another loss if targets are mixed.
         mixes_now = mixing(augmenter) and not mixing(estimator.augmenter_)
         weighs_now = data.weighs_labels and not getattr(targets, "by_label", False)
         if changes.compiled_here and (changes.of_compile or mixes_now or weighs_now):
@@ -280,7 +280,7 @@ def _fitted_attributes(
     targets: Targets,
     call: FitCall,
 ) -> dict[str, Any]:
-    """Return what training does not change."""
+    """Return the fitted attributes that training does not change."""
     images = data.train.images
     return {
         **data.features,
@@ -296,7 +296,7 @@ def _fitted_attributes(
 
 
 def _options(estimator: Any, factory: ModelFactory, call: FitCall) -> dict[str, Any]:
-    """Return what Keras' fit is told; parameters routed by ``fit__`` come before others."""
+    """Return the options of Keras' fit. Parameters with the prefix ``fit__`` override others."""
     options = {
         "epochs": estimator.epochs,
         "verbose": estimator.verbose,
@@ -320,7 +320,7 @@ def _build(factory: ModelFactory, seed: int) -> tuple[keras.Model, Targets]:
 
 
 def _meta(data: TrainingData) -> dict[str, Any]:
-    """Return what a builder gets as ``meta``, in SciKeras' names."""
+    """Return the ``meta`` of a builder, with SciKeras' names."""
     images = data.train.images
     return {
         **data.features,

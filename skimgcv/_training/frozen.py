@@ -19,7 +19,7 @@ Rebuild = Callable[[], keras.Model]
 
 
 class Trained(NamedTuple):
-    """What is trained, on what."""
+    """The model that is trained, and its data."""
 
     head: keras.Model | None
     rebuild: Rebuild | None
@@ -35,18 +35,19 @@ def trained_part(
     callbacks: Sequence[keras.callbacks.Callback],
     feature_cache: Any,
 ) -> Trained:
-    """Return a model's head and its features, where that is the same as training the model.
+    """Return a model's head and its features, if training these equals training the model.
 
     Parameters
     ----------
     model : keras.Model
         Compiled.
     rebuild : callable or None
-        Gives another model like this one.
+        Builds another model like this one.
     batches, validation : Batches
     callbacks : sequence of keras.callbacks.Callback
-        Those of Keras and of this package see the whole model, which trains by its head's steps.
-        Others may do anything to it between epochs, and are not to look at single batches.
+        Callbacks of Keras and of this package see the whole model, which trains with the steps of
+        its head. Other callbacks may change it between epochs, but must not look at single
+        batches.
     feature_cache : "memory", int, path-like or None
     """
     whole = Trained(None, rebuild, batches, validation)

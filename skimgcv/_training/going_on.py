@@ -1,4 +1,4 @@
-"""What a model was trained with, and what a call that goes on with it may change."""
+"""Parameters that a model was trained with, and those that later training may change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EACH_CALL = {
     "tta_augmenter",
     "augmentation_views",
     "feature_cache",
-    "image_shape",  # X is held against the shape that the model was built for
+    "image_shape",  # X is compared with the shape for which the model was built
     "batch_size",
     "epochs",
     "fine_tune_epochs",
@@ -41,13 +41,13 @@ _EACH_CALL = {
     "verbose",
     "warm_start",
 }
-"""Read anew in each call, so a change has its effect."""
+"""Read again in each call, so a change takes effect."""
 
 Record = dict[str, Any]
 
 
 def record_of(estimator: Any, *, compiled_here: bool) -> Record:
-    """Describe the parameters that a model is made by, as plain data.
+    """Describe the parameters that made a model, as plain data.
 
     Parameters
     ----------
@@ -78,13 +78,13 @@ def _not_the_builders(estimator: Any) -> set[str]:
 
 
 class Changes:
-    """Which parameters differ from those that the estimator's model was trained with.
+    """The parameters that differ from those with which the estimator's model was trained.
 
     Parameters
     ----------
     estimator : AugmentedKerasClassifier
-        Fitted. Where nothing is recorded, as in a file of an earlier version, nothing is
-        taken for changed.
+        Fitted. If nothing is recorded, as in a file of an earlier version, nothing counts as
+        changed.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Changes:
 
     @property
     def of_compile(self) -> set[str]:
-        """The names of those that ``compile`` is called with."""
+        """The names of the arguments of ``compile``."""
         return {name for name in self.names if _root(name) in _COMPILED}
 
     @property
@@ -116,12 +116,12 @@ class Changes:
         return any(_root(name) == "optimizer" for name in self.names)
 
     def check(self) -> None:
-        """Refuse changes that a model that stands cannot take.
+        """Refuse changes that an existing model cannot take.
 
         Raises
         ------
         ValueError
-            Naming the parameter, and what it was.
+            The message names the parameter and its old value.
         """
         for name in sorted(self.names - {"augmenter"}):
             if name == "random_state":
@@ -132,7 +132,7 @@ class Changes:
                 raise self.error(name, "the builder compiled the model, and is not called again")
 
     def error(self, name: str, why: str) -> ValueError:
-        """Return the error that says what a parameter was."""
+        """Return the error that names the old value of a parameter."""
         was = f"was {self._was[name]!r}" if name in self._was else "was not set"
         now = f"is {self._now[name]!r}" if name in self._now else "is not set"
         return ValueError(
@@ -144,8 +144,8 @@ class Changes:
 
 @contextlib.contextmanager
 def restored_on_error(model: keras.Model) -> Iterator[None]:
-    """Give a model all of its values back, and what it was compiled with, where a fit fails."""
-    # The optimizer that has the state, be it the one that was passed or one around it.
+    """Restore all values of a model, and its compile arguments, if a fit fails."""
+    # The optimizer that has the state: the one that was passed, or one that wraps it.
     arguments = compile_arguments(model) | {"optimizer": model.optimizer}
     variables = [*model.variables, *model.optimizer.variables]
     # Copied: convert_to_numpy may show the memory that training writes to.
@@ -166,13 +166,13 @@ def _root(name: str) -> str:
 
 
 def _adapted(augmenter: Any) -> Any:
-    # A Keras ImageDataGenerator is compared by its parameters, as what it becomes.
+    # A Keras ImageDataGenerator is compared by the parameters of the ImageAugmenter it becomes.
     adapted = as_augmenter(augmenter, "augmenter")
     return adapted if isinstance(adapted, BaseEstimator) else augmenter
 
 
 def _described(value: Any) -> Any:
-    """Return what can be compared later: the value may be changed in place, or copied."""
+    """Return a form to compare later: the value may be changed in place, or copied."""
     if isinstance(value, BaseEstimator):
         parameters = value.get_params(deep=False)
         return {"class": type(value).__qualname__} | {
@@ -196,20 +196,20 @@ def _described(value: Any) -> Any:
 def _described_keras_object(value: Any) -> str:
     try:
         config = value.get_config()
-    except Exception:  # a class of the user's that has none
+    except Exception:  # a class of the user without one
         config = None
     if isinstance(value, keras.Model):
-        # What was read from a file has lists where the model had tuples.
+        # A file has lists in place of the tuples of the model.
         config = hashlib.sha256(repr(_described(config)).encode()).hexdigest()[:16]
     elif isinstance(config, dict):
-        # Keras counts its objects up in their names.
+        # Keras numbers its objects in their names.
         config = {k: v for k, v in config.items() if k != "name"}
     return f"{type(value).__qualname__} {config}"
 
 
 def _same(was: Any, now: Any) -> bool:
     if was is now or isinstance(was, NotInFile) or isinstance(now, NotInFile):
-        return True  # or nobody can tell
+        return True  # or it is unknown
     if isinstance(was, dict) and isinstance(now, dict):
         return was.keys() == now.keys() and all(_same(was[key], now[key]) for key in was)
     if isinstance(was, list) and isinstance(now, list):
@@ -222,7 +222,7 @@ def _same(was: Any, now: Any) -> bool:
 
 
 def _same_function(was: types.FunctionType, now: types.FunctionType) -> bool:
-    """Whether a function was only defined again, as running a notebook's cell does."""
+    """Whether a function was only defined again, as by running a notebook's cell twice."""
     if was.__code__ != now.__code__ or was.__defaults__ != now.__defaults__:
         return False
     cells = zip(was.__closure__ or (), now.__closure__ or (), strict=True)

@@ -1,4 +1,4 @@
-"""The history of a fit: a value an epoch for each metric."""
+"""The history of a fit: a value of each metric for each epoch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ History = dict[str, list[float]]
 
 
 def joined(before: History, after: History) -> History:
-    """Return the history of epochs that followed each other.
+    """Return one history for two sets of epochs, one after the other.
 
-    Metrics may come and go between the two: NaN stands where one was not measured.
+    The two may have different metrics. A value is NaN if a metric was not measured.
     """
     if not before:
         return after
@@ -30,7 +30,7 @@ def joined(before: History, after: History) -> History:
 
 
 def warn_not_finite(history: History, first_epoch: int) -> None:
-    """Warn of a loss that is not finite, with its epoch."""
+    """Warn if a loss is not finite, and name its epoch."""
     for name in ("loss", "val_loss"):
         finite = np.isfinite(history.get(name, []))
         if not finite.all():

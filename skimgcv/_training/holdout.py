@@ -1,4 +1,4 @@
-"""validation_split -> row numbers: which training rows early stopping looks at."""
+"""validation_split -> row numbers: the training rows to hold out for early stopping."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ _MOST_STARTS = 16
 def hold_out(
     y: np.ndarray, share: float, rng: np.random.Generator, groups: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split the rows of one fit into those that train and those held out.
+    """Split the rows of one fit into training rows and held-out rows.
 
     Without groups the split is stratified: ``ceil(share * n)`` rows are held out,
-    and of each class within one row of its exact share. Every class keeps a row
-    in training, so a class of one row is never held out; where that takes rows
-    from the hold-out, it is smaller by them. (scikit-learn's
-    ``StratifiedShuffleSplit`` refuses such classes; in a fold they are ordinary.)
+    and the number of each class differs from its exact share by less than one row. Every class
+    keeps a row in training, so a class of one row is never held out, and the hold-out set may be
+    smaller. (scikit-learn's ``StratifiedShuffleSplit`` refuses such classes, which are common in
+    folds.)
 
-    With groups no group is on both sides. The shares are as near as a search finds
-    them: from several random selections of whole groups, groups are moved across
-    and exchanged one by one as long as that lowers the sum, over classes, of
-    (held rows - exact rows) squared over the class's rows. Every class keeps a
-    row in training here too.
+    With groups, no group is on both sides. A search finds shares that are close to exact: it
+    starts from several random selections of whole groups, and moves or exchanges groups one by one
+    as long as this lowers the sum, over classes, of (held rows - exact rows) squared over the
+    class's rows. Here, too, every class keeps a row in training.
 
-    Where a row has several labels, the same holds for each label, and for the number of
-    rows; without groups they are shared out by iterative stratification.
+    If a row has several labels, the same is true for each label, and for the number of rows.
+    Without groups, iterative stratification divides the rows.
 
     Parameters
     ----------
     y : ndarray of int, shape (n_samples,) or (n_samples, n_labels)
         Encoded classes; or a table of 0 and 1.
     share : float
-        Of the rows, strictly between 0 and 1.
+        Share of the rows, strictly between 0 and 1.
     rng : numpy.random.Generator
         The only source of randomness.
     groups : array-like of shape (n_samples,), optional
@@ -48,13 +47,13 @@ def hold_out(
     Returns
     -------
     train_rows, held_rows : ndarray of intp
-        Sorted; together each row once, neither empty.
+        Sorted, and not empty. Together they have each row once.
 
     Raises
     ------
     ValueError
-        When `share` is out of range, when the rows or the groups are too few to
-        leave something on both sides, or when `groups` has another length.
+        If `share` is out of range, if there are too few rows or groups for two sides, or if
+        `groups` has another length.
 
     Examples
     --------
@@ -72,7 +71,7 @@ def hold_out(
 
 
 def _check_share(share: Any) -> None:
-    # True and False are 1 and 0: neither is a share.
+    # True and False count as 1 and 0, and neither is a share.
     if not isinstance(share, Real) or not 0 < float(share) < 1:
         raise ValueError(
             "validation_split must be a share strictly between 0 and 1 (or 0 for none); "
@@ -109,7 +108,7 @@ def _by_label(table: np.ndarray, share: float, rng: np.random.Generator) -> np.n
 
 
 def _stratified_counts(sizes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Share out ``ceil(share * n)`` rows, largest remainders first, ties at random."""
+    """Distribute ``ceil(share * n)`` rows, largest remainders first, ties at random."""
     total = np.ceil(share * sizes.sum() - _EPSILON)
     exact = sizes * (total / sizes.sum())
     most = np.minimum(np.ceil(share * sizes - _EPSILON), np.maximum(sizes - 1, 0))
@@ -132,7 +131,7 @@ def _grouped(y: np.ndarray, share: float, rng: np.random.Generator, groups: Any)
         table = np.zeros((len(names), y.max() + 1))
         np.add.at(table, (group_of_row, y), 1)
     else:
-        # Rows are counted, too: many may have no label.
+        # Also count rows, since many may have no label.
         table = np.zeros((len(names), 1 + y.shape[1]))
         np.add.at(table, group_of_row, np.c_[np.ones(len(y)), y])
     table = table[:, table.any(axis=0)]
@@ -150,13 +149,13 @@ def _grouped(y: np.ndarray, share: float, rng: np.random.Generator, groups: Any)
 def _choose_groups(
     table: np.ndarray, share: float, movable: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return which groups are held out, a bool each, as near the shares as found.
+    """Return whether each group is held out, for the best selection that was found.
 
     ``table`` counts rows by group and class; ``movable`` says which groups leave
     every class a row in training.
     """
     best, best_cost = movable, np.inf
-    # The more groups, the nearer each start ends, and the longer it takes.
+    # With more groups each start ends closer to the shares, and takes longer.
     for _ in range(min(_MOST_STARTS, 1 + 5000 // len(table))):
         held = _random_start(table, share, rng.permutation(np.flatnonzero(movable)))
         while _improve(held, table, share, movable):
@@ -182,7 +181,7 @@ def _random_start(table: np.ndarray, share: float, order: np.ndarray) -> np.ndar
 
 
 def _improve(held: np.ndarray, table: np.ndarray, share: float, movable: np.ndarray) -> bool:
-    """Make the best move across, or else the best exchange, in place; say if there was one."""
+    """Make the best move, or else the best exchange, in place; return whether there was one."""
     sizes = table.sum(axis=0)
     rows = held @ table
     signed = np.where(held, -1, 1)[:, np.newaxis] * table
@@ -209,6 +208,6 @@ def _improve(held: np.ndarray, table: np.ndarray, share: float, movable: np.ndar
 
 
 def _cheapest(change: np.ndarray, eligible: np.ndarray, most: int = 64) -> np.ndarray:
-    # All pairs of many groups would be a large table for little gain.
+    # A table of all pairs of many groups would be large, and gain little.
     candidates = np.flatnonzero(eligible)
     return candidates[np.argsort(change[candidates], kind="stable")[:most]]

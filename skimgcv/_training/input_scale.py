@@ -1,4 +1,4 @@
-"""Whether images reach a model's weights rescaled once: not twice, and not as they came."""
+"""A check that images are rescaled once before a model's weights: not twice, and not never."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skimgcv.exceptions import PixelScaleWarning
 _log = logging.getLogger("skimgcv")
 
 _IMAGES = 8
-"""How many are looked at."""
+"""Number of images to check."""
 
 _NORMALISING = (
     keras.layers.BatchNormalization,
@@ -29,16 +29,16 @@ _NORMALISING = (
 
 
 class _Reached(NamedTuple):
-    """What comes first to a layer with weights.
+    """The input of the first layer with weights.
 
     Attributes
     ----------
     values : ndarray
     layer : str
     by : str
-        The layers that the values went through.
+        The layers before it.
     is_normalised : bool
-        Whether that layer, or one of the next two, takes the scale away again.
+        Whether this layer, or one of the next two, normalises its input.
     """
 
     values: np.ndarray
@@ -48,7 +48,7 @@ class _Reached(NamedTuple):
 
 
 def warn_input_scale(model: keras.Model, train: LabelledRows, augmenter: Augmenter) -> None:
-    """Warn where a model and an augmenter both rescale images, or neither does.
+    """Warn if a model and an augmenter both rescale images, or neither does.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def warn_input_scale(model: keras.Model, train: LabelledRows, augmenter: Augment
         prepared = augmenter.prepare(raw)
         values = keras.ops.convert_to_tensor(prepared)
         reached = _first_weights(model, values, [])
-    # Training itself says what is wrong, with its epoch and rows.
+    # Training raises the same error, with epoch and rows.
     except Exception as error:
         _log.debug("The scale of images is not checked: %r.", error)
         return
@@ -106,7 +106,7 @@ def _normalises(call: Call) -> bool:
 def _fault(raw: np.ndarray, prepared: np.ndarray, reached: _Reached) -> str | None:
     values = reached.values
     span, span_before = _span(values), _span(prepared)
-    # Of values that are small already: nothing is left of them, or they sit on a large offset.
+    # Small values lose their range, or get a large offset.
     is_small = np.abs(prepared).max() <= 10 and span_before > 0.1
     if is_small and (span < span_before / 50 or np.abs(values).min() > 20 * span):
         return (
@@ -128,6 +128,6 @@ def _fault(raw: np.ndarray, prepared: np.ndarray, reached: _Reached) -> str | No
 
 
 def _span(images: np.ndarray) -> float:
-    """Return how much values vary within a channel: each may have an offset of its own."""
+    """Return the range of values within a channel, since channels may have different offsets."""
     channels = images.reshape(-1, images.shape[-1] if images.ndim == 4 else 1)
     return float(np.ptp(channels, axis=0).max())

@@ -1,4 +1,4 @@
-"""The phases of a fit: some epochs each, which go on from each other's weights."""
+"""The phases of a fit. Each has some epochs, and starts from the weights of the last one."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from skimgcv._training.torch_numbers import seeded_torch
 
 @dataclass
 class Phases:
-    """What the phases of a fit share, and how far they are.
+    """The state that the phases of a fit share.
 
     Attributes
     ----------
     model : keras.Model
     batches_from : callable
-        From the number of an epoch to the batches of that epoch and of those after it.
+        Returns the batches of all epochs from this number on.
     validation : Batches, optional
     callbacks : list of keras.callbacks.Callback
     options : dict
-        What Keras' fit is told.
+        The options of Keras' fit.
     seed : int
     feature_cache : "memory", int, path-like or None
         The estimator's.
     next_epoch : int
         Keras' number of the next epoch.
     next_drawn : int
-        The number by which it is drawn.
+        The number that keys its random numbers.
     history : dict of str to list of float
         Of the phases so far.
     batches : TrainingBatches
@@ -78,10 +78,10 @@ class Phases:
         """
         start = self.next_epoch + (checkpoint.epochs if checkpoint else 0)
         end = start if checkpoint and checkpoint.stopped else self.next_epoch + epochs
-        # Where no epoch is left, the last one tells which rows it had.
+        # If no epoch is left, use the last one, whose rows are an attribute.
         first_drawn = self.next_drawn + min(start, end - 1) - self.next_epoch
         self.batches = self.batches_from(first_drawn)
-        # The checkpoint last: it keeps whether a callback or a task stopped the fit.
+        # The checkpoint is last, since it saves whether a callback or a task stopped the fit.
         callbacks = [*self.callbacks, *([checkpoint] if checkpoint else [])]
         location = FitLocation(self.batches)
         part = trained_part(
@@ -100,7 +100,7 @@ class Phases:
                 initial_epoch=start,
                 validation=part.validation,
                 head=part.head,
-                # The location before the user's own callbacks, so that it knows where they are.
+                # The location comes before the user's callbacks, whose errors it describes.
                 callbacks=[location, *dropout, *callbacks, *bar.callbacks],
                 verbose=bar.verbose,
                 validation_freq=self.options["validation_freq"],

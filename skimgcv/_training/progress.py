@@ -1,4 +1,4 @@
-"""``verbose=1``: a line for each fit, by tqdm: drawn where somebody looks on, else whole."""
+"""``verbose=1``: tqdm's line for each fit, updated on a screen, else written at the end."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _FORMAT = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
 
 
 class FitBar(keras.callbacks.Callback):
-    """Draws how far a fit is, its losses, and the time that it still needs.
+    """Shows the progress of a fit, its losses and the remaining time.
 
     Parameters
     ----------
     first_epoch, epochs : int
-        Those that are run are numbered ``first_epoch + 1`` to ``epochs``.
+        The line counts from ``first_epoch + 1`` to ``epochs``.
     name : str
-        What an epoch is called: those of a second phase have a name of their own.
+        The name of an epoch; the second phase has another one.
     live : bool
-        Whether the line is drawn again and again, or written once, when the fit ends.
+        Whether the line is updated, or written once at the end of the fit.
     """
 
-    # Its hook for a batch looks at no metric, so that Keras need not wait for them.
+    # Its hook for batches reads no metric, so Keras does not wait for them.
     async_safe = True
     takes_groups = True
 
@@ -47,7 +47,7 @@ class FitBar(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Learn how many batches there are."""
+        """Set the number of batches."""
         self._bar.total = self._steps * (self._epochs - self._first)
         self._bar.refresh()
 
@@ -57,11 +57,11 @@ class FitBar(keras.callbacks.Callback):
         self._bar.set_description_str(self._description(), refresh=False)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Move on by a batch."""
+        """Count a batch."""
         self._move_to(self._steps * (self._epoch - self._first) + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Any) -> None:
-        """Show the losses, and the scores of the hold-out where there is one."""
+        """Show the losses, and those of the hold-out set if there is one."""
         held_out = {name: value for name, value in logs.items() if name.startswith("val_")}
         shown = {"loss": logs["loss"]} | (held_out or logs)
         self._bar.set_postfix({n: f"{v:.3g}" for n, v in shown.items()}, refresh=False)
@@ -69,7 +69,7 @@ class FitBar(keras.callbacks.Callback):
         self._bar.refresh()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Be at the end, also where training stopped early."""
+        """Move the bar to the end, also if training stopped early."""
         self._bar.total = self._bar.n
         self._bar.refresh()
 
@@ -84,16 +84,16 @@ class FitBar(keras.callbacks.Callback):
         return int(self.params["steps"])
 
     def _description(self) -> str:
-        # As many characters for each epoch, so that the bar stays where it is.
+        # The same width for each epoch, so that the bar does not move.
         return f"{self._name} {self._epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
 
     def _move_to(self, batches: int) -> None:
-        # Keras calls for batches from several threads: later ones may be first.
+        # Keras calls for batches from several threads, not always in order.
         self._bar.update(max(0, batches - self._bar.n))
 
 
 class Progress(NamedTuple):
-    """How a fit is shown: what to tell Keras, and what else to give to it."""
+    """The display of a fit: options and callbacks for Keras."""
 
     verbose: int
     callbacks: list[keras.callbacks.Callback]
@@ -108,7 +108,7 @@ def progress_bar(
     Parameters
     ----------
     verbose : int, bool or "auto"
-        1 and "auto" are a line for the fit; 2 is Keras' line an epoch.
+        1 and "auto" show a line for the fit, 2 shows Keras' line for each epoch.
     first_epoch, epochs, name
         As for ``FitBar``.
 
@@ -122,8 +122,8 @@ def progress_bar(
     if epochs <= first_epoch or _writer() == "rich":
         yield Progress(0, [])
         return
-    # Workers' bars would draw over each other, and a file would keep each picture of a bar.
-    # What a notebook's workers write comes to it through a pipe, which looks like a file.
+    # Bars of several workers would overwrite each other, and a file would keep all updates.
+    # The workers of a notebook write to a pipe, which looks like a file.
     bar = FitBar(first_epoch, epochs, name=name, live=_looked_at() and not _in_worker())
     try:
         yield Progress(0, [bar])
@@ -139,15 +139,15 @@ def _in_worker() -> bool:
 
 
 def _looked_at() -> bool:
-    """Whether what is written now goes to a terminal or a notebook."""
+    """Whether standard error is a terminal or a notebook."""
     return _writer() == "ipykernel" or sys.stderr.isatty()
 
 
 def _writer() -> str:
-    """Return the package whose standard error it is.
+    """Return the package that replaced standard error.
 
-    While rich draws, as scikit-learn's ProgressBar does, it is rich's, which makes of all else
-    lines above its own.
+    While rich draws, as scikit-learn's ProgressBar does, rich replaces it, and writes other text
+    above its own lines.
     """
     return type(sys.stderr).__module__.partition(".")[0]
 
@@ -157,5 +157,5 @@ def _tqdm(live: bool) -> Any:
     if live:
         from tqdm.auto import tqdm
     else:
-        from tqdm.std import tqdm  # the one of a notebook would show itself
+        from tqdm.std import tqdm  # a notebook's bar would be displayed
     return tqdm

@@ -1,4 +1,4 @@
-"""sampling_strategy -> row numbers: rare classes more often, common ones less."""
+"""sampling_strategy -> row numbers: rare classes more often, common classes less often."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Counts = dict[int, int]
 def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Counts | None:
     """Return how many rows an epoch draws of each class that the strategy names.
 
-    The vocabulary is imbalanced-learn's. Of the words that it reads in two ways,
-    the over-sampling reading (``RandomOverSampler``) holds here:
+    The words are those of imbalanced-learn. Words with two meanings have that of over-sampling
+    (``RandomOverSampler``):
 
     ====================== ========================================================
     ``None``               every row once
@@ -34,20 +34,20 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
     ``callable(labels)``   gives such a dict, from the original labels of these rows
     ====================== ========================================================
 
-    Among classes of one size the first label in sorted order is the largest, or
-    the smallest. For any other under-sampling pass a callable, for instance
-    ``lambda y: imblearn.utils.check_sampling_strategy("auto", y, "under-sampling")``.
+    Among classes of equal size, the first label in sorted order counts as the largest or smallest.
+    For any other under-sampling pass a callable, for instance ``lambda y:
+    imblearn.utils.check_sampling_strategy("auto", y, "under-sampling")``.
 
     Two things differ from imbalanced-learn, both because these rows may be a fold:
     labels in a dict that `y` lacks are ignored, with a warning if it lacks all of
-    them, and a single class is balanced as it is.
+    them, and a single class is already balanced.
 
     Parameters
     ----------
     strategy : None, str, float, mapping or callable
         As above.
     y : ndarray of int, shape (n_samples,)
-        Encoded labels of the rows that train.
+        Encoded labels of the training rows.
     classes : ndarray of shape (n_classes,)
         The original labels, sorted.
 
@@ -60,9 +60,9 @@ def resolve_sampling(strategy: Any, y: np.ndarray, classes: np.ndarray) -> Count
     Raises
     ------
     TypeError
-        When `strategy` is none of the forms.
+        If `strategy` is none of the forms.
     ValueError
-        When a word is unknown, a ratio out of range, with more than two classes,
+        If a word is unknown, a ratio out of range, with more than two classes,
         or below what the smaller class has already; when a count is negative or
         no integer, or when no row is left.
 
@@ -110,7 +110,7 @@ _WORDS = ("all", "auto", "majority", "minority", "not majority", "not minority")
 
 
 def _from_imbalanced_learn(strategy: Any, y: np.ndarray, present: Counts) -> Counts:
-    """Let imbalanced-learn read a word or a ratio."""
+    """Let imbalanced-learn interpret a word or a ratio."""
     # Imported here: it takes longer to import than all of skimgcv.
     from imblearn.utils import check_sampling_strategy
 
@@ -140,25 +140,25 @@ def _from_dict(wanted: Mapping[Any, Any], present: Counts, classes: np.ndarray) 
 
 
 def sample_rows(counts: Counts, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw the rows of one epoch, each class as evenly as can be.
+    """Draw the rows of one epoch, each class as evenly as possible.
 
-    Where a class of m rows is to give c, each of its rows comes floor(c / m) or
-    ceil(c / m) times; which rows come once more is drawn anew with each call. So
-    fewer rows than exist are drawn without replacement.
+    If a class of m rows has the count c, each of its rows is drawn floor(c / m) or ceil(c / m)
+    times. Each call draws again which rows come once more. So fewer rows than exist are drawn
+    without replacement.
 
     Parameters
     ----------
     counts : dict of int to int
         As :func:`resolve_sampling` gives it for this `y`.
     y : ndarray of int, shape (n_samples,)
-        Encoded labels of the rows that train.
+        Encoded labels of the training rows.
     rng : numpy.random.Generator
         The only source of randomness.
 
     Returns
     -------
     ndarray of intp
-        Positions in `y`, in no order that matters: shuffle them.
+        Positions in `y`. Their order has no meaning: shuffle them.
 
     Examples
     --------

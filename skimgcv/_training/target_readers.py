@@ -1,4 +1,4 @@
-"""y of one fit, by its kind: checked, encoded, weighed, and told to builders."""
+"""y of one fit, by its kind: checks, encoding, weights, and its description for builders."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class TargetReader:
     ----------
     estimator : AugmentedKerasClassifier or AugmentedKerasRegressor
     resume : bool
-        Whether y must look as it did in the last call.
+        Whether y must have the classes or the shape of the last call.
     classes : array-like, optional
-        Those that the caller names.
+        The classes that the caller names.
     class_weight : None, "balanced" or mapping
     """
 
     weighs_labels = False
-    """Whether each label of a row has a weight of its own."""
+    """Whether each label of a row has its own weight."""
 
     def __init__(self, estimator: Any, *, resume: bool, classes: Any, class_weight: Any) -> None:
         self._estimator = estimator
@@ -57,10 +57,10 @@ class TargetReader:
         raise NotImplementedError
 
     def note_form(self, y: Any) -> None:
-        """Warn where scikit-learn's tools will not take this y."""
+        """Warn if scikit-learn's tools do not accept this y."""
 
     def rows_that_count(self, y: np.ndarray, sample_weight: Any) -> np.ndarray:
-        """Return the rows whose weight is above 0; others are as if they were not in X."""
+        """Return the rows whose weight is above 0. Other rows are left out."""
         return rows_that_count(sample_weight, None, y)
 
     def learn(self, y: np.ndarray, rows: np.ndarray) -> None:
@@ -71,19 +71,19 @@ class TargetReader:
         return y
 
     def weights(self, encoded: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        """Return the weights in training: those of the rows times those of their classes."""
+        """Return the weights in training: the row's weight times that of its class."""
         return self.plain_weights(encoded, sample_weight)
 
     def plain_weights(self, encoded: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        """Return the rows' own weights: the ``val_loss`` of two weightings must compare."""
+        """Return the rows' own weights, so that ``val_loss`` does not depend on class weights."""
         return combine_weights(sample_weight, np.ones(1), np.zeros(len(encoded), dtype=np.intp))
 
     def strata(self, encoded: np.ndarray, share: float) -> np.ndarray:
-        """Return what of each the hold-out is to have its share: strata, or a table of labels."""
+        """Return strata, or a table of labels, for the hold-out set to have its share of each."""
         return encoded
 
     def meta(self) -> dict[str, Any]:
-        """Return what a builder is told of y, in SciKeras' names."""
+        """Return the description of y for builders, with SciKeras' names."""
         raise NotImplementedError
 
     def fitted(self) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from skimgcv._runtime.other_internals import begin_task, listens_to_callbacks
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # before scikit-learn 1.9, or wherever this experimental interface went
+except ImportError:  # before scikit-learn 1.9, or after this experimental interface moved
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in for scikit-learn's: no callbacks, and no method to set them."""
+        """Replaces scikit-learn's class: no callbacks, and no method to set them."""
 
     def with_callbacks(method: Any) -> Any:
-        """Return a method as it is."""
+        """Return a method unchanged."""
         return method
 
 
@@ -27,7 +27,7 @@ __all__ = ["CallbackSupportMixin", "FitTask", "fit_task"]
 
 @contextlib.contextmanager
 def fit_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[FitTask | None]:
-    """Set an estimator's callbacks up for a fit, and tear them down however it ends.
+    """Set up an estimator's callbacks for a fit, and tear them down at its end or error.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def fit_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[Fit
     Yields
     ------
     FitTask or None
-        None where nobody listens: such fits have no part in the experiment.
+        None if the estimator has no callbacks.
     """
     if not listens_to_callbacks(estimator):
         yield None
@@ -49,15 +49,14 @@ def fit_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[Fit
         _tear_down(estimator)
 
 
-# Around fit itself the decorator would be a frame between it and its caller, whose line
-# the warnings of a fit name.
+# A decorator of fit itself would add a frame between fit and its caller, whose line warnings show.
 @with_callbacks
 def _tear_down(estimator: Any) -> None:
-    """Tear callbacks down, as scikit-learn does when what it decorates has ended."""
+    """Tear down callbacks, as scikit-learn does after a decorated method."""
 
 
 class FitTask(keras.callbacks.Callback):
-    """Tells an estimator's scikit-learn callbacks of a fit and of its epochs."""
+    """Calls an estimator's scikit-learn callbacks for a fit and its epochs."""
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
         super().__init__()
@@ -65,7 +64,7 @@ class FitTask(keras.callbacks.Callback):
         self._fit_arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._history: dict[str, list[float]] = {}
         self._epoch: Any = None
-        # Set by the fit: the estimator's attributes after epochs with this history.
+        # Set by the fit: returns the estimator's attributes after epochs with this history.
         self.fitted_after: Callable[[dict[str, list[float]]], dict[str, Any]]
         epochs = getattr(estimator, "fit__epochs", estimator.epochs) + estimator.fine_tune_epochs
         self._fit = begin_task(estimator, max_subtasks=int(epochs))
@@ -80,8 +79,8 @@ class FitTask(keras.callbacks.Callback):
         """End the epoch's task, and the training if a callback says so."""
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(value)
-        # Whoever asks for the estimator of this moment gets the model in training, to score
-        # it: a copy would have to be compiled anew each epoch.
+        # A callback that asks for the estimator gets the model in training, to score it. A copy
+        # would have to be compiled again in each epoch.
         stop = self._epoch.call_on_fit_task_end(
             **self._fit_arguments,
             reconstruction_attributes=lambda: self.fitted_after(self._history),
@@ -90,5 +89,5 @@ class FitTask(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def end(self) -> None:
-        """End the fit's task, when the estimator is fitted."""
+        """End the fit's task, after the estimator is fitted."""
         self._fit.call_on_fit_task_end(**self._fit_arguments, reconstruction_attributes={})

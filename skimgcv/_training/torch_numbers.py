@@ -1,4 +1,4 @@
-"""PyTorch's global random numbers, which Keras' dropout draws from on that backend."""
+"""PyTorch's global random numbers, from which Keras' dropout draws on that backend."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _lock = threading.RLock()
 def seeded_torch(
     seed: int, *, first_epoch: int, first_drawn: int
 ) -> Iterator[list[keras.callbacks.Callback]]:
-    """Seed each epoch's dropout on the PyTorch backend, and put the generator back.
+    """Seed each epoch's dropout on the PyTorch backend, and restore the generator.
 
-    Keras' other backends draw it from generators that the layers have themselves.
+    On other backends the layers have their own generators.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ def seeded_torch(
     first_epoch : int
         Keras' number of the first epoch of this fit.
     first_drawn : int
-        The number by which that epoch is drawn: an epoch after an interruption, or of
-        ``partial_fit``, gets the numbers that it would have had.
+        The number that keys this epoch's random numbers, so that an epoch after an interruption,
+        or of ``partial_fit``, gets the same numbers.
 
     Yields
     ------
     list of keras.callbacks.Callback
-        For the fit: one, or none on other backends.
+        One for the fit, or none on other backends.
     """
     if keras.backend.backend() != "torch":
         yield []

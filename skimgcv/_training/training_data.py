@@ -1,4 +1,4 @@
-"""What one ``fit`` was given: checked, encoded, and split into training and held-out rows."""
+"""The arguments of one ``fit``: checked, encoded, and split into training and held-out rows."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class TrainingData:
     train : LabelledRows
     validation : LabelledRows or None
     target_meta : dict
-        What a builder is told of y.
+        The description of y for builders.
     fitted : dict
-        Fitted attributes of the estimator that are of y: its classes and their weights.
+        Fitted attributes of the estimator for y: its classes and their weights.
     weighs_labels : bool
         Whether ``train`` has a weight for each label of a row.
     held_rows : ndarray of int
         The rows of X that ``validation_split`` held out.
     features : dict
-        ``n_features_in_`` and, of a data frame, ``feature_names_in_``.
+        ``n_features_in_``, and ``feature_names_in_`` for a data frame.
     n_rows : int
-        How many rows of X count, those held out among them.
+        Number of rows of X with a weight above 0, held-out rows included.
     scale : str or None
-        The range that their values fill: see ``value_scale``.
+        The range of their values: see ``value_scale``.
     """
 
     train: LabelledRows
@@ -76,12 +76,12 @@ def check_training_data(
     seed : int
         Decides which rows are held out.
     resume : bool
-        Whether X must look as it did in the last call.
+        Whether X must have the shape of the last call.
 
     Raises
     ------
     ValueError, TypeError
-        Saying what is needed, what came and what to do.
+        If an argument cannot be used.
     """
     reader = reader_of(
         estimator,
@@ -96,13 +96,14 @@ def check_training_data(
     targets = reader.check(y, len(images))
     reader.note_form(y)
     groups = _check_groups(images.groups if groups is None else groups, len(images))
-    # A row without weight is no row: it would still move batch norm, statistics, class weights.
+    # A row without weight is left out: it would still change batch norm, statistics and class
+    # weights.
     rows = _readable(images, reader.rows_that_count(targets, sample_weight), "X")
     reader.learn(targets, rows)
     encoded = reader.encode(targets, rows)
     weights = reader.weights(encoded, sample_weight)
     if weights is not None:
-        # A product of the two may be too small for float32.
+        # The product of both may be too small for float32.
         rows = rows[weights[rows].reshape(len(rows), -1).any(axis=1)]
     n_rows, scale = len(rows), images.scale_of(rows, name)
     held = np.empty(0, dtype=np.intp)
@@ -173,7 +174,7 @@ def _check_validation_data(
         )
     targets = reader.check(y, len(held))
     sample_weight = weight[0] if weight else None
-    # A class weight does not count here.
+    # Class weights do not count here.
     rows = _readable(held, rows_that_count(sample_weight, None, targets), "validation_data")
     encoded = reader.encode(targets, rows)
     return LabelledRows(held, encoded, reader.plain_weights(encoded, sample_weight), rows)

@@ -1,4 +1,4 @@
-"""Class weight x sample weight -> one vector, on a fresh array."""
+"""Class weight x sample weight -> one new vector."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from skimgcv._data.labels import refuse_masks
 def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the weight of each class, for the rows of one fit.
 
-    Labels compare as ``==`` does in Python, so a NumPy scalar equals its Python
-    twin, and ``True`` and ``1`` are one label; ``"1"`` and ``1`` are two.
+    Labels compare as ``==`` does in Python, so a NumPy scalar equals its Python counterpart, and
+    ``True`` and ``1`` are one label; ``"1"`` and ``1`` are two.
 
     Parameters
     ----------
     class_weight : None, "balanced" or mapping of label to weight
-        ``None`` weighs every class 1. ``"balanced"`` gives each class that is in
-        `y` the same total weight, as scikit-learn's ``compute_class_weight``
-        does. In a mapping, classes that it leaves out weigh 1, and labels that
-        are not in `y` are ignored, since a fold may lack a class.
+        ``None`` gives every class the weight 1. ``"balanced"`` gives each class in `y` the same
+        total weight, as scikit-learn's ``compute_class_weight`` does. Classes that a mapping lacks
+        have the weight 1. Labels that are not in `y` are ignored, since a fold may lack a class.
     classes : ndarray of shape (n_classes,)
         The original labels.
     y : ndarray of int, shape (n_samples,)
@@ -38,9 +37,9 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
     Raises
     ------
     TypeError
-        When `class_weight` is none of the three forms.
+        If `class_weight` is none of the three forms.
     ValueError
-        When a weight is negative, NaN, infinite or no number.
+        If a weight is negative, NaN, infinite or not a number.
 
     Examples
     --------
@@ -63,14 +62,14 @@ def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.n
 
 
 def label_weights(class_weight: Any, labels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return the weights of not having, and of having, each label, for the rows of one fit.
+    """Return the weights of rows without and with each label, for one fit.
 
-    Each label is weighed as if it were fitted alone, as the second of two classes.
+    Each label is weighted as if it were the second of two classes in its own fit.
 
     Parameters
     ----------
     class_weight : None, "balanced" or mapping of label to weight
-        As for ``class_weights``: a mapping weighs the rows that have a label.
+        As for ``class_weights``. A mapping has weights for rows with a label.
     labels : ndarray of shape (n_labels,)
     table : ndarray of 0 and 1, shape (n_samples, n_labels)
 
@@ -81,8 +80,7 @@ def label_weights(class_weight: Any, labels: np.ndarray, table: np.ndarray) -> n
     Raises
     ------
     TypeError, ValueError
-        As ``class_weights``; and where a mapping has a label that is not there, since no
-        fold lacks one.
+        As ``class_weights``. Also if a mapping has an unknown label, since no fold lacks one.
 
     Examples
     --------
@@ -109,7 +107,7 @@ def label_weights(class_weight: Any, labels: np.ndarray, table: np.ndarray) -> n
 def rows_that_count(sample_weight: Any, class_weight: Any, labels: np.ndarray) -> np.ndarray:
     """Return the rows whose own weight and whose class's weight are above 0.
 
-    The others are as if they were not in X: a fit on these rows alone is the same.
+    The others are left out: a fit on only these rows is the same.
 
     Parameters
     ----------
@@ -126,7 +124,7 @@ def rows_that_count(sample_weight: Any, class_weight: Any, labels: np.ndarray) -
     Raises
     ------
     TypeError, ValueError
-        When a weight is not usable, or when no row is left.
+        If a weight cannot be used, or if no row is left.
 
     Examples
     --------
@@ -137,7 +135,7 @@ def rows_that_count(sample_weight: Any, class_weight: Any, labels: np.ndarray) -
     rows = np.arange(len(labels))
     if sample_weight is not None:
         with np.errstate(over="ignore"):
-            # What the model gets: a number too small for float32 is 0.
+            # As in the model, a number that is too small for float32 is 0.
             own = _check_sample_weight(sample_weight, len(labels)).astype(np.float32)
         rows = np.flatnonzero(own)
         if not len(rows):
@@ -188,7 +186,7 @@ def combine_weights(
 ) -> np.ndarray | None:
     """Multiply the weight of each row by that of its class.
 
-    The product is not normalised: weights of 2 throughout double the loss.
+    The product is not normalised: if all weights are 2, the loss doubles.
 
     Parameters
     ----------
@@ -202,13 +200,13 @@ def combine_weights(
     Returns
     -------
     ndarray of float32, shape (n_samples,), or None
-        A fresh array; ``None`` where nothing is weighted.
+        A new array; ``None`` if nothing is weighted.
 
     Raises
     ------
     ValueError
-        When `sample_weight` has another length or dimension, holds a negative,
-        NaN or infinite value, or when no row keeps a weight above 0.
+        If `sample_weight` has another length or dimension, or a value that is negative, NaN or
+        infinite, or if no row has a weight above 0.
 
     Examples
     --------
@@ -252,7 +250,7 @@ def combine_label_weights(
 
 
 def _in_float32(product: np.ndarray) -> np.ndarray:
-    # Past float32's range a weight turns infinite, which is said below.
+    # A weight beyond float32's range becomes infinite. The error follows below.
     with np.errstate(over="ignore"):
         combined = product.astype(np.float32)
     if not np.isfinite(combined).all():

@@ -504,7 +504,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         Raises
         ------
         ValueError
-            Where ``preprocessing_function`` is Python of one's own.
+            If ``preprocessing_function`` is Python of one's own.
         """
         from ._layers import standardizing_layers
 

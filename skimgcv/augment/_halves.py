@@ -74,7 +74,7 @@ def decide(steps: Sequence[Step], images: list[np.ndarray]) -> tuple[bool, ...]:
     Raises
     ------
     ValueError
-        Where all steps together change the shape of an image.
+        If all steps together change the shape of an image.
     """
     shape = images[0].shape
     fixed = []

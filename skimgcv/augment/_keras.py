@@ -61,7 +61,7 @@ class GeneratorAugmenter(SeededAugmenter):
         Raises
         ------
         ValueError
-            Where it learned statistics: nobody knows of which attributes they are made.
+            If it learned statistics: nobody knows of which attributes they are made.
         """
         if self.learns:
             raise ValueError(
@@ -173,7 +173,7 @@ class LayerAugmenter(SeededAugmenter):
         Raises
         ------
         ValueError
-            Where one that can be random never is: in a Keras model it does nothing at
+            If one that can be random never is: in a Keras model it does nothing at
             prediction.
         """
         own = LayerAugmenter(self._whole, self._fixed)

@@ -29,7 +29,7 @@ def standardizing_layers(
     Raises
     ------
     ValueError
-        Where the function is none of Keras' own.
+        If the function is none of Keras' own.
     """
     layers: list[Callable[[Any], Any]] = []
     if function is not None:

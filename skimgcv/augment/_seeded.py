@@ -180,7 +180,7 @@ class SeededAugmenter:
         Raises
         ------
         ValueError
-            Where it has steps: they are of another package.
+            If it has steps: they are of another package.
         """
         if self.fixed_steps:
             raise ValueError(

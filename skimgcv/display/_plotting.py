@@ -96,7 +96,7 @@ def read_images(X: Any, rows: Any, image_shape: tuple[int, ...] | None = None) -
     Raises
     ------
     ValueError
-        Where the rows are not images.
+        If the rows are not images.
     """
     if hasattr(X, "iloc"):
         X = X.to_numpy()

@@ -30,7 +30,7 @@ def fold_sizes_of(search: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndar
     Raises
     ------
     ValueError
-        Where ``cv`` cannot be asked again, or may have given folds of other sizes.
+        If ``cv`` cannot be asked again, or may have given folds of other sizes.
     """
     if isinstance(search.cv, Iterator):
         raise ValueError(
