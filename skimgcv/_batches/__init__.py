@@ -1,5 +1,5 @@
-"""Epochs as batches that a Keras model eats: which rows, in which order, transformed how.
+"""Epochs as batches for a Keras model: rows, their order, and their transforms.
 
-No row is read before a batch is asked for, and one batch is prepared ahead. Also here: which
-augmenters an estimator uses, and that they standardise alike.
+A row is read when its batch is needed, and one batch is prepared ahead. This subpackage also
+decides which augmenters an estimator uses, and checks that they standardise in the same way.
 """

@@ -1,4 +1,4 @@
-"""Which augmenters an estimator uses: adapted, fitted, and held against one another."""
+"""The augmenters of an estimator: adapted, fitted, and compared with each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from skimgcv.exceptions import AugmenterStepWarning
 
 
 def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmenter:
-    """Adapt the user's object and learn its statistics, from the rows that train alone."""
+    """Adapt the user's object, and learn its statistics from the training rows only."""
     if augmenter is None:
         return Plain()
     train.images.check_are_images()
@@ -35,23 +35,23 @@ def fitted_augmenter(augmenter: Any, train: LabelledRows, name: str) -> Augmente
 
 
 def is_random(augmenter: Augmenter, image_shape: tuple[int, ...]) -> bool:
-    """Whether training may transform images; False only where it is known not to."""
+    """Whether training may transform images. False only if it certainly does not."""
     if isinstance(augmenter, Plain):
         return False
     if isinstance(augmenter, SeededAugmenter):
-        # Neither has any before steps were tried.
+        # Before a trial of the steps, neither list has any.
         return bool(augmenter.random_steps) or not augmenter.fixed_steps
     # A subclass may do more than its parameters say.
     return type(augmenter) is not ImageAugmenter or is_on(augmenter, image_shape)
 
 
 def changed_augmenter(new: Any, fitted: Augmenter, train: LabelledRows) -> Augmenter | None:
-    """Adapt an augmenter that takes the place of a fitted one, with its statistics.
+    """Adapt an augmenter that replaces a fitted one, with its statistics.
 
     Returns
     -------
     Augmenter or None
-        None where it would standardise otherwise than the model was trained for.
+        None if it would standardise in another way than in the model's training.
     """
     if new is not None:
         train.images.check_are_images()
@@ -62,20 +62,19 @@ def changed_augmenter(new: Any, fitted: Augmenter, train: LabelledRows) -> Augme
     some = train.images[train.rows[:8]]
     try:
         alike = np.array_equal(adapted.standardize(some), fitted.standardize(some))
-    # Scikit-learn's NotFittedError is one; so is what somebody's own `fit` would have set.
+    # NotFittedError is an AttributeError, too, as is the lack of what the user's own `fit` sets.
     except AttributeError:
         return None
     return adapted if alike else None
 
 
 def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) -> Augmenter:
-    """Adapt an augmenter that only transforms; the estimator's own says what is done after.
+    """Adapt an augmenter that only transforms; the estimator's own one standardises.
 
     Raises
     ------
     ValueError
-        If it would standardise, and not as the estimator's does: prediction
-        could not know which to use.
+        If it standardises in another way than the estimator's augmenter.
     """
     adapted = fitted_augmenter(own, train, name)
     if mixing(adapted):
@@ -88,12 +87,12 @@ def random_half(own: Any, augmenter: Augmenter, train: LabelledRows, name: str) 
 
 
 def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augmenter:
-    """Return what of an augmenter transforms, where another one standardises.
+    """Return the random steps of an augmenter, if another one standardises.
 
     Warns
     -----
     AugmenterStepWarning
-        If it does the same to all images of a class.
+        If it changes all images of a class in the same way.
     """
     if not isinstance(augmenter, SteppedAugmenter):
         return augmenter
@@ -112,10 +111,10 @@ def beside_another(augmenter: Augmenter, some: np.ndarray, name: str) -> Augment
 
 
 def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
-    """Warn if steps cannot be taken apart into a random half and what is done after.
+    """Warn if steps cannot be divided into random steps and later deterministic steps.
 
-    The estimator's own augmenter runs all of its steps in their order, and needs no such
-    warning. Of others the random half alone is used.
+    The estimator's own augmenter runs all of its steps in their order, and needs no such warning.
+    Only the random steps of other augmenters are used.
     """
     if not isinstance(augmenter, SteppedAugmenter):
         return
@@ -136,9 +135,9 @@ def _warn_order(augmenter: Augmenter, some: np.ndarray, name: str) -> None:
 def class_augmenters(
     given: Mapping[Any, Any], augmenter: Augmenter, train: LabelledRows, classes: np.ndarray
 ) -> dict[int, Augmenter]:
-    """Adapt the augmenters of single classes, by the numbers of their classes.
+    """Adapt the augmenters of single classes, with class numbers as keys.
 
-    A fold may lack a class, as with class_weight: a warning says where it lacks all of them.
+    A fold may lack a class, as with class_weight. A warning says if it lacks all of them.
     """
     codes = {label: code for code, label in enumerate(classes.tolist())}
     warn_unless_found("class_augmenters", given, codes)
@@ -150,13 +149,12 @@ def class_augmenters(
 
 
 def check_mixable(class_augmenters: Any, views: int | None, *, sparse_targets: bool) -> None:
-    """Refuse to mix images where nothing could take the mixture.
+    """Refuse to mix images if other parameters or the loss do not allow mixtures.
 
     Raises
     ------
     ValueError
-        If classes have augmenters of their own, versions of images are to come again, or
-        the loss takes class numbers.
+        If there are class_augmenters or augmentation_views, or if the loss takes class numbers.
     """
     if views is not None:
         raise ValueError(
@@ -178,16 +176,16 @@ def check_mixable(class_augmenters: Any, views: int | None, *, sparse_targets: b
 def check_standardizes_alike(
     random_half: Augmenter, augmenter: Augmenter, some: np.ndarray, name: str
 ) -> None:
-    """Refuse a second augmenter whose deterministic half is neither the first's nor none.
+    """Refuse a second augmenter with deterministic steps that differ from those of the first.
 
     Raises
     ------
     ValueError
-        If some images come out otherwise.
+        If results on some images differ.
     """
     try:
         standardized = random_half.standardize(some)
-    # Scikit-learn's NotFittedError is one; so is what somebody's own `fit` would have set.
+    # NotFittedError is an AttributeError, too, as is the lack of what the user's own `fit` sets.
     except AttributeError:
         standardized = np.empty(0)
     unchanged = some.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Epochs as batches that a Keras model eats: nothing is read before it is asked for."""
+"""Epochs as batches for a Keras model. Images are read when their batch is needed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Batches(keras.utils.PyDataset):
     ----------
     images : Rows
     epoch : Epoch
-        Without draws this is evaluation: the deterministic half alone.
+        Without draws this is evaluation, with deterministic steps only.
     augmenter : Augmenter
-        Fitted; its deterministic half gives what the model gets.
+        Fitted. Its deterministic steps make the input of the model.
     batch_size : int
     targets, weights : ndarray, optional
-        With a row for each row of ``images``.
+        They have a row for each row of ``images``.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Batches(keras.utils.PyDataset):
 
     @contextlib.contextmanager
     def noted(self, batch: int) -> Iterator[None]:
-        """Let errors say which batch was being prepared."""
+        """Add the number of the batch to errors."""
         try:
             yield
         except Exception as error:
@@ -72,7 +72,7 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def epoch(self) -> Epoch:
-        """The newest one."""
+        """The current epoch."""
         return self._epoch
 
     @property
@@ -84,12 +84,12 @@ class Batches(keras.utils.PyDataset):
         return self._augmenter
 
     def rows_of(self, batch: int) -> list[int]:
-        """Return the rows of X that a batch has."""
+        """Return the rows of X in a batch."""
         rows: list[int] = self._epoch.rows[self.positions(batch)].tolist()
         return rows
 
     def positions(self, batch: int) -> np.ndarray:
-        """Return the places in the epoch that a batch has."""
+        """Return the positions of a batch in the epoch."""
         start = batch * self._batch_size
         return np.arange(start, min(start + self._batch_size, len(self._epoch.rows)))
 
@@ -103,12 +103,12 @@ class Batches(keras.utils.PyDataset):
         return (self.prepare(at), *self.labels(at))
 
     def labels(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return targets and weights, as many of the two as there are."""
+        """Return targets and weights, if there are any."""
         rows = self._epoch.rows[at]
         return tuple(a[rows] for a in (self._targets, self._weights) if a is not None)
 
     def prepare(self, at: np.ndarray) -> np.ndarray:
-        """Read what stands at these positions of the epoch, as the model gets it."""
+        """Read the images at these positions of the epoch, and prepare them for the model."""
         images = self._images[self._epoch.rows[at]]
         draws = self._epoch.draws
         if not draws:
@@ -126,11 +126,11 @@ class Batches(keras.utils.PyDataset):
         table = draw.table[draw.place[at]]
         if draw.augmenter is self._augmenter:
             return _checked(self._augmenter.prepare(images, table), images)
-        # At prediction no label is known: one deterministic half must serve all.
+        # At prediction no label is known, so all classes have the same deterministic steps.
         return _checked(self._augmenter.standardize(draw.augmenter.apply(images, table)), images)
 
     def _mix(self, at: np.ndarray, draw: Draw, mixer: MixingAugmenter) -> tuple[np.ndarray, ...]:
-        """Mix each image and its target with its partner's, by share and weight."""
+        """Mix each image and its target with those of its partner, by share and weight."""
         table = draw.table[draw.place[at]]
         partners = table["partner"]
         images, share = mixer.mix(self.prepare(at), self.prepare(partners), table)
@@ -138,18 +138,18 @@ class Batches(keras.utils.PyDataset):
         partner_targets, *partner_weights = self.labels(partners)
         own, other = share[:, None], 1 - share[:, None]
         if weights:
-            # The loss of a mixture is the weighted sum of the losses of its parts. Each label
-            # of a row may have a weight of its own.
+            # The loss of a mixture is the weighted sum of the losses of its parts. Each label of a
+            # row may have its own weight.
             by_part = (w[0].reshape(len(share), -1) for w in (weights, partner_weights))
             own, other = own * next(by_part), other * next(by_part)
             weights = [(own + other).reshape(weights[0].shape)]
-        # Where all weights are 0, it does not matter.
+        # If all weights are 0, the value does not matter.
         own = own / np.where(own + other > 0, own + other, 1)
         return (images, own * targets + (1 - own) * partner_targets, *weights)
 
 
 def _checked(prepared: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Refuse images of another shape: the model was built for those of X."""
+    """Refuse images of another shape than those of X, for which the model was built."""
     if prepared.shape != images.shape:
         raise ValueError(
             f"the augmenter made images of shape {prepared.shape[1:]} of {images.shape[1:]}, for "
@@ -168,7 +168,7 @@ class TrainingBatches(Batches):
         As for ``Batches``.
     plan : EpochPlan
     first_epoch : int
-        Number of the first epoch: those before it were an earlier call's.
+        Number of the first epoch. An earlier call had those before it.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class TrainingBatches(Batches):
 
     @property
     def drawn_rows(self) -> np.ndarray:
-        """The rows of the newest epoch, in the order in which the model saw them."""
+        """The rows of the current epoch, in the order in which the model saw them."""
         return self._epoch.rows
 
     def _where(self) -> str:

@@ -1,4 +1,4 @@
-"""TensorFlow's way to batches that Python makes: built once for a kind of batch."""
+"""TensorFlow's data sets of batches from Python, built once for each kind of batch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from skimgcv._runtime.platform import after_fork
 
 Spec = tuple[tuple[tuple[int | None, ...], str], ...]
-"""For each part of a batch its shape, with None for the rows, and its dtype."""
+"""The shape of each part of a batch, with None for the rows, and its dtype."""
 
 Read = Callable[[int], tuple[np.ndarray, ...]]
 
 
 class Channel:
-    """A ``tf.data.Dataset`` that reads batch 0, 1, ... of whatever it is connected to.
+    """A ``tf.data.Dataset`` that reads batch 0, 1, ... of the data that it is connected to.
 
-    A data set of its own for each fit would trace three functions, which takes as
-    long as some folds do, and TensorFlow would keep them until the process ends.
+    With a new data set in each fit, three functions would be traced, which takes as long as some
+    folds. TensorFlow would keep them until the process ends.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -44,19 +44,19 @@ class Channel:
 
         options = tf.data.Options()
         options.autotune.enabled = False
-        # One batch is made while the model works on the one before.
+        # One batch is made while the model trains on the last one.
         options.threading.private_threadpool_size = 1
         once = tf.data.Dataset.from_tensors(0)
         self.dataset = once.flat_map(batches_of).prefetch(1).with_options(options)
 
     def connect(self, read: Read, n_batches: int) -> None:
-        """Read from here: iterators that begin from now on do."""
+        """Connect it: iterators that start from now on read from here."""
         self._connection += 1
         self._n_batches = n_batches
         self._readers = {self._connection: read}
 
     def disconnect(self) -> None:
-        """Read from nowhere: iterators that go on are at their end."""
+        """Disconnect it: running iterators end."""
         self._readers = {}
 
     def _begin(self) -> tuple[np.int64, np.int64]:
@@ -70,20 +70,20 @@ class Channel:
 
 
 class Channels:
-    """Idle channels, the least recently used dropped first; one in use is nobody else's."""
+    """Idle channels. The least recently used is dropped first. A channel in use is not here."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.clear()
 
     def clear(self) -> None:
-        """Forget them all."""
-        # A lock that another thread held during a fork would stay locked in the child.
+        """Drop all channels."""
+        # A lock of another thread during a fork would stay locked in the child.
         self._lock = threading.Lock()
         self._idle: collections.deque[Channel] = collections.deque(maxlen=self._limit)
 
     def take(self, spec: Spec) -> Channel:
-        """Return a channel for such batches, made if need be."""
+        """Return a channel for such batches, an idle or a new one."""
         with self._lock:
             for channel in self._idle:
                 if channel.spec == spec:

@@ -1,4 +1,4 @@
-"""What an epoch is: which rows in which order, each with its transform."""
+"""Epochs: rows in an order, each with its transform."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from skimgcv.augment._protocol import Augmenter, draw_each, is_by_rows, mixing
 
 @dataclass(frozen=True)
 class Draw:
-    """One augmenter's draws for the positions of an epoch that are its own.
+    """The draws of one augmenter, for its positions of an epoch.
 
     Attributes
     ----------
     augmenter : Augmenter
     table : ndarray
-        All of its randomness: a row a transform.
+        All of its random numbers, with a row for each transform.
     place : ndarray of int, shape (n,)
-        For each position of the epoch its row of the table; -1 where another
-        augmenter transforms it.
+        The row of the table for each position of the epoch; -1 if another augmenter transforms it.
     """
 
     augmenter: Augmenter
@@ -43,7 +42,7 @@ class Epoch:
     rows : ndarray of int, shape (n,)
         Row numbers of X.
     draws : tuple of Draw
-        Their transforms; empty in evaluation, which transforms nothing.
+        Their transforms. Empty in evaluation.
     """
 
     rows: np.ndarray
@@ -52,28 +51,28 @@ class Epoch:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """Draws training epochs: each depends on the seed and its number, and on nothing else.
+    """Draws training epochs. Each depends only on the seed and its number.
 
-    An image's transform depends on these two, on the image itself, and on which repeat of
-    it this is in the epoch. So it is the same in each fold, in any order and company.
+    The transform of an image depends on these two, on the image itself, and on its repeat in the
+    epoch. So it is the same in each fold, and does not depend on the order or on other images.
 
     Parameters
     ----------
     images : Rows
     rows : ndarray of int
-        The rows that train.
+        The training rows.
     y : ndarray of int
         Class numbers, with one for every row of X.
     augmenter : Augmenter
     class_augmenters : mapping of int to Augmenter
-        By class number: these transform the rows of that class instead.
+        They transform the rows of the class with this number instead.
     sample : callable
-        From the classes of ``rows`` and a generator to places in ``rows``: what
-        an epoch draws; ``None`` for each row once.
+        A function of the classes of ``rows`` and a generator that returns the positions in
+        ``rows`` for one epoch. ``None`` for each row once.
     shuffle : bool
     seed : int
     views : int, optional
-        In how many versions each image is seen, in turn; None for another one each epoch.
+        Number of versions of each image, in turn. None for a new version in each epoch.
     """
 
     images: Rows
@@ -97,12 +96,12 @@ class EpochPlan:
 
     def _draws(self, rows: np.ndarray, number: int) -> tuple[Draw, ...]:
         augmenters = (self.augmenter, *self.class_augmenters.values())
-        # Digests take a pass over all images.
+        # Digests need a pass over all images.
         if not any(is_random(own, self.images.shape[1:]) for own in augmenters):
             return ()
         mixer = mixing(self.augmenter)
         if mixer is not None and not is_by_rows(mixer):
-            # Its table names partners by their places, which one image alone does not have.
+            # Its table has positions of partners, which depend on the other images.
             rng = stream(self.seed, "augment", number)
             table = mixer.draw(rng, len(rows), self.images.shape[1:])
             return (Draw(mixer, table, np.arange(len(rows))),)
@@ -118,7 +117,7 @@ class EpochPlan:
 
     @functools.cached_property
     def _contents(self) -> np.ndarray:
-        """For each row that trains a number that equal images share."""
+        """A number for each training row, the same for equal images."""
         contents = np.zeros(len(self.images), np.intp)
         contents[self.rows] = equal_contents(self.images.digests(self.rows))
         return contents
@@ -138,7 +137,7 @@ class EpochPlan:
 
 
 def transformed(images: Rows, rows: np.ndarray, augmenter: Augmenter, seed: int) -> Epoch:
-    """Return an epoch of held-out rows in their order, each with a transform of its own."""
+    """Return an epoch of held-out rows in their order, each with its own transform."""
     if not is_random(augmenter, images.shape[1:]):
         return Epoch(rows)
     digests = images.digests(rows)
@@ -157,7 +156,7 @@ def equal_contents(digests: np.ndarray) -> np.ndarray:
 
 
 def _repeats(contents: np.ndarray) -> np.ndarray:
-    """Count for each place how often its content has come before."""
+    """Count for each position how often its content occurred before."""
     order = np.argsort(contents, kind="stable")
     _, starts, counts = np.unique(contents[order], return_index=True, return_counts=True)
     repeats = np.empty(len(contents), np.intp)

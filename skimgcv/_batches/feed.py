@@ -1,4 +1,4 @@
-"""What Keras gets as data: batches, one made ahead, for as long as the fit lasts."""
+"""The data for Keras: batches, one prepared ahead, until the fit ends."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Batch = tuple[np.ndarray, ...]
 
 
 class Feed:
-    """Passes batches on to Keras, in their order, each made once.
+    """Passes batches to Keras in order, each made once.
 
-    Keras' own way looks at the first batches of a ``PyDataset`` twice, to see what
-    they are like, builds a pipeline for each, and keeps both for ever.
+    Keras itself reads the first batches of a ``PyDataset`` twice to learn their shapes, builds a
+    pipeline for each, and keeps both until the process ends.
 
     Parameters
     ----------
     data : keras.utils.PyDataset
-        Its batches are tuples of arrays with a row an image.
+        Its batches are tuples of arrays with a row for each image.
     batch_size : int, optional
-        Fill up each batch to as many rows, with copies of its last one.
+        Fill each batch to this number of rows, with copies of its last row.
     """
 
     def __init__(self, data: keras.utils.PyDataset, batch_size: int | None = None) -> None:
@@ -45,22 +45,22 @@ class Feed:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there were, those that fill up left out."""
+        """Number of rows, without those that fill batches."""
         return (self._n_batches - 1) * (self._fill_to or 0) + self._last_rows
 
     @property
     def is_unread(self) -> bool:
-        """Whether no batch was read: at most the first was looked at."""
+        """Whether no batch was read. The first may have been peeked at."""
         return not self._begun
 
     def first(self) -> Batch:
-        """Look at the first batch; it is still to be read."""
+        """Peek at the first batch, which is read later."""
         if self._looked_at is None:
             self._looked_at = self._make(0)
         return self._looked_at
 
     def read(self, batch: int) -> Batch:
-        """Return a batch; at the end, and once the data is released, there is none."""
+        """Return a batch, or none at the end and after the data is released."""
         if self._data is None or batch >= self._n_batches:
             raise StopIteration
         self._begun = True
@@ -72,7 +72,7 @@ class Feed:
         try:
             parts = self._data[batch]
         except BaseException as error:
-            # TensorFlow will wrap it in an error of its own, or take it for the end.
+            # TensorFlow wraps it in its own error, or takes it for the end.
             self.error = error
             raise RuntimeError("a batch could not be made") from error
         if self._fill_to is None:
@@ -82,15 +82,15 @@ class Feed:
         return tuple(_filled(part, self._fill_to) for part in parts)
 
     def release(self) -> None:
-        """Let go of the data."""
+        """Release the data."""
         if self._channel is not None:
             channels.give_back(self._channel)
         self._channel = self._data = self._looked_at = self.error = None
 
-    # -- what Keras gets and asks for -------------------------------------------
+    # -- the interface for Keras -------------------------------------------
 
     def for_keras(self) -> Any:
-        """Return what Keras' methods take as data."""
+        """Return the data for Keras' methods."""
         adapter = adapted(self)
         return _Dataset(self) if adapter is None else adapter
 
@@ -111,13 +111,13 @@ class Feed:
             self._data.on_epoch_begin()
 
     def on_epoch_end(self) -> None:
-        """Tell the data that its epoch is over."""
+        """Call the data's hook for the end of an epoch."""
         if self._data is not None:
             self._data.on_epoch_end()
 
 
 class _Dataset(keras.utils.PyDataset):
-    """A feed's batches for a Keras that asks for them its own way, some of them twice."""
+    """A feed's batches for Keras' own data adapter, which reads some of them twice."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def _filled(part: np.ndarray, n_rows: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def released(feeds: Sequence[Feed]) -> Iterator[None]:
-    """Release the data in the end, and let the data's own errors through as themselves."""
+    """Release the data at the end, and raise the data's own errors unchanged."""
     cause: BaseException | None = None
     try:
         yield
@@ -162,5 +162,6 @@ def released(feeds: Sequence[Feed]) -> Iterator[None]:
         try:
             raise cause
         finally:
-            # Not what wrapped it: that has it as its cause, and no pickle holds a circle.
+            # Without the error that wrapped it, whose cause it is: a pickle cannot contain a
+            # circle.
             cause.__context__ = context

@@ -1,4 +1,4 @@
-"""Which attributes of an object a compiled step may depend on."""
+"""The attributes of an object on which a compiled step may depend."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ _OF_CLASSES = {
     "__dataclass_params__",
 }
 _OF_CALLBACKS = {"model", "_model", "params"}
-# What a transform of Albumentations notes of its last call, or is given anew in each of ours.
+# Attributes of Albumentations' transforms that describe the last call, or that we set in each
+# call.
 _OF_TRANSFORMS = {
     "params",
     "seed",
@@ -53,12 +54,12 @@ _OF_TRANSFORMS = {
 _BUILDERS = {"__init__", "build", "get_config", "from_config", "compute_output_shape"}
 
 
-# Keras makes up the names of those that are given none: dense, dense_1, dense_2.
+# Keras chooses the names of layers without one: dense, dense_1, dense_2.
 _NAMED = (keras.Operation, keras.Loss, keras.Metric)
 
 
 def attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
-    """Yield an instance's attributes by name, sorted, without Keras' bookkeeping."""
+    """Yield an instance's attributes, sorted by name, without Keras' bookkeeping."""
     skipped = _skipped(it)
     by_keras = is_keras(type(it))
     for name, value in sorted(_state(it)):
@@ -67,7 +68,7 @@ def attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, types.FunctionType) and is_wrapper_of_layers(name, value):
             continue
         if isinstance(value, keras.Initializer) and (by_keras or _only_builds(it, name)):
-            # It gave the values that the variables had at first, and nothing else.
+            # It gave only the initial values of the variables.
             value = type(value)
         yield name, value
     if not by_keras and isinstance(it, _NAMED) and not _only_builds(it, "name"):
@@ -75,7 +76,7 @@ def attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
 
 
 def members_of(kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield what is in the body of a class of the user's, sorted."""
+    """Yield the members of a class of the user, sorted."""
     for name, member in sorted(vars(kind).items()):
         if name not in _OF_CLASSES and not _is_slot(member):
             yield name, _unwrapped(member)
@@ -100,7 +101,7 @@ def _skipped(it: Any) -> set[str]:
 
 
 def _state(it: Any) -> Iterator[tuple[str, Any]]:
-    """Yield an instance's attributes, those in slots as well."""
+    """Yield an instance's attributes, including those in slots."""
     yield from getattr(it, "__dict__", {}).items()
     for kind in type(it).__mro__:
         slots = vars(kind).get("__slots__", ())
@@ -110,7 +111,7 @@ def _state(it: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _only_builds(it: Any, attribute: str) -> bool:
-    """Whether the user's class reads an attribute nowhere but where variables are made."""
+    """Whether the user's class reads an attribute only while it makes variables."""
     for kind in type(it).__mro__:
         if is_trusted(kind.__module__):
             continue
@@ -127,7 +128,7 @@ def _only_builds(it: Any, attribute: str) -> bool:
 
 
 def _unwrapped(member: Any) -> Any:
-    """Return what a class keeps behind a descriptor of Python's own."""
+    """Return the functions within one of Python's own descriptors."""
     if isinstance(member, (staticmethod, classmethod)):
         return member.__func__
     if isinstance(member, property):

@@ -1,4 +1,4 @@
-"""Whether models can share compiled steps with the Keras that is installed."""
+"""A check that models can share compiled steps with the installed Keras."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from skimgcv._runtime.versions import given_up, require
 
 @given_up("keras", "Sharing compiled models", "each model is compiled for itself, which is slower")
 def models_share_steps() -> bool:
-    """Try all that it takes on two small models; a few hundredths of a second, once."""
-    # Layers draw their seeds here; the user's numbers stay as they are.
+    """Try it on two small models: a few hundredths of a second, once."""
+    # Layers draw their seeds here; the user's random numbers do not change.
     with seeded(0):
         one, other = _model("one"), _model("other")
     mine, theirs = fingerprint(one), fingerprint(other)
@@ -56,7 +56,7 @@ def _model(name: str) -> keras.Model:
 def _check_exchange(
     model: keras.Model, mine: Fingerprint, other: keras.Model, theirs: Fingerprint
 ) -> None:
-    """Let a model take a step in another's variables, which has to be its own step."""
+    """Let a model take a step with another's variables, and compare it with its own step."""
     gradients = [keras.ops.ones(v.shape) for v in model.trainable_variables]
     for variable in other.trainable_variables:
         variable.assign(variable * 0 + 7)
@@ -67,7 +67,7 @@ def _check_exchange(
         model.optimizer.apply(gradients, model.trainable_variables)
         require(_same(other, model.get_weights()), "variables are not exchanged")
     after = model.get_weights()
-    # The same step, by itself: of a model that was put back to where it was.
+    # The same step with the model's own variables, after its state was restored.
     require(not _same(model, start), "values are not taken out")
     model.set_weights(start)
     for variable, value in zip(model.optimizer.variables, state, strict=True):

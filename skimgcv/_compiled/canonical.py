@@ -1,4 +1,4 @@
-"""A walk's records as one digest: the same for equal objects of different processes."""
+"""One digest of a walk's records, the same for equal objects in different processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-# Nobody can change these, so that nobody can tell two equal ones from one.
+# Objects of these types cannot change, so two equal objects act as one.
 _LASTING = {"function", "class", "method", "partial", "tuple", "same", "pattern", "dtype", "range"}
 
 
@@ -15,16 +15,15 @@ class Reference(int):
 
 
 def digest(records: Sequence[Hashable]) -> str:
-    """Return what only equal objects have.
+    """Return a digest that only equal objects have.
 
-    Equal functions, classes and tuples count as one: a worker process that gets the loss and
-    the metrics in pickles of their own has two copies of a function that both call.
+    Equal functions, classes and tuples count as one. A worker process that gets the loss and the
+    metrics in separate pickles has two copies of a function that both call.
 
     Parameters
     ----------
     records : sequence
-        Of tuples of plain values and of ``Reference``; the first is what the others are
-        reached from.
+        Tuples of plain values and of ``Reference``. All others are reached from the first.
     """
     first = _first_equals(records)
     place: dict[int, int] = {0: 0}
@@ -38,16 +37,16 @@ def digest(records: Sequence[Hashable]) -> str:
         return b"#%x;" % place[number]
 
     said = hashlib.blake2b(digest_size=16)
-    for number in order:  # which grows
+    for number in order:  # the list grows
         said.update(encoded(records[number], named))
     return said.hexdigest()
 
 
 def _first_equals(records: Sequence[Hashable]) -> list[int]:
-    """Return for each record the number of the first one that nobody can tell from it."""
+    """Return for each record the number of the first one that equals it."""
     lasting = [number for number, record in enumerate(records) if _is_lasting(record)]
-    # All alike at first, and told apart by what they refer to, and that by what it does:
-    # a function may refer to itself.
+    # At first all are equal. They are distinguished by their references, and these by theirs,
+    # since a function may refer to itself.
     colors: list[bytes] = [b"#%x;" % number for number in range(len(records))]
     for number in lasting:
         colors[number] = b""
@@ -72,7 +71,7 @@ def _is_lasting(record: Any) -> bool:
 
 
 def encoded(it: Any, named: Callable[[int], bytes] | None = None) -> bytes:
-    """Write plain values such that equal bytes mean equal values of equal types."""
+    """Encode plain values so that equal bytes mean equal values of equal types."""
     return b"".join(_parts(it, named))
 
 
@@ -96,7 +95,7 @@ def _parts(it: Any, named: Callable[[int], bytes] | None) -> Iterator[bytes]:
     elif it is None or it is Ellipsis or it is NotImplemented or kind is bool:
         yield b"%s;" % repr(it).encode()
     elif kind is frozenset:
-        # The order of a set of texts is another one in each process.
+        # The order of a set of strings differs between processes.
         yield b"{"
         yield from sorted(encoded(part, named) for part in it)
         yield b"}"

@@ -1,4 +1,4 @@
-"""What a function of the user's reads from outside: its globals, as far as they can be known."""
+"""The globals and outer names that a function of the user reads, as far as they are known."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from skimgcv._runtime.libraries import is_library, package_of
 
-# Modules that give the same result each time; the rest of the standard library
-# (random, time, os, ...) may give another one in the next fit.
+# Modules that give the same result each time. The rest of the standard library (random, time, os,
+# ...) may give another result in the next fit.
 _PURE = {
     "__future__",
     "abc",
@@ -53,22 +53,22 @@ _PURE = {
     "zlib",
 }
 _IMPURE_BUILTINS = {"__import__", "compile", "eval", "exec", "globals", "input", "open"}
-# NumPy draws while it is traced; TensorFlow's stateful operations keep a state of their own.
+# NumPy draws during tracing; TensorFlow's stateful operations keep their own state.
 _DRAWING = {"numpy", "scipy", "tensorflow"}
 _DRAWS = re.compile("random|rng|shuffle|dropout|generator", re.IGNORECASE)
 
 
 class Reads(NamedTuple):
-    """What a function reads from outside.
+    """The outer names that a function reads.
 
     Attributes
     ----------
     values : list of (str, object)
-        Names and what they stand for now; more names than are really read, never fewer.
+        Names and their current values. There may be more names than are read, never fewer.
     unprovable : str or None
-        Something whose value cannot be known, if it uses that.
+        A thing that the function uses and whose value cannot be known.
     writes : str or None
-        A name outside of it that it gives other values to, if it does.
+        An outer name that the function assigns.
     """
 
     values: list[tuple[str, Any]]
@@ -77,21 +77,21 @@ class Reads(NamedTuple):
 
 
 class _Names(NamedTuple):
-    """Names in a piece of code, inner functions included; dicts keep their order.
+    """The names in a piece of code and its inner functions. Dicts keep their order.
 
     Attributes
     ----------
     all : dict
         Attributes and imports as well.
     outer : dict
-        Those that are looked up among the globals.
+        Names that are looked up in the globals.
     paths : dict of str to set of tuple of str
-        What follows a global name, or one of an enclosing function: ``np.linalg.norm`` gives
-        ``{"np": {("linalg", "norm")}}``, and ``f(np)`` an empty tuple.
+        The attributes of a global name, or of a name of an enclosing function: ``np.linalg.norm``
+        gives ``{"np": {("linalg", "norm")}}``, and ``f(np)`` an empty tuple.
     imports : dict
     strings : dict
     written : dict
-        Globals, and names of enclosing functions, that are given values.
+        Globals, and names of enclosing functions, that the code assigns.
     """
 
     all: dict[str, None]
@@ -106,19 +106,19 @@ IsLibrary = Callable[[str | None], bool]
 
 
 def names_in(code: types.CodeType) -> frozenset[str]:
-    """Return every name and text constant in a piece of code, inner functions included."""
+    """Return all names and strings in a piece of code and its inner functions."""
     found = _names(code)
     return frozenset(found.strings).union(found.all)
 
 
 def reads(function: types.FunctionType, is_library: IsLibrary = is_library) -> Reads:
-    """Find what the global names in a function stand for.
+    """Find the values of the global names in a function.
 
     Parameters
     ----------
     function : function
     is_library : callable
-        Whether a module, by its name, is one whose content stays what it is.
+        Whether the content of a module, given by name, does not change.
     """
     found = _names(function.__code__)
     names = (*found.all, *found.strings)
@@ -146,13 +146,13 @@ def _written(function: types.FunctionType, found: _Names) -> str | None:
 
 
 def _changing(value: Any) -> str | None:
-    """Name a function of a library that gives another result each time, if it is one."""
+    """Return the name of a library's function if it gives another result each time."""
     if not isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
         return None
     module = value.__module__ or ""
     root = module.partition(".")[0]
     name = f"{module}.{value.__qualname__}"
-    # Modules in C have an underscore before the name that they are known by.
+    # Modules in C have an underscore before their usual name.
     if root in sys.stdlib_module_names and not {root, root.lstrip("_")} & _PURE:
         return name
     return name if root in _DRAWING and _DRAWS.search(name) else None
@@ -162,18 +162,18 @@ _MISSING = object()
 
 
 def is_pure(module: types.ModuleType, is_library: IsLibrary = is_library) -> bool:
-    """Whether what a module gives never changes."""
+    """Whether the results of a module never change."""
     name = module.__name__
     if is_library(name):
         return True
-    # A user's file may be called as one of Python's is.
+    # A user's file may have the name of one of Python's modules.
     file = getattr(module, "__file__", None)
     return name.partition(".")[0] in _PURE and package_of(name, file) == "python"
 
 
 def _resolved(function: types.FunctionType, found: _Names) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with contextlib.suppress(ValueError):  # a name that is not bound yet
+        with contextlib.suppress(ValueError):  # the name is not bound yet
             if isinstance(cell.cell_contents, types.ModuleType):
                 yield name, cell.cell_contents
     for name in found.outer:
@@ -193,14 +193,14 @@ def _read_module(
     values: list[tuple[str, Any]],
     is_library: IsLibrary,
 ) -> str | None:
-    """Add what is read from a module; return what makes that unknowable.
+    """Add the values that are read from a module; return a thing that cannot be known.
 
     Parameters
     ----------
     paths : set of tuple of str
-        What is asked of it; an empty one stands for any of ``names``.
+        The attributes that are read. An empty one stands for any of ``names``.
     names : tuple of str
-        All names and texts in the function, by which a module may be asked.
+        All names and strings in the function, which may name an attribute.
     """
     root = module.__name__.partition(".")[0]
     if is_pure(module, is_library):
@@ -239,7 +239,7 @@ def _names(code: types.CodeType) -> _Names:
     for piece in _pieces(code):
         found.all.update(dict.fromkeys(piece.co_names))
         found.strings.update(dict.fromkeys(c for c in piece.co_consts if isinstance(c, str)))
-        # Modules that are imported here, by the local names that they get.
+        # Modules that are imported here, by their local names.
         local: dict[str, str] = {}
         for step, attributes, following in _loads(piece):
             if step.opname in _LOADS:
@@ -264,7 +264,7 @@ def _names(code: types.CodeType) -> _Names:
 
 
 def _pieces(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yield a piece of code and those inside it."""
+    """Yield a piece of code and those within it."""
     pending = [code]
     while pending:
         yield (piece := pending.pop())
@@ -274,7 +274,7 @@ def _pieces(code: types.CodeType) -> Iterator[types.CodeType]:
 def _loads(code: types.CodeType) -> Iterator[tuple[dis.Instruction, tuple[str, ...], str]]:
     """Yield each instruction, the attributes read from its result, and what comes after it.
 
-    Of an import the name that it is stored by, instead of attributes.
+    For an import: its local name instead of attributes.
     """
     steps = [s for s in dis.get_instructions(code) if s.opname not in ("EXTENDED_ARG", "CACHE")]
     place = 0

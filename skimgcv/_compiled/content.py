@@ -1,8 +1,7 @@
-"""When two fits are equal: the walk over all that decides on them, for different processes.
+"""Equality of two fits in different processes: a walk over everything that decides their result.
 
-In one process objects are known by identity. Here they are known by what they are made
-of: a library's classes and functions by their names, the user's by their code, and arrays
-and variables by their values. What is not made of such things cannot be compared.
+Within one process, identity decides. Here content decides: names of a library's classes and
+functions, code of the user's, values of arrays and variables. Other things cannot be compared.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from skimgcv.augment._keras import LayerAugmenter
 
 _DRAWN_FROM = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 _PLAIN = (type(None), str, bytes, bool, int, float, complex, type(Ellipsis))
-# By these a class says what a pickle of it holds, which may be less than what it is.
+# With these a class decides what its pickle contains, which may be less than all of it.
 _PICKLED_BY = {"__reduce__", "__reduce_ex__", "__getstate__"}
 
 
 def content_digest(root: Any) -> str:
-    """Return what only an equal object has, in this process and in others.
+    """Return a digest that only equal objects have, in this process and in others.
 
     Raises
     ------
@@ -55,18 +54,18 @@ class ContentWalk(Walk):
     Attributes
     ----------
     packages : set of str
-        Those that things were known by their names in.
+        The packages whose names identify things.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.packages: set[str] = set()
-        # For each object the number of the one that it was met in, and what it is there.
+        # For each object: the number of the object that contains it, and its name there.
         self._found: list[tuple[int, Any]] = []
         self._at = -1
 
     def records(self, root: Any) -> Iterator[Hashable]:
-        """Describe ``root`` and all that it reaches, an object a record."""
+        """Describe ``root`` and all objects that it reaches, one record for each."""
         try:
             yield from super().records(root)
         except UnprovableError as reason:
@@ -84,7 +83,7 @@ class ContentWalk(Walk):
         self._found.append((self._at, called))
 
     def refer(self, it: Any, called: Any = "") -> Hashable:
-        """Return a value itself, or a reference to an object that has a record of its own."""
+        """Return a plain value, or a reference to an object with its own record."""
         if type(it) is tuple and _is_plain(it):
             return ("tuple", *[self.refer(part) for part in it])
         return super().refer(it, called)
@@ -92,10 +91,10 @@ class ContentWalk(Walk):
     def _reference(self, number: int) -> Hashable:
         return Reference(number)
 
-    # -- what is known by its name ---------------------------------------------------------
+    # -- things that a name identifies ---------------------------------------------------------
 
     def same(self, it: Any) -> Hashable:
-        """Return the name of what a library has one of."""
+        """Return the name of a library's object, if there is only one of it."""
         if type(it) is object:
             return "object"
         if isinstance(it, enum.Enum):
@@ -141,10 +140,11 @@ class ContentWalk(Walk):
             found = getattr(found, part, None)
         return found is function
 
-    # -- what is known by its content ------------------------------------------------------
+    # -- things that their content identifies
+    # ------------------------------------------------------
 
     def code(self, code: types.CodeType) -> Hashable:
-        """Describe what code does, wherever it lies."""
+        """Describe what code does, independent of its file."""
         return (
             code.co_name,
             code.co_code,
@@ -219,7 +219,7 @@ class ContentWalk(Walk):
         return self._pickled(it)
 
     def _layers(self, described: tuple[type, Any, Any]) -> Hashable:
-        """Describe layers that augment: each image brings the seeds that they draw with."""
+        """Describe layers that augment. Their seeds come with each image."""
         kind, config, state = described
         if state is None:
             return ("layers", self.refer(kind), tuple([self._layers(step) for step in config]))
@@ -228,7 +228,7 @@ class ContentWalk(Walk):
         return ("layer", self.refer(kind), self._pairs(kept), self.refer(state))
 
     def _pickled(self, it: Any) -> Hashable:
-        """Describe an object by what a pickle of it would hold."""
+        """Describe an object by the content of its pickle."""
         kind = type(it)
         own = [c for c in kind.__mro__ if not self._library(c) and _PICKLED_BY & set(vars(c))]
         try:
@@ -237,7 +237,7 @@ class ContentWalk(Walk):
             parts = it.__reduce_ex__(4)
         except Exception as error:
             raise UnprovableError(f"an object of {kind.__module__}.{kind.__qualname__}") from error
-        if isinstance(parts, str):  # a name of what there is one of
+        if isinstance(parts, str):  # the name of an object that exists once
             if not self._is_library(getattr(it, "__module__", None)):
                 raise UnprovableError(f"an object of {kind.__module__}.{kind.__qualname__}")
             return ("same", f"{it.__module__}.{parts}")
@@ -259,7 +259,7 @@ class ContentWalk(Walk):
 
 def _attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
     for name, value in attributes_of(it):
-        # The order of names in their pattern is another one in each process.
+        # The order of names in their pattern differs between processes.
         if not (isinstance(it, keras.optimizers.Optimizer) and name in CHOICES_OF_VARIABLES):
             yield name, value
     if isinstance(it, (keras.Operation, keras.Metric)):
@@ -267,14 +267,14 @@ def _attributes_of(it: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _given_name(it: Any) -> str:
-    """Return a name without the number that Keras counts up."""
+    """Return a name without Keras' counter."""
     base = re.sub(r"_\d+$", "", it.name)
     squeezed = re.sub(r"[\W_]", "", type(it).__name__).lower()
     return base if base.replace("_", "").endswith(squeezed) else str(it.name)
 
 
 def _unnumbered(config: Any) -> Any:
-    """Leave out the names and seeds of layers in the config of another one."""
+    """Remove the names and seeds of inner layers from a config."""
     if isinstance(config, (list, tuple)):
         return [_unnumbered(part) for part in config]
     if not isinstance(config, dict):
@@ -286,7 +286,7 @@ def _unnumbered(config: Any) -> Any:
 
 
 def _home_of(function: types.BuiltinFunctionType, is_library: Any) -> str | None:
-    """Find the module of a function in C that does not know it, as OpenCV's do not."""
+    """Find the module of a function in C that does not know it, such as OpenCV's."""
     name = function.__name__
     homes = [
         place
@@ -310,7 +310,7 @@ def _is_plain(it: Any) -> bool:
 
 
 def _is_more_than_its_items(it: Any) -> bool:
-    """Whether a container has a class, or a setting, that counts beside its items."""
+    """Whether a container has a class or a setting that counts in addition to its items."""
     kind = type(it)
     if kind in (list, tuple, dict, set, frozenset):
         return False
@@ -318,5 +318,5 @@ def _is_more_than_its_items(it: Any) -> bool:
         return False
     if hasattr(kind, "_fields") and kind.__bases__ == (tuple,):
         return False
-    # These put wrappers on the lists and dicts that layers have.
+    # These wrap the lists and dicts of layers.
     return kind.__module__.partition(".")[0] not in ("keras", "tensorflow")

@@ -1,10 +1,10 @@
-"""When two models are equal: everything that a compiled step bakes in, as one comparable key.
+"""Equality of two models: everything that a compiled step depends on, as one comparable key.
 
 A compiled training step is a function of the Python objects that it was traced
 from. So the key is a walk over all of them: layers, graph, losses, metrics,
-optimizer, and the code, closures, defaults and globals of every function of the
-user's that they reach. Two models with equal keys compile to the same step, and
-the i-th variable of one walk is the counterpart of the i-th of the other.
+optimizer, and the code, closures, defaults and globals of every function of the user that they
+reach. Two models with equal keys compile to the same step, and the i-th variable of one walk is
+the counterpart of the i-th of the other.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from skimgcv._runtime.step_internals import (
     without_name,
 )
 
-# CPython's flag of classes that were made by a class statement.
+# CPython's flag for classes made by a class statement.
 _HEAP_TYPE = 1 << 9
 _AS_THEY_ARE = (type(None), str, bytes, type(Ellipsis), type(NotImplemented))
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A model as a key, and what the key left out because it is state.
+    """A model as a key, and its state, which is not in the key.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Fingerprint:
     variables : list of keras.Variable
         All of the model's state, in the order of the walk.
     optimizers : list of keras.Optimizer
-        In the order of the walk: a loss-scaling one comes before the one inside.
+        In the order of the walk: a loss-scaling optimizer comes before its inner one.
     """
 
     key: Hashable
@@ -81,7 +81,7 @@ def fingerprint(model: keras.Model) -> Fingerprint:
 
 
 def global_switches() -> tuple[Hashable, ...]:
-    """Return what a trace takes from global settings."""
+    """Return the global settings that a trace uses."""
     if keras.distribution.distribution() is not None:
         raise UnprovableError("a keras.distribution is set")
     switches: list[Hashable] = [
@@ -103,7 +103,8 @@ def global_switches() -> tuple[Hashable, ...]:
 def _tensorflow_switches() -> list[Hashable]:
     import tensorflow as tf
 
-    # A model that was made in a scope is refused outside of it, too: it holds the strategy.
+    # A model that was made in a scope is also refused outside of it, since it contains the
+    # strategy.
     if tf.distribute.has_strategy():
         raise UnprovableError("a tf.distribute strategy is in scope")
     return [
@@ -121,10 +122,10 @@ def _jax_switches() -> list[Hashable]:
 
 
 class Walk:
-    """Breadth first, each object numbered when it is first met; aliases become equal numbers.
+    """A walk, breadth first. Objects are numbered when first met, so aliases have equal numbers.
 
-    What cannot be described by its parts, it knows by identity: so it compares objects of
-    one process. ``ContentWalk`` compares those of different ones.
+    Identity decides for objects that cannot be described by their parts, so it compares objects of
+    one process. ``ContentWalk`` compares objects of different processes.
     """
 
     def __init__(self) -> None:
@@ -132,7 +133,7 @@ class Walk:
         self.optimizers: list[keras.optimizers.Optimizer] = []
         self._number: dict[int, int] = {}
         self._queue: collections.deque[Any] = collections.deque()
-        # An id is an object's own only while the object lives.
+        # An id is unique only while the object lives.
         self._alive: list[Any] = []
 
     def records(self, root: Any) -> Iterator[Hashable]:
@@ -142,13 +143,13 @@ class Walk:
             yield self._describe(self._queue.popleft())
 
     def refer(self, it: Any, called: Any = "") -> Hashable:
-        """Return a value itself, or the number of an object that has a record of its own.
+        """Return a plain value, or the number of an object with its own record.
 
         Parameters
         ----------
         it : object
         called : str, int or another key
-            What it is in the object that is being described.
+            Its name in the described object.
         """
         kind = type(it)
         if kind in _AS_THEY_ARE:
@@ -169,10 +170,10 @@ class Walk:
             self._met(called)
         return self._reference(number)
 
-    # -- what is otherwise in a comparison of processes ---------------------------------------
+    # -- what ContentWalk does differently ---------------------------------------
 
     def same(self, it: Any) -> Hashable:
-        """Return what stands for an object that is not described by its parts."""
+        """Return a key for an object that is not described by its parts."""
         return Same(it)
 
     def code(self, code: types.CodeType) -> Hashable:
@@ -182,17 +183,17 @@ class Walk:
         return number
 
     def _met(self, called: Any) -> None:
-        """Take note of a new object."""
+        """Record a new object."""
 
     def _is_library(self, module: str | None, file: str | None = None) -> bool:
         return is_trusted(module, file)
 
     def _is_whole_library(self, module: str | None) -> bool:
-        """Whether a module is one of which it is enough to know that it is used."""
+        """Whether it is enough to know that a module is used."""
         return is_library(module)
 
     def _is_found_by_name(self, function: types.FunctionType) -> bool:
-        # Else made inside another function, so perhaps anew for each model.
+        # Otherwise made inside another function, perhaps again for each model.
         return "<" not in function.__qualname__
 
     # -- kinds of objects ----------------------------------------------------------------------
@@ -229,7 +230,7 @@ class Walk:
         return self._instance(it)
 
     def _variable(self, it: keras.Variable) -> Hashable:
-        """Describe a place for state; its value is put in, not compared."""
+        """Describe a variable. Its value is copied, and not compared."""
         self.variables.append(it)
         if not has_value_of_its_own(it):
             raise UnprovableError(f"variable {it.path} has no value yet, or has a layout")
@@ -258,7 +259,7 @@ class Walk:
         return ("function", self.code(it.__code__), own, cells, *self._outside(it))
 
     def _outside(self, it: types.FunctionType) -> tuple[Hashable, ...]:
-        """Describe what a function of the user's reads, and its attributes."""
+        """Describe the outer values that a function of the user reads, and its attributes."""
         found = reads(it, self._is_whole_library)
         if found.unprovable:
             raise UnprovableError(f"{it.__qualname__} uses {found.unprovable}")
@@ -270,7 +271,7 @@ class Walk:
             content = cell.cell_contents
         except ValueError:  # a name that is not bound yet
             return ("empty cell",)
-        # Of a module, only what the function reads from it is compared.
+        # Only the attributes of a module that the function reads are compared.
         return "module" if isinstance(content, types.ModuleType) else self.refer(content)
 
     def _instance(self, it: Any) -> Hashable:
@@ -300,5 +301,5 @@ class Walk:
 
 
 def is_made_in_c(kind: type) -> bool:
-    """Whether a class has a part whose state is hidden from Python."""
+    """Whether a class has a part whose state Python cannot see."""
     return any(not c.__flags__ & _HEAP_TYPE and c is not object for c in kind.__mro__)

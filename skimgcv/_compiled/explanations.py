@@ -1,4 +1,4 @@
-"""What Keras' own words do not say: why a model or a callback could not be trained with."""
+"""Explanations that Keras does not give: why a model or a callback does not work."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from skimgcv._batches.feed import Feed
 
 @contextlib.contextmanager
 def explained(model: keras.Model, feeds: Sequence[Feed], *methods: str) -> Iterator[None]:
-    """Say what to do where a model's own methods, or a callback, get in the way.
+    """Explain errors from a model's own methods, or from a callback.
 
     Parameters
     ----------
     model : keras.Model
     feeds : sequence of Feed
-        What the methods are given.
+        The data of the methods.
     *methods : str
-        Those that are called.
+        The methods that are called.
 
     Raises
     ------
     TypeError
-        If a method that is the class's own failed before it read all that it was given.
+        If the class's own method failed before it read all data.
     RuntimeError
         If a callback compiled the model during the fit.
     """

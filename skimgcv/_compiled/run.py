@@ -1,14 +1,13 @@
 """Compile once, fit many: equal models share one compiled model.
 
-Keras compiles a training step for each model anew, though the models of a
-cross-validation are all alike. So a model borrows the compiled steps of its twin,
-an equal model that nobody else sees: while it is fitted or predicts, its variables
-are the twin's, which the steps were compiled for; before, its values are put in,
-and afterwards they are taken out. The model itself is what Keras fits and what
-callbacks see, so all that they may do to it works as ever.
+Keras compiles a training step for each model again, although the models of a cross-validation are
+equal. So a model borrows the compiled steps of its twin, an equal model that nothing else uses.
+While the model is fitted or predicts, it has the twin's variables, for which the steps were
+compiled. Its values are copied in before, and out afterwards. Keras fits the model itself, and
+callbacks see the model itself.
 
-Models that cannot be shown to be equal are fitted the ordinary way; the logger
-``skimgcv`` says why, at level DEBUG.
+A model that cannot be proved equal is compiled for itself; the logger ``skimgcv`` tells the reason
+at level DEBUG.
 """
 
 from __future__ import annotations
@@ -61,34 +60,33 @@ def fit_model(
     head: keras.Model | None = None,
     **options: Any,
 ) -> dict[str, list[float]]:
-    """Fit a compiled model, bitwise as ``model.fit`` would (Keras 3.16: but for a rounding).
+    """Fit a compiled model, with the bits of ``model.fit`` (in Keras 3.16, except a rounding).
 
     Parameters
     ----------
     model : keras.Model
-        Compiled. It ends up with all of the state that training changes.
+        Compiled. Training changes its state.
     rebuild : callable or None
-        Gives another model like this one. It is called when no equal model was
-        compiled yet, and what it gives is never handed out. Without it only a model
-        that was compiled before is shared.
+        Builds another model like this one. It is called if no equal model was compiled yet, and
+        its model is only used here. Without it, only a model that was compiled before is shared.
     data, validation : keras.utils.PyDataset
-        Batches ``(images, targets)`` or ``(images, targets, weights)``. They are
-        released when the fit ends, and taken in their own order.
+        Batches ``(images, targets)`` or ``(images, targets, weights)``. They are read in their own
+        order, and released when the fit ends.
     epochs, initial_epoch, callbacks, verbose, **options
         As for ``keras.Model.fit``.
     head : keras.Model, optional
-        The part of the model, built and compiled alike, that the batches are for. ``rebuild``
-        gives another one like it.
+        The part of the model that trains on the batches, built and compiled in the same way.
+        ``rebuild`` builds another one like it.
 
     Returns
     -------
     dict of list of float
-        The history: a value an epoch for each metric.
+        The history: a value of each metric for each epoch.
 
     Raises
     ------
     Exception
-        Whatever the data, a callback or the model raise, as itself.
+        Any error of the data, a callback or the model, unchanged.
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
     trained = model if head is None else head
@@ -126,20 +124,19 @@ def predict_model(
 ) -> np.ndarray:
     """Predict with a fitted model.
 
-    Each batch is filled up to ``batch_size`` images, so that a step is compiled for
-    one shape only, and what the model says of an image does not depend on how
-    many others there are.
+    Each batch is filled to ``batch_size`` images. So a step is compiled for one shape only, and
+    the prediction of an image does not depend on the number of others.
 
     Parameters
     ----------
     model : keras.Model
     data : keras.utils.PyDataset
-        Batches ``(images,)`` of ``batch_size`` images each, the last perhaps of fewer.
+        Batches ``(images,)`` of ``batch_size`` images each; the last may have fewer.
     batch_size : int
     verbose, **options
         As for ``keras.Model.predict``.
     head : keras.Model, optional
-        The part of the model that the batches are for.
+        The part of the model that predicts from the batches.
 
     Returns
     -------
@@ -158,10 +155,10 @@ def predict_model(
 
 
 def clear_compiled_models() -> None:
-    """Forget the compiled models that equal models share.
+    """Free the compiled models that equal models share.
 
-    They are a few per process, and make room for each other; this gives their
-    memory back at once. Fitted estimators are not touched.
+    A process keeps only a few of them. Call this function to free their memory now. Fitted
+    estimators do not change.
 
     Examples
     --------
@@ -179,12 +176,12 @@ def _borrowed(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: Any = 0,
 ) -> Iterator[int]:
-    """Let a model run on its twin's compiled steps, if it can be shown to have a twin.
+    """Let a model use its twin's compiled steps, if an equal model is proved.
 
     Yields
     ------
     int
-        How many training steps a call runs.
+        Number of training steps in each call.
     """
     if not models_share_steps():
         yield 1
@@ -203,21 +200,22 @@ def _borrowed(
     with in_place_of(twin, model, mine, group):
         yield group
     if _global_seeds() != before:
-        # The steps hold on to Keras' seed generator of this moment.
+        # The steps keep a reference to Keras' current seed generator.
         _twins.refuse(mine.key, "it draws from Keras' global seed generator")
     elif _twins.give_back(mine.key, twin):
-        # One made room: its graphs are in circles, and its kernels in TensorFlow's cache.
+        # A twin was dropped. Its graphs have reference cycles, and its kernels are in TensorFlow's
+        # cache.
         gc.collect()
         _kernels.drop()
 
 
 def make_variables(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
-    """Make all variables that the first training step would make.
+    """Create all variables that the first training step would create.
 
     Raises
     ------
     UnprovableError
-        If that cannot be done before the step.
+        If they cannot be created before the step.
     """
     if is_built(model):
         return
@@ -235,7 +233,7 @@ def make_variables(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
             build_by_tracing(model, symbols)
     except Exception as error:
         raise UnprovableError(f"it could not be built before its first step ({error})") from error
-    # Built all the same: on these backends Keras would begin an epoch to look at its first batch.
+    # Built here: on these backends Keras would start an epoch to read its first batch.
     if backend == "torch" or model.run_eagerly:
         raise UnprovableError("it is not compiled")
 
@@ -275,9 +273,9 @@ def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> 
 class _Kernels:
     """Drops TensorFlow's cached kernels now and then.
 
-    They are cached by a variable's name, which is new with each model, and never
-    dropped. All of them come back when they are needed; those of a large model's steps
-    take a while, so not with every fit.
+    TensorFlow caches them by the names of variables, which are new in each model, and never drops
+    them. They are made again when needed. This takes a while for a large model, so it is not done
+    in every fit.
     """
 
     def __init__(self, *, variables: int, fits: int) -> None:
@@ -285,15 +283,15 @@ class _Kernels:
         self._n_variables = self._n_fits = 0
 
     def count(self, model: keras.Model) -> None:
-        """Take note of a model that was made for one fit."""
-        # Most optimizers keep two variables for each of the model's.
+        """Count a model that was made for one fit."""
+        # Most optimizers have two variables for each variable of the model.
         self._n_variables += 3 * len(model.variables)
         self._n_fits += 1
         if self._n_variables >= self._least[0] and self._n_fits >= self._least[1]:
             self.drop()
 
     def drop(self) -> None:
-        """Drop those of all models."""
+        """Drop the kernels of all models."""
         if keras.backend.backend() != "tensorflow":
             return
         self._n_variables = self._n_fits = 0

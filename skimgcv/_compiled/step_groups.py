@@ -1,4 +1,4 @@
-"""Several training steps in one call, where nothing looks at single ones.
+"""Several training steps in one call, if nothing needs single steps.
 
 Keras returns to Python after each step. For a small network that takes as long as the step
 itself. A call that runs several gives the same bits.
@@ -13,9 +13,9 @@ from typing import Any
 import keras
 
 GROUP = 8
-"""How many steps a call runs. More save little, and let an interruption wait."""
+"""Number of steps in a call. More save little, and delay an interruption."""
 
-# Of a batch and of a model whose steps are short.
+# Limits for a batch and a model with short steps.
 _MOST_VALUES, _MOST_PARAMETERS = 2**19, 2**21
 _OF_TRAINING = ("fit", "train_step", "make_train_function")
 _HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
@@ -24,7 +24,7 @@ _HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_ba
 def group_size(
     model: keras.Model, callbacks: Sequence[keras.callbacks.Callback], images: Any, verbose: Any
 ) -> int:
-    """Return how many steps a call may run: 1 where something wants each step.
+    """Return the number of steps in a call: 1 if something needs each step.
 
     Parameters
     ----------
@@ -34,16 +34,16 @@ def group_size(
     images : ndarray
         A batch.
     verbose : int
-        What Keras' own progress bar is told: it shows batches.
+        Keras' option; its progress bar shows batches.
     """
     optimizer = model.optimizer
     if (
         keras.backend.backend() != "tensorflow"
         or verbose
-        or model.steps_per_execution != 1  # the user's own
+        or model.steps_per_execution != 1  # an object of the user's own
         or model.run_eagerly
         or any(getattr(type(model), n) is not getattr(keras.Model, n) for n in _OF_TRAINING)
-        # Their counts do not tell which step failed.
+        # Their counts do not show which step failed.
         or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         or getattr(optimizer, "gradient_accumulation_steps", None)
         or images.size > _MOST_VALUES
@@ -55,7 +55,7 @@ def group_size(
 
 
 def looks_at_batches(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback is told of each batch, and does anything then."""
+    """Whether a callback does something in each batch."""
     if getattr(callback, "takes_groups", False):
         return False
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
@@ -70,14 +70,14 @@ _NOTHING = keras.callbacks.Callback
 
 
 def grouped(model: keras.Model, size: int) -> Callable[[Any], Any]:
-    """Return a training function of a model that runs several steps a call.
+    """Return a training function of a model that runs several steps in each call.
 
-    Where a step fails, ``failed_step`` tells which one.
+    If a step fails, ``failed_step`` returns its number.
 
     Parameters
     ----------
     model : keras.Model
-        Whose ``train_function`` is left as it is.
+        Its ``train_function`` does not change.
     size : int
     """
     import tensorflow as tf
@@ -86,7 +86,8 @@ def grouped(model: keras.Model, size: int) -> Callable[[Any], Any]:
     single, step = model.train_function, model.train_step
 
     def counted(data: Any) -> Any:
-        # Operations of a step run side by side: without this the count may be late, or early.
+        # Operations of a step run in parallel: without this the count may be too late or too
+        # early.
         with tf.control_dependencies([started.assign_add(1)]):
             return step(data)
 
@@ -114,18 +115,18 @@ _FAILED = "skimgcv_failed_step"
 
 
 def failed_step(error: BaseException) -> int:
-    """Return at which step of its call an error came."""
+    """Return the step of a call at which an error occurred."""
     return int(vars(error).get(_FAILED, 0))
 
 
 @contextlib.contextmanager
 def batches_in_groups(model: keras.Model, size: int) -> Iterator[list[keras.callbacks.Callback]]:
-    """Let a model's next ``fit`` hand its batches out in groups, and nothing else.
+    """Let only the model's next ``fit`` read its batches in groups.
 
     Yields
     ------
     list of keras.callbacks.Callback
-        To be called first: from then on a callback may predict and evaluate as ever.
+        Must be called first. After it, callbacks may predict and evaluate.
     """
     if size == 1:
         yield []
@@ -138,7 +139,7 @@ def batches_in_groups(model: keras.Model, size: int) -> Iterator[list[keras.call
 
 
 class _Ungroup(keras.callbacks.Callback):
-    """Keras has the size by now."""
+    """Keras has read the size by now."""
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.model.steps_per_execution = 1

@@ -1,4 +1,4 @@
-"""Compiled models that equal models borrow the steps of."""
+"""Compiled models whose steps equal models borrow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Twin:
     _in_groups: dict[int, Callable[[Any], Any]] = field(default_factory=dict)
 
     def train_function(self, group: int) -> Callable[[Any], Any]:
-        """Return the function that runs so many training steps a call."""
+        """Return the function that runs this number of training steps in each call."""
         if group == 1:
             return self.model.train_function
         if group not in self._in_groups:
@@ -38,10 +38,9 @@ class Twin:
 
 
 class Twins:
-    """Idle twins by key, the least recently used dropped first.
+    """Idle twins by key. The least recently used is dropped first.
 
-    A twin is taken out while it is in use: a second thread with an equal model
-    makes another one.
+    A twin in use is not here, so a second thread with an equal model makes another one.
     """
 
     def __init__(self, limit: int) -> None:
@@ -55,7 +54,7 @@ class Twins:
         self._refused: collections.OrderedDict[Hashable, str] = collections.OrderedDict()
 
     def take(self, mine: Fingerprint, make: Callable[[], Twin] | None) -> Twin:
-        """Return an equal twin, made if need be."""
+        """Return an equal twin, an idle or a new one."""
         with self._lock:
             if mine.key in self._refused:
                 raise UnprovableError(self._refused[mine.key])
@@ -66,7 +65,7 @@ class Twins:
         return make()
 
     def give_back(self, key: Hashable, twin: Twin) -> bool:
-        """Keep a twin for the next equal model; return whether another made room for it."""
+        """Keep a twin for the next equal model; return whether another one was dropped."""
         with self._lock:
             dropped = False
             self._idle.setdefault(key, []).append(twin)
@@ -81,7 +80,7 @@ class Twins:
             return dropped
 
     def refuse(self, key: Hashable, reason: str) -> None:
-        """Fit models with this key the ordinary way from now on."""
+        """From now on, compile models with this key for themselves."""
         with self._lock:
             self._refused[key] = reason
             while len(self._refused) > self._limit:
@@ -92,7 +91,7 @@ class Twins:
 def in_place_of(
     twin: Twin, model: keras.Model, mine: Fingerprint, group: int = 1
 ) -> Iterator[None]:
-    """Let a model run on its twin's steps, so many training steps a call."""
+    """Let a model use its twin's steps, with this number of training steps in each call."""
     own_steps = {name: vars(model)[name] for name in _STEPS}
     with _exchanged(mine, twin):
         vars(model).update(_steps_of(twin, model, group))
@@ -104,7 +103,7 @@ def in_place_of(
 
 @contextlib.contextmanager
 def lent_steps(part: keras.Model, model: keras.Model, *names: str) -> Iterator[None]:
-    """Let a model run by the steps of a part of it for a while."""
+    """Let a model use the steps of its part for a while."""
     if part is model:
         yield
         return
@@ -119,7 +118,7 @@ def lent_steps(part: keras.Model, model: keras.Model, *names: str) -> Iterator[N
 
 
 def _steps_of(twin: Twin, model: keras.Model, group: int) -> dict[str, Any]:
-    # Set past Keras' tracking, which would keep the twin for as long as the model.
+    # Set without Keras' tracking, which would keep the twin as long as the model.
     steps = {name: vars(twin.model)[name] for name in _STEPS}
     steps["train_function"] = twin.train_function(group)
     theirs, own = metric_names(twin.model), metric_names(model)
@@ -140,9 +139,9 @@ def _renaming(step: Callable[[Any], Any], names: dict[str, str]) -> Callable[[An
 
 @contextlib.contextmanager
 def _exchanged(mine: Fingerprint, twin: Twin) -> Iterator[None]:
-    """Let the model's variables be the twin's for a while, with the model's values."""
+    """Give the model the twin's variables for a while, with the model's values."""
     if keras.backend.backend() != "tensorflow":
-        # There a step gets its variables' values as arguments.
+        # On that backend a step gets the values of variables as arguments.
         yield
         return
     with in_places_of(mine.variables, mine.optimizers, twin.variables, twin.optimizers):

@@ -1,4 +1,4 @@
-"""Records of plain values, such that equal records mean equal values of equal types."""
+"""Records of plain values. Equal records mean equal values of equal types."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CONTAINERS = {"tuple": tuple, "deque": collections.deque, "dict": dict, "list":
 
 
 class UnprovableError(Exception):
-    """Something was reached of which equality cannot be shown."""
+    """An object was reached whose equality cannot be proved."""
 
 
 @dataclass(frozen=True)
 class Same:
-    """An object that equals itself only; the key keeps it alive, so that its id stays its own."""
+    """An object that equals only itself. The key keeps it alive, so its id stays unique."""
 
     it: Any
 
@@ -39,7 +39,7 @@ class Same:
 def container_kind(it: Any) -> Hashable:
     """Return a container's kind, without the wrappers that Keras and TensorFlow put on.
 
-    Of a named tuple, which may be defined anew with each model, these are its fields.
+    For a named tuple, which may be defined again for each model, these are its fields.
     """
     kind = type(it)
     if hasattr(kind, "_fields") and kind.__bases__ == (tuple,):
@@ -51,7 +51,7 @@ def container_kind(it: Any) -> Hashable:
 
 
 def is_singular(it: Any) -> bool:
-    """Whether there is one such object in a process, known by its name."""
+    """Whether a process has only one such object, and its name identifies it."""
     if isinstance(it, types.BuiltinFunctionType):
         # Some do not know their module.
         return it.__self__ is None or isinstance(it.__self__, types.ModuleType)
@@ -71,7 +71,7 @@ def _dtype_record(dtype: np.dtype[Any]) -> str:
 
 
 def value_record(it: Any) -> Hashable | None:
-    """Return a record of a thing that never changes, or None."""
+    """Return a record of an object that never changes, or None."""
     kind = type(it)
     if isinstance(it, keras.KerasTensor):
         return ("tensor", tuple(it.shape), it.dtype, it.sparse, getattr(it, "ragged", False))

@@ -1,4 +1,4 @@
-"""Arrays in files, as another process opens them: by name, not by content."""
+"""Arrays in files: another process opens them by name, and gets no content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HDF5_DRIVERS = ("sec2", "stdio", "windows")
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """A piece of a file that is mapped."""
+    """A part of a file that is mapped."""
 
     path: str
     dtype: np.dtype[Any]
@@ -24,7 +24,7 @@ class MemoryMap:
     offset: int
 
     def open(self) -> np.ndarray:
-        """Map it, to be read only."""
+        """Map it read-only."""
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
 
 
@@ -36,10 +36,10 @@ class HDF5Dataset:
     name: str
 
     def open(self) -> Any:
-        """Open it, to be read only; once in a process."""
+        """Open it read-only, once in a process."""
         import h5py
 
-        # A file that took the place of another is not the one that is open.
+        # A new file may have replaced the open one.
         key = (self.path, *_stamp(self.path))
         file = _open_files.get(key)
         if not file:
@@ -56,7 +56,7 @@ _digests: dict[tuple[Any, ...], DigestTable] = {}
 
 
 def kept_digests(source: Any) -> DigestTable | None:
-    """Return this process's digests of a source, where it is a file that is read only."""
+    """Return this process's digests of a source, if it is a read-only file."""
     if isinstance(source, np.ndarray) and source.flags.writeable:
         return None
     try:
@@ -78,12 +78,12 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 def without_handle(source: Any) -> Any:
-    """Return what stands for a source in a pickle.
+    """Return the replacement of a source in a pickle.
 
     Raises
     ------
     TypeError
-        If another process could not open it, saying what to do.
+        If another process could not open it.
     """
     if isinstance(source, np.ndarray):
         return _mapped(source) or np.asarray(source)
@@ -94,12 +94,12 @@ def without_handle(source: Any) -> Any:
 
 
 def reopened(source: Any) -> Any:
-    """Return the source that ``without_handle`` was given."""
+    """Return the original of a replacement."""
     return source.open() if isinstance(source, (MemoryMap, HDF5Dataset)) else source
 
 
 def _mapped(array: np.ndarray) -> MemoryMap | None:
-    """Return where in a file an array lies, or None where it is to be sent itself."""
+    """Return the place of an array in a file, or None if the array itself must be sent."""
     root: Any = array
     while isinstance(root.base, np.ndarray):
         root = root.base

@@ -1,4 +1,4 @@
-"""What an image is known by: 128 bits of its values, whatever array or file holds them."""
+"""Digests of images: 128 bits from their values, the same for any array or file."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ class KeptDigests(Protocol):
     """Digests of rows that cannot change, for the next fit in this process."""
 
     def fetch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return digests of some rows, and a mask of those that are here."""
+        """Return digests of some rows, and a mask of the rows that have one."""
         ...
 
     def keep(self, rows: np.ndarray, found: np.ndarray) -> None:
-        """Take the digests of some rows."""
+        """Store the digests of some rows."""
         ...
 
 
 class DigestTable:
-    """Digests of rows by their numbers.
+    """Digests of rows, by row number.
 
     Parameters
     ----------
     n : int
-        How many rows there are.
+        Number of rows.
     """
 
     def __init__(self, n: int) -> None:
@@ -34,13 +34,13 @@ class DigestTable:
         self._is_here = np.zeros(n, bool)
 
     def fetch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return digests of some rows, and a mask of those that are here."""
+        """Return digests of some rows, and a mask of the rows that have one."""
         return self._digests[rows], self._is_here[rows]
 
     def keep(self, rows: np.ndarray, found: np.ndarray) -> None:
-        """Take the digests of some rows."""
+        """Store the digests of some rows."""
         self._digests[rows] = found
-        # After them, for another thread that looks.
+        # Set after them, since another thread may read.
         self._is_here[rows] = True
 
 
@@ -51,7 +51,7 @@ class DigestsOfRows:
     ----------
     table : DigestTable
     rows : ndarray of int
-        Those that are meant, in their order.
+        The row numbers, in order.
     """
 
     def __init__(self, table: DigestTable, rows: np.ndarray) -> None:
@@ -59,11 +59,11 @@ class DigestsOfRows:
         self._rows = rows
 
     def fetch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return digests of some rows, and a mask of those that are here."""
+        """Return digests of some rows, and a mask of the rows that have one."""
         return self._table.fetch(self._rows[rows])
 
     def keep(self, rows: np.ndarray, found: np.ndarray) -> None:
-        """Take the digests of some rows."""
+        """Store the digests of some rows."""
         self._table.keep(self._rows[rows], found)
 
 
@@ -77,7 +77,7 @@ def digests(images: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of uint64, shape (n, 2)
-        Equal for equal values: a PNG file's, its uint8 array's, and the same as floats.
+        Equal for equal values: a PNG file, its uint8 array, and the same values as floats.
 
     References
     ----------
@@ -97,12 +97,12 @@ def digests(images: np.ndarray) -> np.ndarray:
 
 
 def _smallest(image: np.ndarray) -> np.ndarray:
-    """Return the values in the first type that holds them all."""
+    """Return the values in the first type that can represent them."""
     image = np.ascontiguousarray(image)
     for dtype in (np.uint8, np.float32):
         if image.dtype == dtype:
             return image
-        # Most images show by their first values whether they are whole numbers.
+        # The first values of most images show whether all are whole numbers.
         if _are_held(image.reshape(-1)[:16], dtype) and _are_held(image, dtype):
             return image.astype(dtype)
     return image.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What X may be: arrays, lazy arrays, lists of images; all else is refused with what to pass."""
+"""The forms of X: arrays, lazy arrays and lists of images. Errors for others say what to pass."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ FORMS = (
     "X must be images (n, height, width, channels) or (n, height, width), or rows (n, features)"
 )
 _TENSORS = {"jax", "jaxlib", "tensorflow", "torch"}
-"""Libraries whose arrays are taken as NumPy's."""
+"""Libraries whose arrays are treated as NumPy's."""
 
 _STREAMS = {
     "PyDataset": "a Keras PyDataset, such as a flow",
     "DatasetV2": "a tf.data.Dataset",
     "DataLoader": "a PyTorch DataLoader",
     "Dataset": "a PyTorch Dataset",
-    "Iterator": "a generator of batches",  # of the legacy ImageDataGenerator
+    "Iterator": "a generator of batches",  # from the legacy ImageDataGenerator
 }
 _PALETTES = ("P", "PA")
 
 
 def check_form(X: Any, name: str) -> Any:
-    """Return X as an array, or as the lazy array-like that it is.
+    """Return X as an array, or unchanged if it is a lazy array.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def check_form(X: Any, name: str) -> Any:
                 "Images of differing sizes must be resized first."
             )
         return X
-    # Tables, and everything that is no array of numbers: scikit-learn's own checks and words.
+    # scikit-learn checks tables and everything else that is not an array of numbers.
     return check_array(X, dtype="numeric", ensure_all_finite=False, estimator=name, input_name="X")
 
 
 def _refuse_several_inputs(X: Any) -> None:
     in_lists = isinstance(X, (list, tuple)) and any(getattr(part, "ndim", 0) > 3 for part in X)
-    is_dict = isinstance(X, Mapping) and not issparse(X)  # of its formats one is a dict
+    is_dict = isinstance(X, Mapping) and not issparse(X)  # one of its formats is a dict
     if is_dict or in_lists:
         raise TypeError(
             f"X must be one array of images; it is a {type(X).__name__} of several inputs. Give "
@@ -77,12 +77,12 @@ def _refuse_several_inputs(X: Any) -> None:
 
 
 def refuse_streams(X: Any, name: str) -> None:
-    """Refuse what gives batches one after another: it has no rows to choose from.
+    """Refuse a stream of batches, from which no rows can be chosen.
 
     Raises
     ------
     TypeError
-        Saying what to pass instead; nothing was read.
+        The message says what to pass instead. Nothing was read.
     """
     stream = _stream(X)
     if stream is not None:
@@ -105,7 +105,7 @@ def _stream(X: Any) -> str | None:
 
 
 def _from_tensor(X: Any) -> Any:
-    """Return a tensor of another library as NumPy's array, without a copy where that can be."""
+    """Return a tensor of another library as a NumPy array, without a copy if possible."""
     if type(X).__module__.partition(".")[0] not in _TENSORS or not hasattr(X, "shape"):
         return X
     if hasattr(X, "detach"):  # PyTorch's, perhaps on another device
@@ -114,7 +114,7 @@ def _from_tensor(X: Any) -> Any:
 
 
 def _as_sequence(X: Any) -> Any:
-    """Return one-dimensional containers of anything but numbers as lists: images, or names."""
+    """Return one-dimensional containers of images or names as lists."""
     if getattr(X, "ndim", None) == 1 and getattr(X.dtype, "kind", "O") not in "buifc":
         return list(X)
     return X

@@ -71,7 +71,7 @@ class ImageArray(LazyImages):
         self._rows = _check_rows(rows, int(source.shape[0]))
         self._groups = check_groups(groups, len(self._rows))
         self._pages = Pages(source)
-        # A Zarr array says so; of other arrays it may be known by their file.
+        # A Zarr array says so; other arrays may have a file that shows it.
         is_fixed = getattr(source, "read_only", False) is True
         self._digests = DigestTable(int(source.shape[0])) if is_fixed else None
 
@@ -87,12 +87,12 @@ class ImageArray(LazyImages):
 
     @property
     def source(self) -> Any:
-        """What the images are read from."""
+        """The array from which images are read."""
         return self._source
 
     @property
     def rows(self) -> np.ndarray:
-        """Their places in the source."""
+        """Their positions in the source."""
         return self._rows.copy()
 
     def __repr__(self) -> str:
@@ -115,12 +115,12 @@ class ImageArray(LazyImages):
         return images
 
     def kept_digests(self) -> KeptDigests | None:
-        """Return where digests of these rows are kept, if it is known that they stay the same."""
+        """Return the store of digests for these rows, if they certainly stay the same."""
         table = self._digests or kept_digests(self._source)
         return None if table is None else DigestsOfRows(table, self._rows)
 
     def _read_runs(self) -> np.ndarray:
-        """Read each row once and in the source's order: HDF5 takes no other."""
+        """Read each row once, in the order of the source, as HDF5 requires."""
         rows, places = np.unique(self._rows, return_inverse=True)
         sorted_images = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
@@ -134,7 +134,7 @@ class ImageArray(LazyImages):
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_source": without_handle(self._source)}
         del state["_pages"]
-        # Not sent: a worker finds those of its rows.
+        # Not sent: a worker computes the digests of its rows.
         state["_digests"] = self._digests and DigestTable(int(self._source.shape[0]))
         return state
 

@@ -1,4 +1,4 @@
-"""y of several labels a row: a table of 0 and 1, a column a label."""
+"""y of several labels: a table of 0 and 1 with a column for each label."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _BINARIZE = "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y) makes 
 def check_label_table(
     y: Any, *, n_rows: int, name: str, known: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check y of several labels a row.
+    """Check y of several labels.
 
     Parameters
     ----------
     y : array-like, sparse matrix or data frame of shape (n, n_labels)
         0 and 1.
     n_rows : int
-        Of X.
+        Number of rows of X.
     name : str
         The estimator's, for errors.
     known : array-like of shape (n_labels,), optional
@@ -33,12 +33,12 @@ def check_label_table(
     -------
     table : ndarray of int8, shape (n, n_labels)
     labels : ndarray of shape (n_labels,)
-        The columns of a data frame, or numbers.
+        The column names of a data frame, or numbers.
 
     Raises
     ------
     ValueError, TypeError
-        If it is no such table, or its columns are not the known ones.
+        If it is not such a table, or if its columns are not the known ones.
     """
     check_is_given(y, name)
     refuse_masks(y, "y")
@@ -68,7 +68,7 @@ def _checked_names(names: Any) -> np.ndarray:
 
 
 def as_label_table(y: Any) -> np.ndarray:
-    """Return y as (n, n_labels), int8 of 0 and 1; refuse what is no such table."""
+    """Return y as an int8 table (n, n_labels) of 0 and 1; refuse other forms."""
     needed = "multilabel=True needs y of shape (n, labels), of 0 and 1, with two labels or more"
     if isinstance(y, Mapping):
         raise TypeError(f"{needed}; it is a {type(y).__name__}. Pass a data frame of its columns.")

@@ -19,7 +19,7 @@ from skimgcv.exceptions import LabelsNotFoundWarning, OneHotLabelsWarning
 
 
 def decode_one_hot(y: Any) -> Any:
-    """Turn one-hot rows (n, k) into class numbers; give other targets back as they are."""
+    """Turn one-hot rows (n, k) into class numbers; return other targets unchanged."""
     table = np.asarray(y)
     if table.ndim != 2 or table.shape[1] < 2:
         return y
@@ -33,7 +33,7 @@ def decode_one_hot(y: Any) -> Any:
 
 
 def warn_if_one_hot(y: Any) -> None:
-    """Warn if scikit-learn's tools around a fit will not take its y."""
+    """Warn if scikit-learn's tools do not accept the y of a fit."""
     shape = np.asarray(y).shape
     if len(shape) == 2 and shape[1] > 1:
         warnings.warn(
@@ -46,13 +46,13 @@ def warn_if_one_hot(y: Any) -> None:
 
 
 def refuse_masks(value: Any, name: str) -> None:
-    """Refuse an array whose mask NumPy would drop in silence."""
+    """Refuse an array with a mask, which NumPy would drop silently."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must have a value for each row; drop the rows of masked ones.")
 
 
 def check_is_given(y: Any, name: str) -> None:
-    """Refuse a call without y, in scikit-learn's words."""
+    """Refuse a call without y, with scikit-learn's message."""
     if y is None:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
@@ -60,7 +60,7 @@ def check_is_given(y: Any, name: str) -> None:
 
 
 def check_length(length: int, n_rows: int) -> None:
-    """Refuse a y that has not a value for each row of X, in scikit-learn's words."""
+    """Refuse a y of another length than X, with scikit-learn's message."""
     if length != n_rows:
         raise ValueError(
             "Found input variables with inconsistent numbers of samples: "
@@ -69,7 +69,7 @@ def check_length(length: int, n_rows: int) -> None:
 
 
 def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, int | None]:
-    """Check y of any kind of label: return it as a 1-D array, and the width of one-hot rows."""
+    """Check labels of any kind: return them as a 1-D array, and the width of one-hot rows."""
     check_is_given(y, name)
     if isinstance(y, Mapping):
         raise TypeError(
@@ -82,11 +82,11 @@ def check_labels(y: ArrayLike, *, n_rows: int, name: str) -> tuple[np.ndarray, i
         y = numbers
     decoded = decode_one_hot(y)
     width = None if decoded is y else np.asarray(y).shape[1]
-    # The warning for a column vector is scikit-learn's.
+    # scikit-learn warns of a column vector.
     labels = column_or_1d(decoded, warn=True)
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("Input y contains NaN or infinity; drop the rows without a label.")
-    # scikit-learn 1.6 only warns of them.
+    # scikit-learn 1.6 only warns.
     if len(labels) and isinstance(labels[0], bytes):
         raise TypeError("y has labels represented as bytes; decode them: y.astype(str)")
     check_classification_targets(labels)
@@ -113,9 +113,9 @@ def encode_labels(
     ----------
     y : ndarray of shape (n,)
     rows : ndarray of int, optional
-        Those that count; the others are as if they were not there, and get -1.
+        The rows with a weight above 0. The others are left out, and get -1.
     classes : array-like, optional
-        All that there may be.
+        All possible classes.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def warn_unless_found(parameter: str, named: Iterable[Any], labels: Iterable[Any
     parameter : str
         Its name.
     named, labels : iterable of labels
-        Those of the parameter and those that there are. They compare as ``==`` does.
+        The labels in the parameter, and those in y. They are compared with ``==``.
     """
     named, labels = list(named), list(dict.fromkeys(labels))
     if not named:

@@ -1,4 +1,4 @@
-"""What a lazy X has in common: rows are chosen without reading, and may carry groups."""
+"""The base of a lazy X: choosing rows reads nothing, and rows may carry groups."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from skimgcv._data.digests import KeptDigests
 
 
 class LazyImages(ABC):
-    """Images that are read when asked for.
+    """Images that are read when needed.
 
-    An index array, a slice or a mask gives other rows and reads nothing, so every tool of
-    scikit-learn can split it. An integer gives an image, and ``np.asarray`` all of them.
+    Indexing with an index array, a slice or a mask returns other rows and reads nothing, so every
+    scikit-learn tool can split it. An integer returns an image, and ``np.asarray`` all images.
     """
 
     _groups: np.ndarray | None
@@ -32,12 +32,12 @@ class LazyImages(ABC):
 
     @property
     def ndim(self) -> int:
-        """How many axes there are."""
+        """Number of axes."""
         return len(self.shape)
 
     @property
     def groups(self) -> np.ndarray | None:
-        """To what each row belongs, if that is known."""
+        """The group of each row, if it is known."""
         return None if self._groups is None else self._groups.copy()
 
     @abstractmethod
@@ -49,7 +49,7 @@ class LazyImages(ABC):
         """Read all rows."""
 
     def kept_digests(self) -> KeptDigests | None:
-        """Return where digests of these rows are kept, if it is known that they stay the same."""
+        """Return the store of digests for these rows, if they certainly stay the same."""
         return None
 
     def __len__(self) -> int:
@@ -84,15 +84,15 @@ class LazyImages(ABC):
         return None if self._groups is None else self._groups[rows]
 
     def __copy__(self) -> Self:
-        return self  # it cannot be changed
+        return self  # it is immutable
 
     def __deepcopy__(self, memo: Any) -> Self:
         return self
 
     def flat(self) -> np.ndarray:
-        """Return row numbers in one column, for tools that insist on two dimensions.
+        """Return row numbers in one column, for tools that require two dimensions.
 
-        ``from_flat`` takes them back, as the first step of a pipeline.
+        As the first step of a pipeline, ``from_flat`` turns them into images.
 
         Returns
         -------
@@ -127,9 +127,9 @@ class LazyImages(ABC):
         Raises
         ------
         ValueError
-            If they are not of that shape, or not whole.
+            If they have another shape, or are not whole numbers.
         IndexError
-            If there is no such row.
+            If a row does not exist.
         """
         column = np.asarray(rows)
         if column.ndim != 2 or column.shape[1] != 1 or column.dtype.kind not in "iuf":
@@ -151,7 +151,7 @@ class LazyImages(ABC):
         Parameters
         ----------
         groups : array-like of shape (n,), or None
-            To which patient, smear or plant each image belongs.
+            The patient, smear or plant of each image.
 
         Returns
         -------
@@ -173,7 +173,7 @@ def check_groups(groups: Any, n: int) -> np.ndarray | None:
     Raises
     ------
     ValueError
-        If they are not as many, or one is missing.
+        If their number is not n, or if one is missing.
     """
     if groups is None:
         return None

@@ -1,4 +1,4 @@
-"""y of numbers: one a row, or several."""
+"""y of numbers: one or several for each row."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def check_numbers(y: Any, *, n_rows: int, name: str) -> np.ndarray:
 
 
 def strata_of_numbers(y: np.ndarray, n_held: int) -> np.ndarray:
-    """Return strata of like numbers: quantiles, of which about each gives a row to ``n_held``.
+    """Return strata of similar numbers: about ``n_held`` quantiles, one for each held-out row.
 
     Parameters
     ----------
     y : ndarray of float, shape (n,) or (n, outputs)
     n_held : int
-        How many rows are to be held out.
+        Number of rows to hold out.
 
     Returns
     -------
     ndarray of int, shape (n,) or (n, outputs * strata)
-        The number of the stratum; of several outputs a table of 0 and 1, a column for each
-        stratum of each.
+        The number of the stratum. For several outputs, a table of 0 and 1 with a column for each
+        stratum of each output.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def strata_of_numbers(y: np.ndarray, n_held: int) -> np.ndarray:
     """
     cuts = np.linspace(0, 1, min(_MOST_STRATA, max(1, n_held)) + 1)[1:-1]
     columns = y.reshape(len(y), -1).T
-    # Equal numbers are of one stratum.
+    # Equal numbers are in one stratum.
     codes = [np.searchsorted(np.quantile(c, cuts), c, side="right") for c in columns]
     if len(codes) == 1:
         return np.unique(codes[0], return_inverse=True)[1]

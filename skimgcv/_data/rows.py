@@ -1,4 +1,4 @@
-"""X as rows of images that are read when asked for, and never copied whole."""
+"""X as rows of images that are read when needed, and never copied as a whole."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Rows:
     X : array-like with ``shape``, ``dtype`` and indexing by an integer array
         In memory, memory-mapped, or read from files when indexed.
     row_shape : tuple of int
-        What one row is to be: an image with its channels, or the features.
+        The shape of one row: an image with its channels, or the features.
     scale : str, optional
-        The range that the values fill: see ``value_scale``.
+        The range of the values: see ``value_scale``.
     given : object
-        X as the user passed it, with the names of its columns.
+        X as the user passed it, with its column names.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Rows:
         Parameters
         ----------
         X : array-like
-            What the user passed.
+            X as the user passed it.
         image_shape : tuple of int, optional
-            The image that each row of a 2-D X is.
+            The shape of the image in each row of a 2-D X.
         name : str
             The estimator's, for errors.
         fitted_shape : tuple of int, optional
-            What a row was when the model was built: rows of a 2-D X are that.
+            The shape of a row when the model was built, which rows of a 2-D X have.
 
         Raises
         ------
@@ -89,12 +89,12 @@ class Rows:
 
     @property
     def is_table(self) -> bool:
-        """Whether X is 2-D, of columns that may have names."""
+        """Whether X is 2-D, with columns that may have names."""
         return len(self._X.shape) == 2
 
     @property
     def has_pixels(self) -> bool:
-        """Whether pixels can be looked at without decoding files."""
+        """Whether pixels can be read without decoding files."""
         return isinstance(self._X, (np.ndarray, ImageArray))
 
     @property
@@ -111,7 +111,7 @@ class Rows:
             )
 
     def features(self, estimator: Any, *, reset: bool) -> dict[str, Any]:
-        """Return what scikit-learn records of X; unless ``reset``, check X against what it was.
+        """Return the attributes that scikit-learn sets from X, or compare X with them.
 
         The estimator is not changed.
         """
@@ -126,13 +126,13 @@ class Rows:
                     "if these are the images' values."
                 )
             )
-        # scikit-learn would set the attributes at once, before anything else has succeeded.
+        # scikit-learn would set the attributes now, before the fit succeeds.
         blank = copy.copy(estimator)
         if self.is_table:
             validate_data(blank, self._given, reset=reset, skip_check_array=True)
         elif reset:
             vars(blank).pop("feature_names_in_", None)
-            # The width of the flat rows that are the same to the model.
+            # The width of the flat rows that the model accepts as images.
             blank.n_features_in_ = int(np.prod(self.shape[1:]))
         names = ("n_features_in_", "feature_names_in_")
         return {n: getattr(blank, n) for n in names if hasattr(blank, n)}
@@ -145,11 +145,11 @@ class Rows:
 
     @property
     def groups(self) -> np.ndarray | None:
-        """To what each row belongs, where X says so itself."""
+        """The group of each row, if X carries groups."""
         return self._X.groups if isinstance(self._X, LazyImages) else None
 
     def content(self, rows: np.ndarray) -> Iterator[bytes | memoryview]:
-        """Yield what tells some rows from others: their values, or what their files go by."""
+        """Yield what identifies some rows: their values, or the state of their files."""
         yield repr((self.shape[1:], self.dtype, len(rows))).encode()
         if hasattr(self._X, "fingerprint"):
             yield self._X[rows].fingerprint()
@@ -158,12 +158,12 @@ class Rows:
             yield np.ascontiguousarray(self[rows[part]]).data
 
     def readable(self, rows: np.ndarray) -> np.ndarray:
-        """Return those of some rows that give an image: all, unless X is to skip bad files.
+        """Return the rows that have an image: all, unless X skips damaged files.
 
         Warns
         -----
         UnreadableImagesWarning
-            If files give none.
+            If files have no image.
         """
         if getattr(self._X, "on_error", "raise") != "skip":
             return rows
@@ -171,9 +171,9 @@ class Rows:
         return rows[places]
 
     def digests(self, rows: np.ndarray) -> np.ndarray:
-        """Return what these images are known by; each is read for it once.
+        """Return the digests of these images. Each image is read once for it.
 
-        Those of files that cannot change are kept for the next fit.
+        Digests of files that cannot change are kept for the next fit.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class Rows:
                 self._kept.keep(rows[part], found)
 
     def scale_of(self, rows: np.ndarray, name: str) -> str | None:
-        """Tell what range the values of some rows fill: see ``value_scale``."""
+        """Return the range of the values of some rows: see ``value_scale``."""
         if len(rows) == len(self) or not self.has_pixels:
             return self.scale
         parts = (self[rows[part]] for part in chunks(len(rows), self._row_bytes))
@@ -229,7 +229,7 @@ class LabelledRows:
         Class numbers, with one for every row of ``images``: -1 for rows that do not count.
     weights : ndarray of float32, shape (n,), or None
     rows : ndarray of int
-        Those of the images that are meant.
+        The row numbers of the images to use.
     """
 
     images: Rows
@@ -239,7 +239,7 @@ class LabelledRows:
 
 
 class RowSubset:
-    """Some rows of an ``Rows``: what an augmenter may learn statistics from."""
+    """Some rows of a ``Rows``, from which an augmenter learns statistics."""
 
     def __init__(self, images: Rows, rows: np.ndarray) -> None:
         self._images = images
@@ -255,7 +255,7 @@ class RowSubset:
 
 
 def _plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the native type that holds these values and that image libraries know."""
+    """Return the native type that can represent these values and that image libraries know."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     if dtype == np.float16:

@@ -1,4 +1,4 @@
-"""Rows of several labels, shared out so that each part has its share of each label."""
+"""Rows of several labels, divided so that each part has its share of each label."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ def share_out(
     shares: Sequence[float],
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Return the part of each item, by iterative stratification.
+    """Assign each item to a part, by iterative stratification.
 
-    The label with the fewest items that are left comes first, since it is the hardest to
-    share out. Each of its items goes to the part that still lacks most of that label; among
-    equal ones to that which lacks most rows.
+    The label with the fewest remaining items comes first, since it is the hardest to divide. Each
+    of its items goes to the part that lacks most of this label. Among equal parts, it goes to the
+    one that lacks most rows.
 
     Parameters
     ----------
     table : ndarray of shape (n_items, n_labels)
-        How many rows of an item have a label. An item is a row, or a group of rows.
+        Number of rows of an item that have a label. An item is a row, or a group of rows.
     sizes : ndarray of shape (n_items,)
-        How many rows an item has.
+        Number of rows of an item.
     shares : sequence of float
-        Of the rows, one a part; they sum to 1.
+        Share of the rows for each part. They sum to 1.
     rng : numpy.random.Generator, optional
-        Draws the order of the items, and parts that are equal in all. Without it items come
-        in their order, and of equal parts the first is taken.
+        Draws the order of the items, and among equal parts. Without it items keep their order, and
+        the first of equal parts is used.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def share_out(
     lacking = np.outer(shares, np.r_[sizes.sum(), table.sum(axis=0)])
     part_of = np.full(len(table), -1, dtype=np.intp)
     order = np.arange(len(table)) if rng is None else rng.permutation(len(table))
-    # A large group late would find no part with that much room.
+    # A large group at the end would not fit into any part.
     order = order[np.argsort(-sizes[order], kind="stable")]
     left = order
     while len(left):

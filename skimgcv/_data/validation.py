@@ -1,4 +1,4 @@
-"""X: its shape and its values are checked, with errors that say what to do."""
+"""Checks of the shape and the values of X, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from skimgcv._data.forms import FORMS
 def row_shape(
     shape: tuple[int, ...], image_shape: tuple[int, ...] | None, name: str
 ) -> tuple[int, ...]:
-    """Return what one row of an X of this shape is: (height, width, channels) or (features,).
+    """Return the shape of one row of X: (height, width, channels) or (features,).
 
     Parameters
     ----------
     shape : tuple of int
-        Of X.
+        The shape of X.
     image_shape : tuple of int, optional
-        The image that each row of a 2-D X is.
+        The shape of the image in each row of a 2-D X.
     name : str
         The estimator's, for errors.
 
@@ -64,12 +64,12 @@ def _row_shape(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> t
 def shape_of_flat_rows(
     shape: tuple[int, ...], fitted_shape: tuple[int, ...], name: str
 ) -> tuple[int, ...] | None:
-    """Return which image each row of a 2-D X is to a fitted model; None for features.
+    """Return the image shape of a 2-D X for a fitted model; None for features.
 
     Raises
     ------
     ValueError
-        If the rows have another number of values than the images had.
+        If the rows have another number of values than the images of ``fit``.
     """
     if len(fitted_shape) != 3:
         return None  # scikit-learn's own check compares the columns
@@ -96,7 +96,7 @@ def _check_image_shape(image_shape: Any) -> tuple[int, int, int]:
 
 
 def value_scale(chunks: Iterable[np.ndarray], name: str) -> str | None:
-    """Check that all values are finite; tell what range they fill.
+    """Check that all values are finite; return their range.
 
     Parameters
     ----------
@@ -108,12 +108,12 @@ def value_scale(chunks: Iterable[np.ndarray], name: str) -> str | None:
     Returns
     -------
     {"0..1", "-1..1", "0..255", "0..65535", None}
-        The ranges that people mix up, and ``None`` for every other.
+        The ranges that are often confused, and ``None`` for all others.
 
     Raises
     ------
     ValueError
-        On NaN or infinity, with the row that has it.
+        If a value is NaN or infinite. The message names its row.
     """
     low, high, start, are_floats = np.inf, -np.inf, 0, False
     for chunk in chunks:
@@ -123,14 +123,14 @@ def value_scale(chunks: Iterable[np.ndarray], name: str) -> str | None:
         low, high = min(low, chunk.min()), max(high, chunk.max())
         start += len(chunk)
         if chunk.dtype == np.uint8 and high > 2:
-            break  # nothing else can come
+            break  # no other value is possible
     largest = np.finfo(np.float32).max
     if low < -largest or high > largest:
         raise ValueError(
             f"Input X contains a value too large for float32, {max(high, -low):.3g}; scale X down."
         )
     if low < 0:
-        # Some value far below 0: else it may be anything that was centred.
+        # Requires a value far below 0: other values may be centred data.
         return "-1..1" if are_floats and -1 <= low < -0.5 and high <= 1 else None
     if 0 < high <= 1 and are_floats:
         return "0..1"
@@ -140,7 +140,7 @@ def value_scale(chunks: Iterable[np.ndarray], name: str) -> str | None:
 
 
 def _check_finite(chunk: np.ndarray, start: int, name: str) -> None:
-    # A sum is finite unless something in it is not (or it overflows): one fast pass.
+    # A sum is finite if all values are, unless it overflows: one fast pass.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(chunk.sum(dtype=np.float64)):
             return

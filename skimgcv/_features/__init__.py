@@ -1,1 +1,1 @@
-"""A model's first part, where it is frozen: cut off, run once an image, and its results kept."""
+"""The frozen first part of a model: separated, run once for each image, and its results kept."""

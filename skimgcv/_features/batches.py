@@ -1,4 +1,4 @@
-"""Batches of features instead of images: what is not kept yet is made ahead, in full batches."""
+"""Batches of features instead of images. Missing features are made ahead, in full batches."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from skimgcv.augment._protocol import mixing
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Batches whose images have gone through a trunk.
+    """Batches of the features that a trunk makes of images.
 
-    A key says what an image's features are made of: the image itself, the fitted augmenter, and
-    what was drawn for it. So folds and candidates share them, whatever rows they have.
+    The key of features is a digest of the image, the fitted augmenter, and the random numbers of
+    the transform. So folds and candidates share features.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class FeatureBatches(keras.utils.PyDataset):
     Raises
     ------
     UnprovableError
-        If an augmenter, or what it draws, cannot be compared with others.
+        If an augmenter or its random numbers cannot be compared.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FeatureBatches(keras.utils.PyDataset):
         return len(self._batches)
 
     def on_epoch_begin(self) -> None:
-        """Let the images draw their next epoch."""
+        """Let the image batches draw their next epoch."""
         self._batches.on_epoch_begin()
         if self._watched and (trunk := self._trunk.of_now()) is not self._trunk:
             self._trunk, self._cache = trunk, FeatureCache(self._where, trunk)
@@ -72,11 +72,11 @@ class FeatureBatches(keras.utils.PyDataset):
     def _begin(self) -> None:
         self._epoch: Epoch = self._batches.epoch
         self._keys = self._keys_of(self._epoch)
-        # Those that are to be made, in the order in which they will be asked for.
+        # Features to make, in the order in which they will be needed.
         self._ahead = collections.deque(
             place for key, place in _firsts(self._keys).items() if self._cache.lacks(key)
         )
-        # Features that were made, and not asked for yet.
+        # Features that were made, and are not needed yet.
         self._made: dict[str, np.ndarray] = {}
 
     # -- keys ---------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class FeatureBatches(keras.utils.PyDataset):
         return keys
 
     def _recipe(self, draw: Draw | None) -> bytes:
-        """Return a digest of all that is done to an image, but for what is drawn."""
+        """Return a digest of the augmenter, without its random numbers."""
         augmenter = self._batches.augmenter
         images = self._batches.images
         parts: list[Any] = [augmenter, str(images.dtype), images.shape[1:]]
@@ -138,12 +138,12 @@ class FeatureBatches(keras.utils.PyDataset):
         return [places[i] for i in missing]
 
     def _make(self, wanted: list[int]) -> bool:
-        """Make features of some places, and of later ones to fill a batch of the trunk.
+        """Make features of some positions, and of later ones to fill a batch of the trunk.
 
         Returns
         -------
         bool
-            False where all that are wanted are here, or being made elsewhere.
+            False if all of them exist, or are being made elsewhere.
         """
         claimed: dict[str, int] = {}
         try:
@@ -166,7 +166,7 @@ class FeatureBatches(keras.utils.PyDataset):
         yield from wanted
         while self._ahead:
             place = self._ahead.popleft()
-            if place > wanted[-1]:  # those before were asked for
+            if place > wanted[-1]:  # earlier ones were used
                 yield place
 
 
@@ -175,7 +175,7 @@ def _key(*parts: bytes) -> str:
 
 
 def _firsts(keys: list[str]) -> dict[str, int]:
-    """Return for each key the first place that has it."""
+    """Return the first position of each key."""
     firsts: dict[str, int] = {}
     for place, key in enumerate(keys):
         firsts.setdefault(key, place)

@@ -1,7 +1,7 @@
-"""Where features are kept: in this process's memory, or in a folder that processes share.
+"""The cache of features, in this process's memory, or in a folder that processes share.
 
-Whoever is to make some says so before, so that nobody else makes them meanwhile. What memory
-there is, and who is faster, decides on what is made again, and on no number.
+A process claims features before it makes them, so that no other one makes them, too. Free memory
+and speed decide which features are made again, but change no value.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from skimgcv._files.memory_cache import InMemory, Memory, owner
 from skimgcv._runtime.platform import after_fork, claim, give_up_claim, open_file
 
 _STAMP = (0, 0)
-"""Files change, and their images have their stamp; features go by what they are made of."""
+"""Images of files have a stamp, since files change. The key of features covers all of their
+content."""
 
 _memory = Memory()
 after_fork(_memory.clear)
 
 
 def clear_features() -> None:
-    """Forget all features that this process keeps in memory, and the compiled frozen layers.
+    """Free all features that this process keeps in memory, and the compiled frozen layers.
 
-    They make room for others by themselves; call this to have the memory at once. Fitted
-    estimators and folders of features are not touched.
+    skimgcv drops them when others need the memory. Call this function to free it now. Fitted
+    estimators and folders of features do not change.
 
     Examples
     --------
@@ -47,8 +48,8 @@ class FeatureCache:
     Parameters
     ----------
     where : str or int
-        A folder, or how many bytes the features of all trunks may take in memory; -1 for a
-        share of what is free.
+        A folder, or the number of bytes in memory for the features of all trunks; -1 for a share
+        of the free memory.
     trunk : Trunk
     """
 
@@ -65,7 +66,7 @@ class FeatureCache:
             self._claims = _claims(kind)
 
     def fetch(self, keys: Sequence[str], out: np.ndarray) -> list[int]:
-        """Copy the features that are here to their places; return the other places."""
+        """Copy cached features to their places; return the other places."""
         return self._store.fetch(keys, [_STAMP] * len(keys), out)
 
     def store(self, keys: Sequence[str], features: np.ndarray) -> None:
@@ -76,7 +77,7 @@ class FeatureCache:
         return self._store.lacks(key, _STAMP)
 
     def claim(self, key: str) -> bool:
-        """Say that one's features are made now; False where they are here, or being made."""
+        """Claim features; return False if they exist or are being made."""
         if not self._claims.take(key):
             return False
         if self.lacks(key):
@@ -85,16 +86,16 @@ class FeatureCache:
         return False
 
     def give_up(self, keys: Iterable[str]) -> None:
-        """Let others make what was claimed."""
+        """Release claims, so that others may make the features."""
         self._claims.give_up(keys)
 
     def wait(self, key: str) -> None:
-        """Wait until nobody makes these any more."""
+        """Wait until these are no longer being made."""
         self._claims.wait(key)
 
 
 class _Claims:
-    """Which features are being made, by any thread or, with a file, by any process."""
+    """Claims: the features that any thread makes or, with a file, any process."""
 
     def __init__(self, path: str) -> None:
         self._keys: set[str] = set()
@@ -124,7 +125,7 @@ class _Claims:
             give_up_claim(self._file, _place(key))
 
     def forget(self) -> None:
-        """After a fork: the parent's claims are not the child's."""
+        """After a fork: the child does not have its parent's claims."""
         self._keys.clear()
         self._changed = threading.Condition()
 
@@ -134,7 +135,7 @@ def _place(key: str) -> int:
 
 
 _opened: weakref.WeakValueDictionary[str, _Claims] = weakref.WeakValueDictionary()
-_of_folders: set[_Claims] = set()  # once closed, a file would lose the locks of all threads
+_of_folders: set[_Claims] = set()  # closing the file would release the locks of all threads
 _lock = threading.Lock()
 
 

@@ -1,7 +1,7 @@
-"""Where a model can be cut: behind the first layers, that are frozen and the same in training.
+"""Cutting a model after its first layers, if they are frozen and the same in training.
 
-What such layers make of an image, its features, they make in each epoch, fold and candidate.
-So they are cut off as a model, the trunk, and the rest, the head, is trained on features.
+Such layers make the same features of an image in each epoch, fold and candidate. They become one
+model, the trunk. The rest, the head, is trained on features.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Cut:
     Attributes
     ----------
     trunk : keras.Model
-        Of images; its outputs are what the head needs of them.
+        From images to the features that the head needs.
     head : keras.Model
-        Of features: the trunk's output, or, of several, all values in a row.
+        From features to outputs. Several outputs of the trunk are joined to one row.
     """
 
     trunk: keras.Model
@@ -53,12 +53,12 @@ class Cut:
 
 
 def cut_of(model: keras.Model) -> Cut | None:
-    """Cut a compiled model behind its frozen first part; None where it has none.
+    """Cut a compiled model after its frozen first part; None if it has none.
 
     Raises
     ------
     UnprovableError
-        If it has one, which cannot be shown to do the same in training.
+        If this part is not proved to do the same in training.
     """
     layers = layers_in(model)
     if not any(map(_is_frozen, layers)):
@@ -76,7 +76,7 @@ def cut_of(model: keras.Model) -> Cut | None:
     return cut
 
 
-# With the state of its layers for which a model was cut.
+# Cuts of models, and the state of their layers at that time.
 _cuts: weakref.WeakKeyDictionary[keras.Model, tuple[list[Any], Cut]] = weakref.WeakKeyDictionary()
 
 
@@ -124,7 +124,7 @@ def _is_partly_frozen(operation: keras.Operation) -> bool:
 
 
 def _is_fixed(operation: keras.Operation) -> bool:
-    """Whether an operation does the same in training as in evaluation, by what it is."""
+    """Whether an operation's type shows that it is the same in training and evaluation."""
     return not any(
         layer.trainable_variables or _draws(layer) or _learns_statistics(layer)
         for layer in _layers(operation)
@@ -144,7 +144,7 @@ DROPOUTS = (
     keras.layers.SpatialDropout1D,
     keras.layers.SpatialDropout2D,
 )
-"""These do nothing at a rate of 0."""
+"""At a rate of 0 these do nothing."""
 
 
 def _learns_statistics(layer: keras.Layer) -> bool:
@@ -152,11 +152,11 @@ def _learns_statistics(layer: keras.Layer) -> bool:
 
 
 def _parted(model: keras.Model) -> tuple[list[Call], list[Call]]:
-    """Part a model's calls into those that are fixed, from its input on, and the others."""
+    """Divide a model's calls into the fixed ones, from its input on, and the others."""
     calls = list(calls_of(model))
     trunk, _ = _told_apart(model, calls, {id(c): _is_fixed(c.operation) for c in calls})
-    # A dropout that is off belongs to the head, as it does in candidates where it is on: so
-    # they have the same trunk. Unless frozen weights come after it.
+    # A dropout of rate 0 belongs to the head, as in candidates with another rate, so that they
+    # have the same trunk. An exception are frozen weights after it.
     leads_to_weights: set[int] = set()
     fixed = {id(call) for call in trunk}
     for call in reversed(trunk):
@@ -183,7 +183,7 @@ def _told_apart(
 
 
 def _head(model: keras.Model, calls: list[Call], ends: list[Any]) -> keras.Model:
-    """Return the model of what comes after some tensors."""
+    """Return the model from some tensors to the outputs."""
     (dtype, *others) = {tensor.dtype for tensor in ends}
     shapes = [tuple(tensor.shape[1:]) for tensor in ends]
     if others or any(n is None for shape in shapes for n in shape):

@@ -1,4 +1,4 @@
-"""Which part of a model is run anew, and on what: the head, on features, or all, on images."""
+"""The part of a model that each epoch runs: the head on features, or all of it on images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cut_and_fed(
     watched: bool = False,
     unless: str | None = None,
 ) -> tuple[Cut, list[FeatureBatches]] | None:
-    """Cut a model behind its frozen first part, and let batches go through that.
+    """Cut a model after its frozen first part, and make batches of features.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def cut_and_fed(
     watched : bool
         Whether the frozen part's weights may change between epochs.
     unless : str, optional
-        What is in the way, whatever the model is.
+        A reason against it that does not depend on the model.
 
     Returns
     -------
     (Cut, list of FeatureBatches) or None
-        None where all of the model is run on images: the logger ``skimgcv`` says why, at level
-        DEBUG, if some of it is frozen.
+        None if the whole model runs on images. If a part of it is frozen, the logger ``skimgcv``
+        tells the reason at level DEBUG.
     """
     where = check_cache(feature_cache, "feature_cache")
     if where is None:
@@ -63,7 +63,7 @@ def cut_and_fed(
 
 
 def run_whole(model: keras.Model, reason: str) -> None:
-    """Say why all of a model is run on images."""
+    """Log why the whole model runs on images."""
     _log.debug("Running all of %s on images: %s.", model.name, reason)
 
 

@@ -1,4 +1,4 @@
-"""A trunk that is run: compiled once, on batches of one size, and shown to be what it seems."""
+"""A running trunk: compiled once, for batches of one size, and checked against training."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from skimgcv._runtime.graph_internals import mask_of
 from skimgcv._runtime.platform import after_fork, allowed_cores
 
 BATCH = 24
-"""Images that are run at once, always: a multiple of what kernels take at a time.
+"""Images in each batch: a multiple of the rows that kernels take at a time.
 
-So the features of an image are the same bits whatever others are run with it.
+So the features of an image do not depend on the other images, bit for bit.
 """
 
 
 @dataclass
 class _Steps:
-    """What trunks of one structure share: the first one's compiled step, without its weights."""
+    """The compiled step that trunks of one structure share, without weights."""
 
     token: bytes
     run: Callable[[list[Any], Any], list[Any]]
@@ -43,18 +43,18 @@ class _Steps:
 
 
 class Trunk:
-    """A cut model's first part, with its weights of now.
+    """The first part of a cut model, with its current weights.
 
     Parameters
     ----------
     cut : Cut
     some : callable
-        Gives a few images as the model gets them, to try it on.
+        Returns a few prepared images for the check.
 
     Attributes
     ----------
     shape : tuple of int
-        Of an image's features.
+        Shape of an image's features.
     dtype : dtype
     key : bytes
         Equal for trunks of equal structure and weights, in this process.
@@ -62,24 +62,24 @@ class Trunk:
     Raises
     ------
     UnprovableError
-        If it does not give the same bits in training as in evaluation.
+        If it gives other bits in training than in evaluation.
     """
 
     def __init__(self, cut: Cut, some: Callable[[], np.ndarray]) -> None:
         self._model, self._cut, self._some = cut.trunk, cut, some
         self.shape, self.dtype = cut.feature_shape, np.dtype(cut.feature_dtype)
         self._steps, self._variables = _steps_of(cut.trunk, some)
-        # Copied: what Keras and TensorFlow give may show the memory that is assigned to.
+        # Copied: arrays from Keras and TensorFlow may share memory that later changes.
         self._arrays = [np.array(v.numpy()) for v in self._variables]
         self.key = self._steps.token + _digest(self._arrays)
 
     def of_now(self) -> Trunk:
-        """Return this one, or one with the weights of now where these have changed."""
+        """Return this trunk, or one with the current weights if these changed."""
         now = _digest(v.numpy() for v in self._variables)
         return self if self._steps.token + now == self.key else Trunk(self._cut, self._some)
 
     def lasting_key(self) -> bytes:
-        """Return what equal trunks have in other processes, too, on this kind of machine."""
+        """Return a key of equal trunks, also for other processes on this kind of machine."""
         known = self._steps.lasting_keys
         if self.key not in known:
             said = encoded((content_digest(self._model), global_switches(), _machine()))
@@ -105,14 +105,14 @@ class Trunk:
 
 _LIMIT = 4
 _known: collections.OrderedDict[Hashable, _Steps] = collections.OrderedDict()
-# Of each trunk: the walk over a deep one takes longer than its head's epoch.
+# For each trunk, since the walk over a deep one takes longer than an epoch of its head.
 _walked: weakref.WeakKeyDictionary[keras.Model, tuple[_Steps, list[keras.Variable]]]
 _walked = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def clear_trunks() -> None:
-    """Forget the compiled steps of all trunks."""
+    """Drop the compiled steps of all trunks."""
     global _lock
     _lock = threading.Lock()
     _known.clear()
@@ -126,7 +126,7 @@ def _steps_of(
     model: keras.Model, some: Callable[[], np.ndarray]
 ) -> tuple[_Steps, list[keras.Variable]]:
     if model not in _walked:
-        _ = model.jit_compile  # Keras finds it out when it is asked, and notes it
+        _ = model.jit_compile  # Keras computes and stores it at the first access
         found = fingerprint(model)
         _walked[model] = (_steps_found(model, found, some), found.variables)
     steps, variables = _walked[model]
@@ -151,7 +151,7 @@ def _steps_found(model: keras.Model, found: Fingerprint, some: Callable[[], np.n
 def _compiled(
     model: keras.Model, variables: list[keras.Variable]
 ) -> Callable[[list[Any], Any], list[Any]]:
-    """Compile a model's evaluation, as a function of its variables' values, too."""
+    """Compile a model's evaluation as a function of images and of its variables' values."""
     import tensorflow as tf
 
     @tf.function(jit_compile=model.jit_compile)
@@ -163,7 +163,7 @@ def _compiled(
 
 
 def _difference(model: keras.Model, images: np.ndarray) -> str | None:
-    """Say in what a model is another one in training than in evaluation; None if in nothing."""
+    """Return how a model differs between training and evaluation, or None."""
     with keras.StatelessScope(collect_losses=True) as scope:
         trained = keras.tree.flatten(model(images, training=True))
     if scope.losses:
@@ -191,7 +191,7 @@ def _machine() -> tuple[str, ...]:
     import tensorflow as tf
 
     devices = {device.device_type for device in tf.config.list_logical_devices()}
-    # How a sum is shared out between threads decides how it is rounded.
+    # The number of threads decides how sums are rounded.
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS"), allowed_cores() or os.cpu_count()
     asked = tf.config.threading.get_intra_op_parallelism_threads()
     return (platform.machine(), *sorted(devices), *map(str, (*threads, asked)))

@@ -1,4 +1,4 @@
-"""Checks of what an ``ImageFiles`` is made of."""
+"""Checks of the arguments of ``ImageFiles``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image from the bytes of its file: decoded, turned upright, resized, in the colours asked."""
+"""One image from the bytes of its file: decode, turn upright, resize, convert colours."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 339, 2
 
 @dataclass(frozen=True)
 class Decoding:
-    """What becomes of a file's bytes: equal decodings of equal bytes are equal pixels.
+    """The settings of decoding. Equal settings and equal bytes give equal pixels.
 
     Attributes
     ----------
@@ -43,15 +43,15 @@ class Decoding:
     interpolation : str
         A key of ``INTERPOLATIONS``.
     keep_aspect_ratio : bool
-        Cut the middle out, in the shape that is asked for, instead of squeezing.
+        Crop the centre instead of changing the aspect ratio.
     dtype : {"uint8", "uint16"}
-        Or any of integers or floats, with a reader.
+        With a reader, any integer or float type.
     max_pixels : int
-        Of the image in the file.
+        The limit for the image in the file.
     reader : Reader, optional
         Reads files in place of OpenCV and Pillow.
     bands : int, optional
-        Channels of what it gives.
+        Channels of the reader's array.
     """
 
     height: int
@@ -70,7 +70,7 @@ class Decoding:
         return self.height, self.width, self.bands or CHANNELS[self.color_mode]
 
     def digest(self) -> str:
-        """Return a name for all that decides on the pixels, the libraries' versions too."""
+        """Return a name for all that decides the pixels, including library versions."""
         import PIL
 
         settings = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -80,12 +80,12 @@ class Decoding:
         return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
     def read(self, path: str) -> np.ndarray:
-        """Return the image that the reader gives of a file: ``image_shape``, in ``dtype``.
+        """Return the reader's image of a file, in ``image_shape`` and ``dtype``.
 
         Raises
         ------
         UnreadableError
-            With the reason.
+            If it cannot be read. The message is the reason.
         """
         assert self.reader is not None
         try:
@@ -100,12 +100,12 @@ class Decoding:
         return self._resized(in_values_of(np.dtype(self.dtype), pixels))
 
     def decode(self, data: bytes) -> np.ndarray:
-        """Return the image: ``image_shape``, in ``dtype``.
+        """Return the image in ``image_shape`` and ``dtype``.
 
         Raises
         ------
         UnreadableError
-            With the reason.
+            If it cannot be read. The message is the reason.
         """
         try:
             header = read_header(data)
@@ -118,11 +118,11 @@ class Decoding:
         except (UnreadableError, MemoryError):
             raise
         except Exception as error:
-            # Two libraries, and what they call: their errors have no common type.
+            # The errors of two libraries, and of the libraries they call, have no common type.
             raise UnreadableError(f"it cannot be decoded: {_first_line(error)}") from error
 
     def _is_for_pillow(self, header: Header) -> bool:
-        # OpenCV reads all of these, but not all that they say.
+        # OpenCV reads all of these formats, but not all of their features.
         return (
             header.is_animated
             or (header.kind == "jpeg" and header.channels == 4)  # CMYK
@@ -136,7 +136,7 @@ class Decoding:
         if header.kind == "jpeg":
             return self._colored(_opencv(data, self._jpeg_flags(header)))
         if self.color_mode == "rgba" and header.channels != 1:
-            # The one way to the alpha channel, which does not turn the image upright.
+            # The only way to the alpha channel. It does not turn the image upright.
             pixels = _opencv(data, cv2.IMREAD_UNCHANGED)
             return self._colored(_upright(pixels, data) if header.may_be_turned else pixels)
         grey = header.channels == 1
@@ -154,9 +154,9 @@ class Decoding:
         return int(flags[self._reduction(header)])
 
     def _reduction(self, header: Header) -> int:
-        """Return by how much libjpeg may shrink an image, which it does well and fast."""
+        """Return the factor by which libjpeg may shrink an image, well and fast."""
         if self.interpolation == "nearest":
-            return 1  # is to give values that are in the file
+            return 1  # must return values of the file
         sizes = [(header.height, header.width)]
         if header.may_be_turned:
             sizes.append((header.width, header.height))
@@ -167,7 +167,7 @@ class Decoding:
         return 1
 
     def _colored(self, pixels: np.ndarray) -> np.ndarray:
-        """Bring what OpenCV read, blue first, into the colours asked for."""
+        """Convert OpenCV's image, blue first, to the colours of ``color_mode``."""
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         codes = {
             ("grayscale", 3): cv2.COLOR_BGR2GRAY,
@@ -198,7 +198,7 @@ class Decoding:
             return self._converted(image)
 
     def _tiff_of_16_bits(self, data: bytes, image: Any) -> np.ndarray:
-        # Unchanged: the one way to the alpha channel. TIFF is turned upright in any case.
+        # IMREAD_UNCHANGED is the only way to the alpha channel. TIFF is turned upright anyway.
         pixels = _opencv(data, cv2.IMREAD_UNCHANGED)
         if image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
             pixels = np.uint16(65535) - pixels
@@ -216,11 +216,11 @@ class Decoding:
         if image.mode.startswith("I;16"):
             return self._colored(np.asarray(image).astype(np.uint16))
         if image.mode in ("P", "PA", "LA"):
-            image = image.convert("RGBA")  # the one conversion that knows transparency
+            image = image.convert("RGBA")  # the only conversion that handles transparency
         mode = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[self.color_mode]
         return np.asarray(image.convert(mode))
 
-    # -- what all of them go through --------------------------------------------------
+    # -- steps for all images --------------------------------------------------
 
     def _check_size(self, width: int, height: int) -> None:
         if not width * height:
@@ -253,7 +253,7 @@ class Decoding:
         return pixels.reshape(self.image_shape)
 
     def _cut(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size of the part that is used, as Keras cuts it."""
+        """Return the size of the centre crop, as Keras computes it."""
         if not self.keep_aspect_ratio:
             return height, width
         cut_height = min(height, max(1, width * self.height // self.width))
@@ -267,7 +267,7 @@ def _resize(pixels: np.ndarray, width: int, height: int, how: int) -> np.ndarray
         how == cv2.INTER_AREA
         and pixels.dtype == np.uint8
         and min(x, y) >= 1
-        and not x == y == 2  # for which OpenCV has integers, fast and rounded otherwise
+        and not x == y == 2  # OpenCV computes these in integers: fast, but rounded differently
         and pixels.size <= _LARGEST_AS_FLOAT
     ):
         # The same bits as from uint8, in four fifths of the time.

@@ -1,9 +1,9 @@
-"""Arrays in a folder, as decoded images: memory-mapped, shared, and safe from any crash.
+"""Arrays in a folder, such as decoded images: memory-mapped, shared, and safe from crashes.
 
-Arrays of one kind have two files, and both only ever grow. ``.pixels`` has a slot an array.
-``.index`` has a record a slot, written when the pixels are there: whoever dies before
-that leaves a slot that the next one fills. No slot that a record names changes again, so
-nobody can read an image while it is written, or another version than asked for.
+Arrays of one kind have two files, which only grow. ``.pixels`` has a slot for each array.
+``.index`` has a record for each slot, written after the pixels. A process that dies before leaves
+a slot that the next one fills. A slot with a record never changes, so no process reads a
+half-written image or another version.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _RECORD = np.dtype(
 
 
 class OnDisk:
-    """The arrays of one kind in one folder, each known by a name and a stamp.
+    """The arrays of one kind in one folder, each with a name and a stamp.
 
     Parameters
     ----------
     base : str
-        The files' path without what their names end in. Their folder is made if need be.
+        The path of the files without extension. Their folder is created if it is missing.
     shape, dtype
-        Of one array.
+        The shape and the dtype of one array.
     otherwise : str
-        What is done again with those that cannot be kept: "decoded".
+        The verb for arrays that cannot be kept, and must be made again: "decoded".
 
     Raises
     ------
@@ -82,21 +82,21 @@ class OnDisk:
         return open_file(self._base + suffix, flags)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         os.close(self._index)
         os.close(self._pixels)
 
     # -- reading ----------------------------------------------------------------------
 
     def fetch(self, paths: Sequence[str], stamps: Sequence[Stamp], out: np.ndarray) -> list[int]:
-        """Copy the images that are here to their places in ``out``; return the other places."""
+        """Copy cached images to their places in ``out``; return the other places."""
         keys = [(_name(path), stamp) for path, stamp in zip(paths, stamps, strict=True)]
         with self._lock:
             if any(key not in self._slots for key in keys):
                 self._read_records()
             slots = np.array([self._slots.get(key, -1) for key in keys], dtype=np.intp)
             images = self._mapped(int(slots.max(initial=-1)) + 1)
-        lost = slots >= len(images)  # the file was cut off: to be written again
+        lost = slots >= len(images)  # the file was truncated: write it again
         self._broken.update(slots[lost].tolist())
         slots[lost] = -1
         places = np.flatnonzero(slots >= 0)
@@ -106,7 +106,7 @@ class OnDisk:
         return sorted([*np.flatnonzero(slots < 0).tolist(), *map(int, broken)])
 
     def lacks(self, path: str, stamp: Stamp) -> bool:
-        """Whether an image is not here."""
+        """Whether an image is not cached."""
         key = _name(path), stamp
         with self._lock:
             if key not in self._slots:
@@ -114,7 +114,7 @@ class OnDisk:
             return self._slots.get(key, -1) in (-1, *self._broken)
 
     def _is_whole(self, slot: int, image: np.ndarray) -> bool:
-        """Check an image against its record, once: a machine may go down with half of it."""
+        """Check an image against its record, once: a machine may crash while it is written."""
         if slot not in self._checked:
             if _crc(image) != self._crc[slot]:
                 self._broken.add(slot)
@@ -133,7 +133,7 @@ class OnDisk:
             self._crc.append(int(record["pixels_crc"]))
             if _record_crc(record) == int(record["record_crc"]):
                 stamp = int(record["size"]), int(record["changed_ns"])
-                # Of two, the later one: it was written because the first was broken.
+                # The later of two records: it was written because the first was damaged.
                 self._slots[record["path"].tobytes(), stamp] = slot
         self._n_records += len(records)
 
@@ -149,14 +149,14 @@ class OnDisk:
     def _new_map(self, n: int) -> np.ndarray:
         if n == 0:
             return np.empty((0, *self._shape), self._dtype)
-        # Of the file that is open: one of its name may be another by now, or none.
+        # Uses the open file: by now its name may belong to another file, or to none.
         with os.fdopen(os.dup(self._pixels), "rb") as file:
             return np.memmap(file, self._dtype, "r", shape=(n, *self._shape))
 
     # -- writing ----------------------------------------------------------------------
 
     def store(self, paths: Sequence[str], stamps: Sequence[Stamp], pixels: np.ndarray) -> None:
-        """Add images; where that fails, warn once, and store no more."""
+        """Add images. If this fails, warn once and stop storing."""
         if not self._may_store:
             return
         try:
@@ -199,7 +199,7 @@ def _name(path: str) -> bytes:
 
 
 def _crc(image: np.ndarray) -> int:
-    # As bytes: a buffer of bfloat16, for one, there is not.
+    # As bytes, since some types, such as bfloat16, have no buffer.
     return zlib.crc32(np.ascontiguousarray(image).reshape(-1).view(np.uint8).data)
 
 
@@ -218,7 +218,7 @@ def decoded_on_disk(folder: str, decoding: Decoding) -> OnDisk:
 
 
 def on_disk(base: str, shape: tuple[int, ...], dtype: Any, *, otherwise: str) -> OnDisk:
-    """Return this process's view of some files; there is one, for all threads."""
+    """Return this process's view of some files, one for all threads."""
     with _lock:
         if base not in _opened:
             _opened[base] = OnDisk(base, shape, dtype, otherwise=otherwise)
@@ -226,7 +226,7 @@ def on_disk(base: str, shape: tuple[int, ...], dtype: Any, *, otherwise: str) ->
 
 
 def _forget() -> None:
-    """After a fork: locks belong to open files, which parent and child would share."""
+    """After a fork: parent and child would share open files and their locks."""
     global _lock
     _lock = threading.Lock()
     for opened in _opened.values():

@@ -1,4 +1,4 @@
-"""Where files and their labels come from: a folder of class folders, or a data frame."""
+"""Lists of files with their labels: from a folder of class folders, or from a data frame."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load_images(
     shuffle: int | None = None,
     **options: Any,
 ) -> tuple[Any, ...]:
-    """List the images of a folder in which each class has a folder of its own.
+    """List the images of a folder that has a sub-folder for each class.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ def _order(n: int, seed: Any) -> np.ndarray:
 
 
 def _readable(X: ImageFiles, *aligned: np.ndarray) -> tuple[Any, ...]:
-    """Leave bad files out of X and of what stands beside it, if X is to skip them.
+    """Remove unreadable files from X and from the other columns, if X skips them.
 
-    Otherwise they would be somebody's test images, which no prediction can leave out.
+    Otherwise they would be test images in some fold, and a prediction cannot leave out a row.
     """
     if X.on_error != "skip":
         return X, *aligned

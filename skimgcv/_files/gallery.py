@@ -1,4 +1,4 @@
-"""Images as a notebook shows them."""
+"""The display of images in a notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIXELS = 96
 
 
 def gallery(files: Any) -> str:
-    """Return HTML: what an ``ImageFiles`` says of itself, and a few of its images."""
+    """Return HTML with the description of an ``ImageFiles`` and a few of its images."""
     n = len(files)
     rows = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(int))
     shown = "".join(_figure(files, row) for row in rows.tolist())
@@ -37,7 +37,7 @@ def _figure(files: Any, row: int) -> str:
 
 
 def _as_shown(image: np.ndarray) -> np.ndarray:
-    """Return 8 bits, from black to white; the first channel, if PNG has no such number."""
+    """Return 8 bits, from black to white; only the first channel if PNG needs it."""
     if image.shape[2] not in (1, 3, 4):
         image = image[:, :, :1]
     if image.dtype == np.uint8:

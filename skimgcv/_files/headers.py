@@ -1,16 +1,16 @@
-"""What a file of an image says of itself in its first bytes, before anything is decoded."""
+"""The headers of image files, read before anything is decoded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Frames of baseline, progressive, ... JPEG; 0xC4, 0xC8 and 0xCC mean something else.
+# Frames of baseline, progressive and other JPEG; 0xC4, 0xC8 and 0xCC have other meanings.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class UnreadableError(Exception):
-    """An image that cannot be had, with the reason as a clause: "it is truncated"."""
+    """An image that cannot be read, with the reason as a clause: "it is truncated"."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def read_header(data: bytes) -> Header | None:
     Raises
     ------
     UnreadableError
-        If the file ends too early: OpenCV before 5 fills up such images with grey.
+        If the file ends too early: OpenCV before 5 fills the rest such images with grey.
     """
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
@@ -63,7 +63,7 @@ def _jpeg(data: bytes) -> Header | None:
     at, frame, turned = 2, b"", False
     while data[at : at + 1] == b"\xff" and len(data) >= at + 4:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
-        if marker == 0xFF:  # fills up
+        if marker == 0xFF:  # fills the rest
             at += 1
             continue
         if marker in _JPEG_FRAMES:
@@ -74,8 +74,8 @@ def _jpeg(data: bytes) -> Header | None:
             break
     else:
         _check_complete(len(data) > at)
-        return None  # no JPEG that we know; Pillow may
-    # What is compressed never holds this marker: it is the image's end.
+        return None  # an unknown kind of JPEG; Pillow may know it
+    # Compressed data never contains this marker, so it is the end of the image.
     _check_complete(len(frame) == 6 and data.rfind(b"\xff\xd9", at) >= 0)
     height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
     return Header("jpeg", width, height, frame[5], may_be_turned=turned)

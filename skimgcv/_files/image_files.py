@@ -34,7 +34,7 @@ from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.chunks import slices
 from skimgcv.exceptions import ImageReadError, UnreadableImagesWarning
 
-_FILES_A_STEP = 256  # that are read between two words on how far it is
+_FILES_A_STEP = 256  # files between two updates of the bar
 _MOST_NAMED = 5
 
 
@@ -67,7 +67,7 @@ class ImageFiles(LazyImages):
         which are errors with "uint8". Values of 8 bits are then multiplied by 257. With
         ``reader``, any integer or float type.
     cache : "memory", int, path or None, default="memory"
-        Where decoded images are kept. "memory": in this process, in up to a quarter of
+        The place of decoded images. "memory": in this process, in up to a quarter of
         the free memory. An int: in up to that many bytes. All folds in a process share
         them. A path (a ``pathlib.Path``, or a str other than "memory"): in a
         memory-mapped file in that folder, which all processes and later runs share. It
@@ -196,7 +196,7 @@ class ImageFiles(LazyImages):
         return self._on_error
 
     def __sizeof__(self) -> int:
-        # What is sent to a worker: Dask and Ray send what is large once, not with each task.
+        # The part for a worker: Dask and Ray send a large object once, and not with each task.
         return object.__sizeof__(self) + sum(map(sys.getsizeof, self._paths))
 
     def __repr__(self) -> str:
@@ -233,14 +233,14 @@ class ImageFiles(LazyImages):
         return InMemory(memory, self._decoding, self._owner, budget)
 
     def kept_digests(self) -> KeptDigests:
-        """Return where digests of these files are kept."""
+        """Return the store of digests for these files."""
         paths = self._paths.tolist()
         return DigestsOfFiles(self._decoding, paths, stamps_of(paths))
 
     def errors(self) -> list[ImageReadError]:
         """Read every file, and return the errors of those that cannot be read.
 
-        What is read is kept in the cache, and what is there is not read again.
+        Images are kept in the cache, and cached images are not read again.
 
         Returns
         -------
@@ -253,7 +253,7 @@ class ImageFiles(LazyImages):
     def readable(self, *, progress: bool = False) -> np.ndarray:
         """Read every file, warn of those that cannot be read, and return the others.
 
-        What is read is kept in the cache, and what is there is not read again.
+        Images are kept in the cache, and cached images are not read again.
 
         Parameters
         ----------
@@ -263,12 +263,12 @@ class ImageFiles(LazyImages):
         Returns
         -------
         ndarray of int
-            Places in this X: ``X[X.readable()]`` has no bad file.
+            Rows of this X: ``X[X.readable()]`` has no unreadable file.
 
         Warns
         -----
         UnreadableImagesWarning
-            If there are bad files, with their number and the first of them.
+            If files cannot be read. The message has their number and the first of them.
         """
         bad: list[ImageReadError] = []
         with _bar(len(self), shown=progress) as bar:
@@ -281,13 +281,13 @@ class ImageFiles(LazyImages):
         return np.flatnonzero(~np.isin(self._rows, [error.row for error in bad]))
 
     def as_checked(self) -> ImageFiles:
-        """Return the same files, of which ``fit`` need not look for bad ones first."""
+        """Return the same files without ``on_error="skip"``, so ``fit`` does not check them."""
         return self._with(_on_error="raise")
 
     def fingerprint(self) -> bytes:
-        """Return what only equal images have, without reading them.
+        """Return a digest that only equal images have, without reading them.
 
-        Files go by their path, size and time of change, and by how they are decoded.
+        Path, size, time of change and decoding identify an image.
 
         Returns
         -------
@@ -309,8 +309,8 @@ class ImageFiles(LazyImages):
         Returns
         -------
         ndarray, structured
-            A row a bad file: "row" (its place in this X), "path" and "reason".
-            ``pandas.DataFrame`` takes it as it is.
+            A row for each unreadable file: "row" (in this X), "path" and "reason".
+            ``pandas.DataFrame`` accepts it.
         """
         reasons: dict[int, str] = {}
         one_at_a_time = threading.Lock()  # tqdm's own is for drawing, not for counting

@@ -9,13 +9,13 @@ import numpy as np
 from skimgcv._files.decoding import Decoding
 
 Stamp = tuple[int, int]
-"""Size and time of change (ns) of a file: other ones mean other pixels."""
+"""Size and time of change (ns) of a file. If they differ, the pixels may differ."""
 _MOST_FILES = 1 << 20
 _shelves: dict[Decoding, dict[str, tuple[Stamp, np.ndarray]]] = {}
 
 
 class DigestsOfFiles:
-    """Digests of files as one decoding gives them, by path, size and time of change.
+    """Digests of files under one decoding, by path, size and time of change.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class DigestsOfFiles:
     paths : sequence of str
         One a row.
     stamps : sequence of Stamp or None
-        Of a moment before they are read: what changes meanwhile goes by another one later.
+        Taken before the files are read: a file that changes meanwhile gets another stamp later.
     """
 
     def __init__(
@@ -53,6 +53,6 @@ class DigestsOfFiles:
 
 
 def clear_kept_digests() -> None:
-    """Forget all of them."""
+    """Drop all of them."""
     for shelf in list(_shelves.values()):
         shelf.clear()

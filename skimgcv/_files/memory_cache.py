@@ -18,11 +18,11 @@ from skimgcv._runtime.memory import free_bytes
 from skimgcv._runtime.platform import after_fork
 
 SHARE_OF_FREE = 0.25
-"""Of what is free, where no number of bytes is given."""
+"""Share of the free memory, if no number of bytes is given."""
 
 
 class Owner:
-    """Those ``ImageFiles`` that were made from one list: its parts and its copies."""
+    """All ``ImageFiles`` that were made from one list: its parts and its copies."""
 
     def __init__(self, token: str) -> None:
         self.token = token
@@ -50,17 +50,16 @@ class _Entry:
 class Memory:
     """Images by decoding and path, each with the stamp of the file it came from.
 
-    Nothing that a living list uses is dropped to make room: rows come round once an
-    epoch, and whatever is dropped would be the next to be asked for. What only lists
-    of the past have used goes first, and goes only when there is no room: joblib's
-    workers get a new copy of the list with each fold.
+    Images of a living list are never dropped: each epoch reads all rows, so a dropped image would
+    be the next one to be read. Images of deleted lists are dropped first, and only when memory is
+    needed, since joblib's workers get a new copy of the list with each fold.
     """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all images."""
+        """Drop all images."""
         # A lock that another thread held during a fork would stay locked in the child.
         self._lock = threading.Lock()
         self._shelves: dict[Hashable, dict[str, _Entry]] = {}
@@ -68,7 +67,7 @@ class Memory:
 
     @property
     def n_bytes(self) -> int:
-        """What all images take."""
+        """The bytes of all images."""
         return sum(self._held.values())
 
     def fetch(
@@ -149,7 +148,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class InMemory:
-    """The images of one kind, as one owner uses them.
+    """The images of one kind that one owner uses.
 
     Attributes
     ----------
@@ -158,7 +157,7 @@ class InMemory:
         Their kind.
     owner : Owner
     budget : int or None
-        Bytes for all images of the memory; None for a share of what is free.
+        Bytes for all images in memory; None for a share of the free memory.
     """
 
     memory: Memory
@@ -180,7 +179,7 @@ class InMemory:
 
 
 def check_cache(cache: Any, name: str = "cache") -> str | int | None:
-    """Return a folder, a number of bytes (-1: a share of what is free), or None."""
+    """Return a folder, a number of bytes (-1: a share of the free memory), or None."""
     if cache is None:
         return None
     if isinstance(cache, str) and cache == "memory":
@@ -200,7 +199,7 @@ after_fork(memory.clear)
 
 
 def clear_decoded_images() -> None:
-    """Forget all decoded images that this process keeps in memory.
+    """Free all decoded images that this process keeps in memory.
 
     skimgcv drops them when other images need the memory. Call this function to free the
     memory now.

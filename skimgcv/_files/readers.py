@@ -1,8 +1,8 @@
-"""Readers: functions of the user's that read files, and the names that tell them apart.
+"""Readers: functions of the user that read files, and names that identify them.
 
-What a reader gives is kept beside what others give, also for later runs. So its name is a
-digest of all that decides on its result: its code, what that names, and the versions of the
-packages that it calls. Files are no part of it: a reader reads the one that it is given.
+The cache has the images of several readers, also for later runs. So the name of a reader is a
+digest of everything that decides its result: its code, the names in its code, and the versions of
+the packages that it calls. Files do not count, since a reader reads the file that it gets.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Reader:
     ----------
     function : callable
     name : str
-        Equal for functions that do the same, in other processes too.
+        Equal for functions that do the same, also in other processes.
     """
 
     function: Callable[[str], Any] = field(compare=False)
@@ -41,14 +41,14 @@ class Reader:
 
     @classmethod
     def of(cls, function: Any) -> Reader:
-        """Name a function.
+        """Compute the name of a function.
 
         Raises
         ------
         TypeError
             If it is not callable.
         ValueError
-            If something decides on its result that cannot be compared.
+            If its result depends on something that cannot be compared.
         """
         if not callable(function):
             raise TypeError(
@@ -66,11 +66,11 @@ class Reader:
 
 
 class _UnknownError(Exception):
-    """Something that cannot be compared with what another process has."""
+    """Something that cannot be compared between processes."""
 
 
 class _Description:
-    """What a function is made of, as plain text."""
+    """The content of a function, as plain text."""
 
     def __init__(self) -> None:
         self._said = hashlib.blake2b(digest_size=12)
@@ -79,7 +79,7 @@ class _Description:
         self._alive: list[Any] = []
 
     def digest(self) -> str:
-        """Return a name for all that was added, and for the packages that it calls."""
+        """Return a name for everything that was added, and for the packages that it calls."""
         self._say("versions", sys.version_info[:2], versions_of(self._packages))
         return self._said.hexdigest()
 
@@ -87,7 +87,7 @@ class _Description:
         self._said.update(repr(parts).encode("utf-8", "surrogatepass"))
 
     def add(self, it: Any) -> None:
-        """Describe an object and all that it reaches."""
+        """Describe an object and everything that it reaches."""
         if isinstance(it, _PLAIN):
             self._say(type(it).__qualname__, it.hex() if isinstance(it, float) else it)
             return
@@ -95,7 +95,7 @@ class _Description:
             self._say("again", self._numbers[id(it)])
             return
         self._numbers[id(it)] = len(self._numbers)
-        self._alive.append(it)  # an id is an object's own only while the object lives
+        self._alive.append(it)  # an id is unique only while the object lives
         self._describe(it)
 
     def _each(self, kind: str, items: Iterable[Any]) -> None:
@@ -151,7 +151,7 @@ class _Description:
         if home is not None and not isinstance(home, (types.ModuleType, type)):
             self._each("method", (it.__name__, home))
             return
-        # OpenCV's functions do not know their module; the code that calls them names it.
+        # OpenCV's functions do not know their module, but the code that calls them names it.
         module = getattr(it, "__module__", None)
         if module is None and not isinstance(it, np.ufunc):
             module = getattr(home, "__name__", "builtins")
@@ -163,13 +163,13 @@ class _Description:
         for name, cell in zip(it.__code__.co_freevars, it.__closure__ or (), strict=True):
             try:
                 self._named(name, cell.cell_contents, it.__code__)
-            except ValueError:  # a name that is not bound yet
+            except ValueError:  # the name is not bound yet
                 self._say("empty", name)
         for name, value in _read_from_outside(it):
             self._named(name, value, it.__code__)
 
     def _named(self, name: str, value: Any, code: types.CodeType) -> None:
-        """Describe what a name stands for; of a module of the user's, what the code may read."""
+        """Describe the value of a name; of the user's own module, what the code may read."""
         self._say("name", name)
         if not isinstance(value, types.ModuleType):
             self.add(value)
@@ -205,7 +205,7 @@ class _Description:
             self._pickled(it)
 
     def _pickled(self, it: Any) -> None:
-        """Describe an object by what a pickle of it would hold."""
+        """Describe an object by the content of its pickle."""
         try:
             parts = it.__reduce_ex__(4)
         except Exception as error:
@@ -235,7 +235,7 @@ def _is_of_any_class(name: str) -> bool:
 
 
 def _pieces(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yield a piece of code and those inside it."""
+    """Yield a piece of code and those within it."""
     pending = [code]
     while pending:
         yield (piece := pending.pop())
@@ -256,6 +256,6 @@ def _read_from_outside(function: types.FunctionType) -> list[tuple[str, Any]]:
     for name in sorted(imports):
         try:
             found.append((name, importlib.import_module(name)))
-        except ImportError:  # as it does in a reader that can do without it
+        except ImportError:  # as in a reader for which it is optional
             continue
     return found

@@ -1,4 +1,4 @@
-"""Many files to pixels: each decoded once, in threads, and kept where there is room."""
+"""Many files to pixels: each is decoded once, in threads, and kept if there is memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 64  # files that are decoded before any is kept
 
 
 class Store(Protocol):
-    """Where decoded images are kept."""
+    """A store of decoded images."""
 
     def fetch(self, paths: Sequence[str], stamps: Sequence[Stamp], out: np.ndarray) -> list[int]:
         """Copy the images that are here to their places in ``out``; return the other places."""
@@ -41,12 +41,12 @@ def read_images(
     decoding : Decoding
     store : Store or None
     out : ndarray of shape (n, height, width, channels) or None
-        Takes the images; None where only the failures are wanted.
+        Receives the images; None if only the failures are needed.
 
     Returns
     -------
     dict of int to UnreadableError
-        By place in ``paths``.
+        By position in ``paths``.
     """
     failures: dict[int, UnreadableError] = {}
     shape = (_BLOCK, *decoding.image_shape)
@@ -99,7 +99,7 @@ def _fetch(
 
 
 def check_file(path: str, decoding: Decoding) -> UnreadableError | None:
-    """Decode a file for nothing but the error."""
+    """Decode a file, only for its error."""
     try:
         _stamp(path)
         _decoded(path, decoding)
@@ -113,7 +113,7 @@ def _decoded(path: str, decoding: Decoding) -> np.ndarray:
 
 
 def in_threads(work: Callable[[int], None], places: Sequence[int]) -> None:
-    """Call ``work`` with each place, in as many threads as this process may have."""
+    """Call ``work`` with each position, in as many threads as this process may use."""
     n_threads = min(threads.thread_count(), len(places))
     if n_threads > 1:
         threads.share_out(len(places), lambda turn: work(places[turn]), n_threads)
@@ -123,7 +123,7 @@ def in_threads(work: Callable[[int], None], places: Sequence[int]) -> None:
 
 
 def stamps_of(paths: Sequence[str]) -> list[Stamp | None]:
-    """Return the size and the time of change of each file, or None where there is none."""
+    """Return the size and the time of change of each file; None for a missing file."""
     stamps: list[Stamp | None] = []
     for path in paths:
         try:
@@ -151,7 +151,7 @@ def read_file(path: str) -> bytes:
     Raises
     ------
     UnreadableError
-        If there are none.
+        If the file has no bytes.
     """
     try:
         with open(path, "rb", buffering=0) as file:

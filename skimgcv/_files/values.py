@@ -1,4 +1,4 @@
-"""What readers give: arrays of any type of numbers and any number of channels."""
+"""Arrays of readers: any type of numbers and any number of channels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from skimgcv._files.headers import UnreadableError
 
 # OpenCV resizes these; others go through floats.
 _RESIZED = ("uint8", "uint16", "int16", "float32", "float64")
-_MOST_CHANNELS = 4  # that OpenCV has at a time, whatever the interpolation
+_MOST_CHANNELS = 4  # channels that OpenCV handles at a time, with any interpolation
 
 
 def with_bands(pixels: np.ndarray, bands: int) -> np.ndarray:
@@ -18,7 +18,7 @@ def with_bands(pixels: np.ndarray, bands: int) -> np.ndarray:
     Raises
     ------
     UnreadableError
-        If it is not that.
+        If it has another shape.
     """
     if pixels.ndim == 2 and bands == 1:
         return pixels[:, :, np.newaxis]
@@ -37,7 +37,7 @@ def in_values_of(dtype: np.dtype, pixels: np.ndarray) -> np.ndarray:
     Raises
     ------
     UnreadableError
-        If it cannot hold them, or where they are no finite numbers.
+        If the dtype cannot represent them, or if they are not finite numbers.
     """
     if pixels.dtype.kind not in "buif":
         raise UnreadableError(
@@ -50,7 +50,7 @@ def in_values_of(dtype: np.dtype, pixels: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         converted = pixels.astype(dtype)
         back = converted.astype(pixels.dtype)
-    # The second for integers that float64 rounds, which is what they are compared in.
+    # The second check is for integers that float64 rounds, since they are compared in float64.
     if not (np.array_equal(converted, pixels) and np.array_equal(back, pixels)):
         raise UnreadableError(
             f"its reader gave values of type {pixels.dtype} that {dtype} cannot hold; pass "
@@ -62,8 +62,7 @@ def in_values_of(dtype: np.dtype, pixels: np.ndarray) -> np.ndarray:
 def resize_values(pixels: np.ndarray, width: int, height: int, how: int) -> np.ndarray:
     """Resize (height, width, channels) of any type of numbers.
 
-    Integers that OpenCV does not resize are rounded from float64, which holds those below
-    2**53.
+    Integers that OpenCV does not resize are rounded from float64, which is exact below 2**53.
     """
     dtype = pixels.dtype
     if dtype.name not in _RESIZED or not dtype.isnative:
@@ -82,6 +81,6 @@ def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "f":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    # The largest float64 that is within, since 2**63 - 1 itself is none.
+    # The largest float64 within the range, since 2**63 - 1 is not a float64.
     most = np.nextafter(float(limits.max) + 1, 0)
     return np.clip(np.rint(values), limits.min, min(most, limits.max)).astype(dtype)

@@ -1,4 +1,4 @@
-"""Copies of what holds state, so that no two fits share it: models, optimizers, callbacks."""
+"""Copies of objects with state, so that fits do not share it: models, optimizers, callbacks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of
 
 
 def fresh_copy(model: keras.Model) -> keras.Model:
-    """Clone a model with new weights, compiled as the original is."""
-    # Not safe mode, which guards against files: these lambdas are the caller's own.
+    """Clone a model with new weights, and compile it like the original."""
+    # Safe mode protects from files; these lambdas are the caller's own.
     with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
         fresh = keras.models.clone_model(model)
     if model.compiled:
@@ -22,7 +22,7 @@ def fresh_copy(model: keras.Model) -> keras.Model:
 
 
 def unshared(argument: Any) -> Any:
-    """Copy what holds a model's state: its optimizer, its metrics."""
+    """Copy an object with state, such as an optimizer or a metric."""
     if isinstance(argument, dict):
         return {k: unshared(v) for k, v in argument.items()}
     if isinstance(argument, (list, tuple)):
@@ -38,7 +38,7 @@ def unshared(argument: Any) -> Any:
 
 
 def copy_callbacks(callbacks: Any) -> Any:
-    """Copy instances, call functions, in lists and dicts as well; SciKeras makes classes."""
+    """Copy instances and call functions, also in lists and dicts; SciKeras calls classes."""
     if isinstance(callbacks, dict):
         return {k: copy_callbacks(v) for k, v in callbacks.items()}
     if isinstance(callbacks, (list, tuple)):
@@ -51,7 +51,7 @@ def copy_callbacks(callbacks: Any) -> Any:
     if not isinstance(callbacks, keras.callbacks.Callback):
         return callbacks
     new = copy.copy(callbacks)
-    # An earlier model that it may hold is not copied: set_model() replaces it.
+    # A model of an earlier fit is not copied, since set_model() replaces it.
     vars(new).update(
         (k, _copy_value(v)) for k, v in vars(callbacks).items() if not isinstance(v, keras.Model)
     )
@@ -69,5 +69,5 @@ def check_callback(callback: Any) -> None:
 def _copy_value(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # a file, a lock, a client: such things are shared, as Keras shares them
+    except Exception:  # files, locks and clients are shared, as in Keras
         return value

@@ -1,4 +1,4 @@
-"""The user's own classes and functions that a Keras object refers to, by name."""
+"""The user's own classes and functions that a Keras object refers to by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def custom_objects_in(value: Any) -> dict[str, Any]:
 
 
 def check_config_says_all(value: Any) -> None:
-    """Refuse an optimizer that would lose something when it is copied by its config.
+    """Refuse an optimizer whose config lacks a part of it, so that a copy would lose it.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def check_config_says_all(value: Any) -> None:
 
 
 def flat(value: Any) -> Iterator[Any]:
-    """Yield what lies in nested lists, tuples and dicts."""
+    """Yield the items of nested lists, tuples and dicts."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
@@ -69,7 +69,7 @@ def _kinds_of_model(model: keras.Model) -> Iterator[Any]:
     for layer in layers_in(model):
         yield type(layer)
         yield from _kinds(list(vars(layer).values()))
-    # A single layer, as an augmenter may be one, knows of no compiling.
+    # A single layer, such as an augmenter, has no compile arguments.
     if getattr(model, "compiled", False):
         yield from _kinds(compile_arguments(model))
         yield from _kinds(model.optimizer)

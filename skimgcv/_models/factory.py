@@ -29,7 +29,7 @@ from skimgcv._runtime.keras_internals import compile_arguments
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
 _BATCH_SIZE = 32
-"""What None means to Keras, too."""
+"""Keras' meaning of None, too."""
 
 _SCIKERAS_HOOKS = {
     "target_encoder": "pass y as labels, and name a loss that takes class numbers or one-hot rows",
@@ -38,16 +38,16 @@ _SCIKERAS_HOOKS = {
     "scorer": "override score, or pass scoring=... to scikit-learn's tools",
     "initialize": "call partial_fit, or load weights in the builder",
 }
-"""What SciKeras' own subclasses override, and what to do instead."""
+"""Methods that subclasses of SciKeras override, and what to do instead."""
 
 
 class ModelFactory(SciKerasHooks):
-    """SciKeras' wrapper, held for one fit of an estimator, never seen by scikit-learn.
+    """SciKeras' wrapper, for one fit of an estimator; scikit-learn never sees it.
 
     Parameters
     ----------
     estimator : AugmentedKerasClassifier
-        Whose parameters to use.
+        The estimator whose parameters to use.
     meta : dict
         What a builder gets as ``meta``: ``n_classes_``, ``X_shape_`` and so on.
     one_hot : bool
@@ -69,13 +69,13 @@ class ModelFactory(SciKerasHooks):
         self._estimator = estimator
         self._weighs_labels = weighs_labels
         self.compiles = False
-        """Whether the builder left the model to be compiled here."""
+        """Whether the builder did not compile the model, so that this class does."""
         self._use_own_builder()
         self._one_hot = one_hot
         self._is_auto = isinstance(self.loss, str) and self.loss == "auto"
         if self._is_auto:
             self.loss: Any
-            # Stands in for the loss until there is a model to choose it by.
+            # A placeholder until there is a model that decides the loss.
             self.loss = keras.losses.BinaryCrossentropy(name="auto")
 
     @property
@@ -83,7 +83,7 @@ class ModelFactory(SciKerasHooks):
         return type(self._estimator).__name__
 
     def _use_own_builder(self) -> None:
-        """Let a subclass build by its ``_keras_build_fn``, as SciKeras has it."""
+        """Use a subclass's ``_keras_build_fn`` as the builder, as SciKeras does."""
         for hook, instead in _SCIKERAS_HOOKS.items():
             if hasattr(self._estimator, hook):
                 raise TypeError(
@@ -101,7 +101,7 @@ class ModelFactory(SciKerasHooks):
         self.__dict__["model"] = builder
 
     def build(self) -> tuple[keras.Model, Targets]:
-        """Build and compile a fresh model; tell how it speaks of classes."""
+        """Build and compile a new model; return it with its targets."""
         model = self.built()
         if not isinstance(model, keras.Model):
             raise TypeError(
@@ -109,7 +109,7 @@ class ModelFactory(SciKerasHooks):
                 f"{type(model).__name__}."
             )
         if not has_graph(model):
-            # A subclass, or a Sequential without an Input: now its output is known.
+            # A subclass, or a Sequential without an Input: after this call its output is known.
             model(keras.Input(self.image_shape_))
         elif len(model.inputs) > 1:
             raise ValueError(
@@ -121,7 +121,7 @@ class ModelFactory(SciKerasHooks):
         return model, self._compile(model)
 
     def _compile(self, model: keras.Model) -> Targets:
-        """Compile a model where its builder did not, or left to be chosen what it chose."""
+        """Compile a model if its builder did not, or with the loss that "auto" chooses."""
         is_new = not model.compiled
         is_auto = self._is_auto and (is_new or model.loss is self.loss)
         if not (is_auto or is_new or self._takes_compile_kwargs()):
@@ -144,7 +144,7 @@ class ModelFactory(SciKerasHooks):
     def _mended(
         self, model: keras.Model, loss: Any, arguments: dict[str, Any]
     ) -> tuple[dict[str, Any], Targets]:
-        """Return those arguments of ``compile`` that would be wrong, mended, and the targets."""
+        """Return corrected arguments of ``compile`` in place of wrong ones, and the targets."""
         mended: dict[str, Any] = {}
         if self._weighs_labels:
             if arguments.get("weighted_metrics"):
@@ -168,19 +168,19 @@ class ModelFactory(SciKerasHooks):
         return auto_loss(model, kind, meta, one_hot=one_hot)
 
     def compile_again(self, model: keras.Model, *, new_optimizer: bool) -> Targets:
-        """Compile a trained model with the parameters of now; tell how it speaks of classes.
+        """Compile a trained model with the current parameters; return its targets.
 
         Parameters
         ----------
         new_optimizer : bool
-            Whether its parameters changed. One of the same class goes on with the old one's
-            momenta and its count of steps.
+            Whether its parameters changed. An optimizer of the same class keeps the momenta and
+            the step count.
         """
         arguments = self.compile_arguments()
         old = model.optimizer
         if not new_optimizer:
             arguments["optimizer"] = old
-        # Keras keeps the old metrics where there are none.
+        # Without metrics Keras keeps the old ones.
         arguments["metrics"] = arguments["metrics"] or []
         if self._is_auto:
             arguments["loss"] = self._auto_loss(model, arguments)
@@ -192,10 +192,10 @@ class ModelFactory(SciKerasHooks):
         return targets
 
     def built(self) -> Any:
-        """Call the builder: SciKeras would drop parameters with __ in their own name."""
+        """Call the builder; SciKeras would drop parameters with __ in their own name."""
         builder = self.builder()
         routed = self._estimator._routed_names()
-        # A subclass's own parameters are its own, but a builder may ask for them by name.
+        # A builder gets a subclass's own parameters only if it names them.
         asked = {n for n in self._estimator._own_parameters() if has_parameter(builder, n)}
         plain = {n: getattr(self, n) for n in [*asked, *routed] if not has_prefix(n)}
         prefixed = {
@@ -209,7 +209,7 @@ class ModelFactory(SciKerasHooks):
         return builder(**arguments)
 
     def builder(self) -> Any:
-        """Return the function that builds, of whatever the estimator's ``model`` is."""
+        """Return a function that builds, for any kind of the parameter ``model``."""
         builder = self.model
         if isinstance(builder, keras.Model):
             return functools.partial(fresh_copy, builder)
@@ -221,11 +221,11 @@ class ModelFactory(SciKerasHooks):
         self._check_builder_parameters(builder)
         if inspect.isfunction(builder) or isinstance(builder, functools.partial):
             return builder
-        # SciKeras takes functions only; a class or a bound method builds as well.
+        # SciKeras takes functions only. This also allows classes and bound methods.
         return functools.partial(builder)
 
     def compile_arguments(self) -> dict[str, Any]:
-        """Return what is routed to ``compile``, no state shared between fits."""
+        """Return the arguments for ``compile``, without state that fits would share."""
         routed = self._estimator._routed_names()
         for name in routed:
             if name.startswith(("optimizer__", "loss__", "metrics__")):
@@ -242,21 +242,21 @@ class ModelFactory(SciKerasHooks):
             arguments["metrics"] = named(given, arguments["metrics"])
         arguments = {k: unshared(v) for k, v in arguments.items()}
         for name in ("metrics", "weighted_metrics"):
-            # All are of the one output. Keras before 3.14 does not know its name, and
-            # before 3.10 no lists within the list.
+            # All metrics are for the single output. Keras before 3.14 does not accept its name,
+            # and before 3.10 no nested lists.
             if isinstance(arguments.get(name), (dict, list, tuple)):
                 arguments[name] = keras.tree.flatten(arguments[name])
         return arguments
 
     def _near_argument(self, routed: list[str]) -> str:
-        """Ask whether a parameter was meant that the optimizer does have."""
+        """Return a question about a similar parameter of the optimizer, or nothing."""
         known = optimizer_arguments(self.optimizer)
         names = [n.removeprefix("optimizer__") for n in routed if n.startswith("optimizer__")]
         near = [nearest(n, known) for n in names if n not in known]
         return "".join(near).replace("is '", "is 'optimizer__")
 
     def _check_builder_parameters(self, builder: Any) -> None:
-        """Refuse what neither the estimator nor the builder knows."""
+        """Refuse parameters that neither the estimator nor the builder has."""
         for name in self._estimator._routed_names():
             if self._is_auto and name.startswith("loss__"):
                 raise ValueError(
@@ -326,7 +326,7 @@ class ModelFactory(SciKerasHooks):
             if name.startswith(("callbacks__", f"{method}__")):
                 self._check_arrives(name)
         if method == "predict":
-            self.callbacks = None  # these watch the training
+            self.callbacks = None  # these are for training
         for name in ("callbacks", f"{method}__callbacks"):
             setattr(self, name, copy_callbacks(getattr(self, name, None)))
         nested = self.made_callbacks(method)
@@ -356,7 +356,7 @@ def take_over(
     new: keras.optimizers.Optimizer,
     variables: list[keras.Variable],
 ) -> None:
-    """Let an optimizer go on where another of its class was, at its own learning rate."""
+    """Give an optimizer the state of another one of its class, except the learning rate."""
     if _kinds_of_optimizer(old) != _kinds_of_optimizer(new) or not old.built:
         return
     new.build(variables)
@@ -368,14 +368,14 @@ def take_over(
 
 
 def _kinds_of_optimizer(optimizer: keras.optimizers.Optimizer | None) -> list[type]:
-    # One that scales the loss holds another.
+    # One that scales the loss contains another one.
     if optimizer is None:
         return []
     return [type(optimizer), *_kinds_of_optimizer(getattr(optimizer, "inner_optimizer", None))]
 
 
 def _takes(function: Any, name: str) -> bool:
-    """Whether a function has a parameter of this name, or any other that it is given."""
+    """Whether a function accepts a parameter of this name."""
     parameters = inspect.signature(function).parameters.values()
     return has_parameter(function, name) or any(p.kind is p.VAR_KEYWORD for p in parameters)
 

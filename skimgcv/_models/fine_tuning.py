@@ -1,4 +1,4 @@
-"""The second phase of a fit: frozen layers learn on, in a model that is compiled anew."""
+"""The second phase of a fit: unfreeze layers, and compile the model again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skimgcv._runtime.keras_internals import compile_arguments, layers_in
 
 
 class FineTuning:
-    """Unfreezes layers of a trained model, and compiles it anew.
+    """Unfreezes layers of a trained model, and compiles it again.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class FineTuning:
         self._rate = learning_rate
 
     def check(self, model: keras.Model) -> None:
-        """Refuse a model for which it cannot be done.
+        """Refuse a model without layers to unfreeze, or which cannot be compiled again.
 
         Raises
         ------
         ValueError
-            If nothing would be unfrozen, or the model cannot be compiled anew.
+            If no layer would be unfrozen, or if the model cannot be compiled again.
         TypeError
-            If the function that chooses returns something else than the model's layers.
+            If the function returns objects that are not layers of the model.
         """
         if type(model).compile is not keras.Model.compile:
             raise ValueError(
@@ -54,16 +54,16 @@ class FineTuning:
             )
 
     def begin(self, model: keras.Model) -> None:
-        """Unfreeze a model's layers, and compile it with a fresh optimizer."""
-        # Parents come before the layers that they hold, whose flags they set, too.
+        """Unfreeze a model's layers, and compile it with a new optimizer."""
+        # Parents come before their inner layers, because setting their flag sets those, too.
         for layer, learns in self._who_learns(model):
             layer.trainable = learns
-        # A copy of each metric: the old ones keep what they counted.
+        # A copy of each metric, since the old ones keep their counts.
         arguments = {name: unshared(v) for name, v in compile_arguments(model).items()}
         model.compile(**arguments | {"optimizer": self._optimizer(model)})
 
     def _who_learns(self, model: keras.Model) -> list[tuple[keras.Layer, bool]]:
-        """Return for each layer whether it learns in the second phase."""
+        """Return for each layer whether the second phase trains it."""
         frozen = _frozen(model)
         chosen = self._chosen(model)
         chosen_ids = {id(layer) for layer in chosen}
@@ -72,7 +72,7 @@ class FineTuning:
             for layer in chosen
             for inner in layers_in(layer)
             if not isinstance(inner, keras.layers.BatchNormalization)
-            # A function that names it means it.
+            # A function may choose it on purpose.
             or (callable(self._layers) and id(inner) in chosen_ids)
         }
         return [
@@ -106,7 +106,7 @@ class FineTuning:
         optimizer = keras.optimizers.get(compile_arguments(model)["optimizer"])
         check_config_says_all(optimizer)
         config = optimizer.get_config()
-        # One that scales the loss has the learning rate of the one that it holds.
+        # One that scales the loss has the learning rate of its inner optimizer.
         inner = config["inner_optimizer"]["config"] if "inner_optimizer" in config else config
         inner["learning_rate"] = self._rate
         return type(optimizer).from_config(config)
@@ -118,7 +118,7 @@ def _frozen_units(model: keras.Model) -> list[keras.Layer]:
 
 
 def _units(model: keras.Model) -> list[keras.Layer]:
-    """Return a model's layers in their order, with those of nested models in their place."""
+    """Return a model's layers in order, with the layers of nested models in place of these."""
     units = []
     for layer in model.layers:
         if isinstance(layer, keras.Model) and has_graph(layer):
@@ -129,7 +129,7 @@ def _units(model: keras.Model) -> list[keras.Layer]:
 
 
 def _frozen(model: keras.Model) -> set[int]:
-    """Return the ids of the layers that are frozen, alone or with the layer that holds them."""
+    """Return the ids of frozen layers, and of all layers within them."""
     outer = [layer for layer in layers_in(model) if not layer.trainable]
     return {id(inner) for layer in outer for inner in layers_in(layer)}
 

@@ -1,4 +1,4 @@
-"""The last layer of a model: as many units as y needs, with the activation that suits it."""
+"""The last layer of a model, with the units and the activation that y needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ACTIVATIONS = {
 
 
 def head(meta: Mapping[str, Any], **options: Any) -> keras.layers.Dense:
-    """Return the layer for what a builder is told of y; options are the layer's."""
+    """Return the layer for a builder's ``meta``. Options go to the layer."""
     activation = _ACTIVATIONS.get(meta.get("target_type_", ""), "softmax")
     units = meta["n_classes_"] if "n_classes_" in meta else meta["n_outputs_"]
     return keras.layers.Dense(units, activation=activation, **options)

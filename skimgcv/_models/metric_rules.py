@@ -1,4 +1,4 @@
-"""When each metric of Keras is right: which targets and outputs it is made for."""
+"""The targets and outputs for which each of Keras' metrics is right."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from skimgcv._models.targets import Kind
 
 @dataclass(frozen=True)
 class Seen:
-    """What the metrics of a model get to see.
+    """A description of the targets and outputs that a model's metrics get.
 
     Attributes
     ----------
     kind : {"classes", "labels", "numbers"}
-        What y is.
+        The kind of y.
     n_outputs : int
         1, for the second of two classes; or one for each class, label or number.
     sparse : bool
         Targets are class numbers, not one-hot rows.
     outputs : {"probabilities", "logits", "scores"}
     boundary : float
-        Above it, a single output is the second class.
+        A single output above it is the second class.
     softmax : bool
-        Outputs are a softmax's.
+        Outputs are those of a softmax.
     weighted : bool
-        Rows have weights, where there are any.
+        Rows may have weights.
     """
 
     kind: Kind
@@ -53,13 +53,13 @@ class Seen:
 
 
 Rule = Callable[[Any, Seen], Any]
-"""Gives the metric, or one like it that is right here; raises where none is."""
+"""Returns the metric, or a similar one that is right here; raises if there is none."""
 
 
 def rule_of(metric: keras.metrics.Metric) -> Rule | None:
-    """Return the rule of a metric of Keras; any other is the user's own, and has none."""
+    """Return the rule of a metric of Keras; the user's own metrics have none."""
     base: Any = next(c for c in type(metric).__mro__ if c.__module__.startswith("keras."))
-    # A subclass that updates its state in a way of its own may take any targets.
+    # A subclass that updates its state in its own way may take any targets.
     if type(metric).update_state is not base.update_state:
         return None
     rule = _RULES.get(base.__name__)
@@ -67,7 +67,7 @@ def rule_of(metric: keras.metrics.Metric) -> Rule | None:
 
 
 def of_kind(rule: Rule) -> Rule:
-    """Let a rule refuse metrics that are of another kind of y."""
+    """Let a rule refuse metrics for another kind of y."""
 
     def checked(metric: Any, seen: Seen) -> Any:
         if seen.kind == "numbers" and rule not in _OF_ANY_NUMBERS:
@@ -96,7 +96,7 @@ def takes_numbers(metric: Any) -> bool:
 
 
 def like(metric: keras.metrics.Metric, **changes: Any) -> keras.metrics.Metric:
-    """Make a metric anew, with some of its arguments changed."""
+    """Make a copy of a metric with some arguments changed."""
     return type(metric).from_config({**metric.get_config(), **changes})
 
 
@@ -140,7 +140,7 @@ def _needs_probabilities(metric: Any, seen: Seen) -> None:
 
 
 def _needs_no_softmax(metric: Any, seen: Seen) -> None:
-    # Keras takes the softmax's logits instead of its probabilities, and a sigmoid of them.
+    # Keras takes the logits of the softmax, and applies a sigmoid.
     if seen.softmax:
         refuse(metric, "is for sigmoid outputs", "use 'categorical_crossentropy'")
 
@@ -172,7 +172,7 @@ def _likeliest(metric: Any, seen: Seen) -> Any:
 
 
 def _of_numbers(metric: Any, seen: Seen) -> Any:
-    """Take the twin that takes rows, where targets are rows."""
+    """Use the matching metric for one-hot rows, if targets are rows."""
     _needs_columns(metric, seen, "'accuracy' or 'binary_crossentropy'")
     kind = next(kind for kind in _OF_ROWS if isinstance(metric, kind))
     config = metric.get_config()
@@ -192,7 +192,7 @@ def _of_numbers(metric: Any, seen: Seen) -> Any:
 
 
 def _threshold(metric: Any, seen: Seen) -> Any:
-    """Move a threshold of 0.5 to 0, where that is what parts the classes."""
+    """Move a threshold of 0.5 to 0 if 0 divides the classes."""
     if isinstance(metric, keras.metrics.BinaryIoU) and not seen.by_itself:
         refuse(metric, "is for a model with one output", "use OneHotIoU or OneHotMeanIoU")
     _needs_rows(metric, seen)
@@ -209,7 +209,7 @@ def _f_score(metric: Any, seen: Seen) -> Any:
     _needs_rows(metric, seen)
     if seen.kind == "labels":
         _needs_probabilities(metric, seen)
-        # Without a threshold Keras takes the likeliest label alone.
+        # Without a threshold Keras counts only the likeliest label.
         return metric if metric.threshold is not None else like(metric, threshold=0.5)
     if seen.n_outputs == 1:
         if metric.average is not None:
@@ -222,7 +222,7 @@ def _f_score(metric: Any, seen: Seen) -> Any:
         if not seen.at_half:
             _needs_probabilities(metric, seen)
         threshold = 0.5 if metric.threshold is None else metric.threshold
-        # Of one column, and so a number and no list of one.
+        # For one column: a number, not a list of one.
         return like(metric, average="micro", threshold=threshold)
     if metric.threshold is not None:
         _needs_probabilities(metric, seen)
@@ -277,7 +277,7 @@ def _auc(metric: Any, seen: Seen) -> Any:
 
 
 def _crossentropy(metric: Any, seen: Seen) -> Any:
-    """Tell a crossentropy that it gets logits."""
+    """Set ``from_logits`` of a crossentropy."""
     of_columns = not isinstance(metric, keras.metrics.BinaryCrossentropy)
     if of_columns:
         _needs_columns(metric, seen, "'binary_crossentropy'")
@@ -368,7 +368,7 @@ def _overlap(metric: Any, seen: Seen) -> Any:
 
 
 def _in_fractions(metric: Any, seen: Seen) -> Any:
-    """Keep an IoU, which counts in whole numbers, from cutting weights down to them."""
+    """Keep an IoU from rounding weights down, since it counts in whole numbers."""
     whole = seen.weighted and "int" in str(metric.dtype) and hasattr(metric, "total_cm")
     return like(metric, dtype="float32") if whole else metric
 
@@ -378,7 +378,7 @@ _OF_ROWS = {
     keras.metrics.SparseTopKCategoricalAccuracy: keras.metrics.TopKCategoricalAccuracy,
     keras.metrics.SparseCategoricalCrossentropy: keras.metrics.CategoricalCrossentropy,
 }
-# Poisson and percentages look at the kind themselves.
+# The rules for Poisson and percentages check the kind of y.
 _OF_ANY_NUMBERS = {_regression, _direction, _poisson, _percentage}
 _OF_ONE_CLASS = {_likeliest, _of_numbers, _distribution, _overlap}
 _VALUE = _never("is of one value a row, and gets targets and outputs", "leave it out")

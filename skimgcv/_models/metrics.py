@@ -1,4 +1,4 @@
-"""Metrics of Keras: given what they are made for, or refused before training."""
+"""Metrics of Keras get the targets and outputs that they need, or are refused before training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from skimgcv.exceptions import MetricTargetsWarning
 
 
 def need_rows(*metrics: Any) -> bool:
-    """Whether metrics need one-hot rows, where ``loss="auto"`` may choose.
+    """Whether metrics need one-hot rows, if ``loss="auto"`` may choose.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def need_rows(*metrics: Any) -> bool:
     Raises
     ------
     ValueError
-        If one needs rows, and it cannot be told what another needs.
+        If one metric needs rows, and the needs of another are unknown.
 
     Warns
     -----
     MetricTargetsWarning
-        If one is the user's own, and gets class numbers.
+        If one is the user's own and gets class numbers.
     """
     rules = [_with_rule(metric) for metric in _flat(metrics) if not _is_accuracy(metric)]
     own = [name_of(metric) for metric, rule in rules if rule is None]
@@ -70,13 +70,13 @@ def need_rows(*metrics: Any) -> bool:
 def right_metrics(
     model: keras.Model, loss: Any, targets: Targets, arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return those arguments of ``compile`` that have metrics which would be wrong, mended.
+    """Return the arguments of ``compile`` with wrong metrics, corrected.
 
     Parameters
     ----------
     model : keras.Model
     loss : str, callable or keras.losses.Loss
-        The model's, which is perhaps not yet compiled with it.
+        The model's loss, even if the model is not compiled with it yet.
     targets : Targets
     arguments : dict
         Of ``keras.Model.compile``.
@@ -104,14 +104,14 @@ def right_metrics(
 
 
 def adapted(metrics: Any, seen: Seen) -> Any:
-    """Return metrics for ``compile``, and in place of those that would be wrong, right ones.
+    """Return metrics for ``compile``, with right ones in place of wrong ones.
 
-    Those that stay as they are are the same objects.
+    Unchanged metrics are the same objects.
 
     Raises
     ------
     ValueError
-        Naming a metric that cannot be right for this model, and what to do.
+        If a metric cannot be right for this model.
     """
     if isinstance(metrics, dict):
         return {name: adapted(metric, seen) for name, metric in metrics.items()}
@@ -122,13 +122,13 @@ def adapted(metrics: Any, seen: Seen) -> Any:
         return metrics
     metric, rule = _with_rule(metrics)
     right = metric if rule is None else rule(metric, seen)
-    # Of "accuracy" for several labels Keras would make that of one class a row.
+    # For several labels, Keras would take "accuracy" as that of one class for each row.
     as_given = right is metric and not (_is_accuracy(metrics) and seen.kind == "labels")
     return metrics if as_given else right
 
 
 def check_names(metrics: Any) -> None:
-    """Refuse texts that name no metric."""
+    """Refuse names of unknown metrics."""
     for metric in _flat(metrics):
         if isinstance(metric, str) and not _is_accuracy(metric):
             _by_name(metric)
@@ -140,10 +140,10 @@ def same(metrics: Any, others: Any) -> bool:
 
 
 def named(given: Any, made: Any) -> Any:
-    """Name metrics as Keras does: texts by themselves, classes by their name.
+    """Name metrics as Keras does: strings by the string, classes by their name.
 
-    SciKeras makes both anew for each fit, and Keras numbers what it makes: ``auc_1``,
-    ``auc_2``. No callback could watch such a metric.
+    SciKeras makes new objects in each fit, and Keras numbers these: ``auc_1``, ``auc_2``. No
+    callback could monitor such a metric.
     """
     if isinstance(given, dict) and isinstance(made, dict):
         return {name: named(given[name], metric) for name, metric in made.items()}
@@ -157,7 +157,7 @@ def named(given: Any, made: Any) -> Any:
     return made
 
 
-# -- which metric is meant -----------------------------------------------------
+# -- the metric of a name -----------------------------------------------------
 
 
 def _flat(metrics: Any) -> Iterator[Any]:
@@ -171,12 +171,12 @@ def _flat(metrics: Any) -> Iterator[Any]:
 
 
 def _is_accuracy(metric: Any) -> bool:
-    """Whether Keras chooses the accuracy that fits, by shapes."""
+    """Whether Keras chooses the kind of accuracy by shapes."""
     return isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
 
 
 def _with_rule(metric: Any) -> tuple[Any, Rule | None]:
-    """Return the object that Keras would make of it, and the rule of Keras' own."""
+    """Return the object that Keras would make of a metric, and its rule if it is Keras' own."""
     if _is_accuracy(metric):
         metric = keras.metrics.BinaryAccuracy(name=metric)
     elif isinstance(metric, str):
@@ -210,7 +210,7 @@ def _of_function(function: Any) -> tuple[Any, Rule]:
         refuse(function, "is a loss of whole batches", "leave it out")
     rule = rule_of(metric)
     assert rule is not None
-    # The function itself stays, where nothing is to be changed.
+    # An unchanged function stays as it is.
     return function, lambda _, seen: function if (new := rule(metric, seen)) is metric else new
 
 

@@ -1,4 +1,4 @@
-"""What a model's outputs are, as far as its layers and its loss say it."""
+"""The kind of a model's outputs, from its layers and its loss."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ Outputs = Literal["probabilities", "logits", "scores"]
 
 
 def has_graph(model: keras.Model) -> bool:
-    """Whether it is known which layer gives the model's output."""
+    """Whether the layer that gives the model's output is known."""
     return isinstance(model, (keras.Sequential, _functional())) and model.built
 
 
 @functools.cache
 def _functional() -> Any:
-    """Return the class of models that are made of inputs and outputs, which has no public name."""
+    """Return the class of functional models, which has no public name."""
     it = keras.Input((1,), name="input")
     return type(keras.Model(it, keras.layers.Identity(name="identity")(it), name="functional"))
 
 
 def width_of(model: keras.Model, wanted: int, what: str, *, one_unit: bool = False) -> int:
-    """Return how many outputs a model has; refuse another number than is needed.
+    """Return the number of outputs of a model; refuse a wrong number.
 
     Parameters
     ----------
     model : keras.Model
     wanted : int
-        How many are needed.
+        The number that is needed.
     what : str
-        Of what y has so many, for errors: "classes".
+        The things in y that have this number, for errors: "classes".
     one_unit : bool
-        Whether one output does as well.
+        Whether one output is enough.
     """
     outputs = model.outputs if has_graph(model) else keras.tree.flatten(model.output)
     shapes = [output.shape for output in outputs]
@@ -69,7 +69,7 @@ def width_of(model: keras.Model, wanted: int, what: str, *, one_unit: bool = Fal
 
 
 def outputs_are(model: keras.Model, loss: Any) -> Outputs:
-    """Tell what a model's outputs are: ``"scores"`` are fitted, but neither of the others."""
+    """Return the kind of a model's outputs. ``"scores"`` are neither of the others."""
     if _says_logits(loss):
         return "logits"
     if _last_activation(model)[1] in _SIGNED:
@@ -125,8 +125,8 @@ def ends_with_sigmoid(model: keras.Model) -> bool:
 def _says_logits(loss: Any) -> bool:
     fixed = getattr(loss, "keywords", {})  # of a functools.partial
     if isinstance(loss, keras.losses.Loss) and not hasattr(loss, "from_logits"):
-        # From Keras 3.16 on some losses tell it in their config alone.
-        with contextlib.suppress(Exception):  # one of the user's own may have none
+        # From Keras 3.16 on, some losses have it only in their config.
+        with contextlib.suppress(Exception):  # the user's own loss may have no config
             fixed = loss.get_config()
     return bool(getattr(loss, "from_logits", fixed.get("from_logits", False)))
 

@@ -1,4 +1,4 @@
-"""Names of parameters: which ones are routed, and whether there is something at their end."""
+"""Names of parameters: which are routed, and whether they lead to an object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 PREFIXES = ("model", "optimizer", "loss", "metrics", "callbacks", "compile", "fit", "predict")
-"""What ``prefix__name`` may be routed to."""
+"""The prefixes of ``prefix__name``."""
 
 FIT_OPTIONS = {"batch_size", "callbacks", "epochs", "initial_epoch", "validation_freq", "verbose"}
 PREDICT_OPTIONS = {"batch_size", "callbacks", "verbose"}
@@ -19,7 +19,7 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 
 def has_prefix(name: str) -> bool:
-    """Whether a parameter says by its name where it is routed to: ``model__units``.
+    """Whether a parameter's name has the prefix of a part, as ``model__units`` has.
 
     Examples
     --------
@@ -31,15 +31,15 @@ def has_prefix(name: str) -> bool:
 
 
 def may_be_routed(kind: type, name: str) -> bool:
-    """Whether a parameter may have this name beside an estimator's own ones.
+    """Whether an estimator may have an additional parameter of this name.
 
-    One without a prefix must not pass for a fitted or private attribute, nor hide a method.
+    A name without a prefix must not look like a fitted or private attribute, or hide a method.
     """
     return has_prefix(name) or (name.strip("_") == name and not hasattr(kind, name))
 
 
 def check_routed_name(kind: type, name: str) -> None:
-    """Refuse a name that a parameter of the builder cannot have here.
+    """Refuse a name that a parameter of the builder cannot have without a prefix.
 
     Raises
     ------
@@ -59,10 +59,10 @@ def check_routed_name(kind: type, name: str) -> None:
 
 
 def parameter_names(kind: type) -> list[str]:
-    """Return an estimator's own parameters, a subclass's before those that it passes on.
+    """Return an estimator's own parameters, with those of its base classes.
 
-    scikit-learn would see only those that the subclass's ``__init__`` names itself, and a
-    clone would lack the rest.
+    scikit-learn would see only the parameters that the subclass's ``__init__`` names, and a clone
+    would lack the others.
     """
     names: set[str] = set()
     for parameters in _signatures(kind):
@@ -71,13 +71,13 @@ def parameter_names(kind: type) -> list[str]:
 
 
 def public_parameters(kind: type) -> frozenset[str]:
-    """Return the parameters of the estimator of this package that a class is, or builds on."""
+    """Return the parameters of this package's estimator that a class is, or inherits from."""
     own = next(base for base in kind.__mro__ if _is_ours(base) and "__init__" in vars(base))
     return frozenset(parameter_names(own))
 
 
 def passes_on(kind: type) -> bool:
-    """Whether an estimator's ``__init__`` takes names that it does not know, to be routed."""
+    """Whether an estimator's ``__init__`` accepts other names, which are routed."""
     return all(any(p.kind is p.VAR_KEYWORD for p in ps) for ps in _signatures(kind))
 
 
@@ -86,7 +86,7 @@ def _signatures(kind: type) -> Iterator[list[inspect.Parameter]]:
         if "__init__" in vars(base):
             parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
             yield parameters
-            # A class that passes nothing on has these parameters alone.
+            # A class that passes nothing on has only these parameters.
             if not any(p.kind is p.VAR_KEYWORD for p in parameters) or _is_ours(base):
                 return
 
@@ -96,7 +96,7 @@ def _is_ours(kind: type) -> bool:
 
 
 def nearest(name: str, known: Iterable[str], optimizer: Any = None) -> str:
-    """Return a question whether another name is meant, or nothing.
+    """Return a question whether a similar name is meant, or an empty string.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def nearest(name: str, known: Iterable[str], optimizer: Any = None) -> str:
     known : iterable of str
         Names that may be meant.
     optimizer : str, type or keras.optimizers.Optimizer, optional
-        Whose arguments may be meant too, as ``optimizer__...``.
+        Its arguments may be meant, too, as ``optimizer__...``.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _arguments(function: Any) -> list[str]:
 
 
 def optimizer_arguments(optimizer: Any) -> list[str]:
-    """Return the names of what an optimizer's class takes."""
+    """Return the names of the arguments of an optimizer's class."""
     kind = optimizer
     if isinstance(optimizer, str):
         try:
@@ -161,20 +161,20 @@ def optimizer_arguments(optimizer: Any) -> list[str]:
 
 
 _SHORT = {"lr": "learning_rate", "decay": "weight_decay"}
-"""What Keras called them once."""
+"""Keras' old names."""
 
 
 def arrives(name: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether a parameter's name leads to something that takes it, or refuses it in words.
+    """Whether a parameter's name leads to an object, which takes or refuses the parameter.
 
-    SciKeras drops a name whose path ends before it does, such as ``callbacks__2__patience``
-    where there are two callbacks.
+    SciKeras drops a name that leads to nothing, such as ``callbacks__2__patience`` with two
+    callbacks.
 
     Parameters
     ----------
     name : str
     parameters : mapping of str to object
-        All of the estimator's.
+        All parameters of the estimator.
 
     Examples
     --------
@@ -203,19 +203,19 @@ def _is_there(at: str, value: Any, path: str, parameters: Mapping[str, Any]) -> 
     elif isinstance(value, Mapping):
         inside = {str(name): item for name, item in value.items()}
     else:
-        # A class: what it is given may be a class too.
+        # A class, whose arguments may be classes, too.
         inside = {key: parameters[f"{at}__{key}"]} if f"{at}__{key}" in parameters else {}
     if not nested:
-        return True  # for all that is in there
+        return True  # for all items
     return key in inside and _is_there(f"{at}__{key}", inside[key], rest, parameters)
 
 
 def own_builder(estimator: Any) -> Any:
-    """Return the method by which a subclass builds its model, as in SciKeras, or None."""
+    """Return the method that builds a subclass's model, as in SciKeras, or None."""
     return getattr(estimator, "_keras_build_fn", None)
 
 
 def has_parameter(function: Any, name: str) -> bool:
-    """Whether a function has a parameter that can be given by this name."""
+    """Whether a function has a parameter that can be passed by this name."""
     parameter = inspect.signature(function).parameters.get(name)
     return parameter is not None and parameter.kind in _BY_NAME

@@ -1,4 +1,4 @@
-"""y as the model's loss wants it, and the model's outputs as predictions: of each kind of y."""
+"""y for the model's loss, and the model's outputs as predictions, for each kind of y."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Kind = Literal["classes", "labels", "numbers"]
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """How one model speaks of classes.
+    """The targets and outputs of a model of classes.
 
     Attributes
     ----------
     n_classes : int
     one_unit : bool
-        One output for the second of two classes.
+        The model has one output, for the second of two classes.
     sparse : bool
         The loss takes class numbers, not one-hot rows.
     logits : bool
-        The outputs are not yet probabilities, but scores of either sign.
+        The outputs are scores of either sign, not probabilities.
     """
 
     kind: ClassVar[Kind] = "classes"
@@ -46,7 +46,7 @@ class ClassTargets:
 
     @classmethod
     def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> ClassTargets:
-        """Read them from a model's output and its loss; refuse a loss of more outputs."""
+        """Make them from a model's output and its loss; refuse a loss that needs more outputs."""
         n_classes = meta["n_classes_"]
         one_unit = units_of(model, n_classes) == 1
         if one_unit and (ends_with_softmax(model) or "categorical" in name_of_loss(loss)):
@@ -84,22 +84,22 @@ class ClassTargets:
             outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         outputs = outputs.clip(0)
         total = outputs.sum(axis=1, keepdims=True)
-        # Independent sigmoids may all be 0: then no class is likelier than another.
+        # Independent sigmoids may all be 0. Then all classes are equally likely.
         uniform = np.full_like(outputs, 1 / self.n_classes)
         return np.divide(outputs, total, out=uniform, where=total > 0)
 
 
 @dataclass(frozen=True)
 class LabelTargets:
-    """How one model speaks of labels, of which a row has none, one or several.
+    """The targets and outputs of a model of several labels.
 
     Attributes
     ----------
     n_labels : int
     logits : bool
-        The outputs are not yet probabilities, but scores of either sign.
+        The outputs are scores of either sign, not probabilities.
     by_label : bool
-        The loss gives a value for each label, which can be weighed by itself.
+        The loss gives a value for each label, so that each label can have its own weight.
     """
 
     kind: ClassVar[Kind] = "labels"
@@ -110,7 +110,7 @@ class LabelTargets:
 
     @classmethod
     def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> LabelTargets:
-        """Read them from a model's output and its loss."""
+        """Make them from a model's output and its loss."""
         n_labels = width_of(model, meta["n_classes_"], "labels")
         if ends_with_softmax(model) or "categorical" in name_of_loss(loss):
             raise ValueError(
@@ -138,13 +138,13 @@ class LabelTargets:
 
 @dataclass(frozen=True)
 class NumberTargets:
-    """How one model speaks of numbers.
+    """The targets and outputs of a model of numbers.
 
     Attributes
     ----------
     n_outputs : int
     flat : bool
-        y has one dimension, and so have predictions.
+        y and predictions have one dimension.
     """
 
     kind: ClassVar[Kind] = "numbers"
@@ -155,7 +155,7 @@ class NumberTargets:
 
     @classmethod
     def of(cls, model: keras.Model, loss: Any, meta: Mapping[str, Any]) -> NumberTargets:
-        """Read them from a model's output, and refuse a loss of classes."""
+        """Make them from a model's output; refuse a loss for classes."""
         n_outputs = width_of(model, meta["n_outputs_"], "numbers a row")
         if "categorical" in name_of_loss(loss):
             raise ValueError(
@@ -171,7 +171,7 @@ class NumberTargets:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one row of y."""
+        """The shape of one row of y."""
         return () if self.flat else (self.n_outputs,)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -196,13 +196,13 @@ def auto_loss(
     Parameters
     ----------
     one_hot : bool
-        Whether class numbers will not do: targets are mixed, or a metric needs their rows.
+        Whether one-hot rows are needed, because targets are mixed or a metric needs them.
 
     Raises
     ------
     ValueError
-        If the number of outputs fits no loss for this many classes, or where
-        it cannot be told whether the outputs are probabilities.
+        If the number of outputs does not fit the classes, or if it is unknown whether the outputs
+        are probabilities.
     """
     if kind == "numbers":
         return keras.losses.MeanSquaredError()
@@ -222,14 +222,14 @@ _BY_LABEL: dict[str, Any] = {
 
 
 def by_label(loss: Any) -> keras.losses.Loss:
-    """Return a loss that gives a value for each label, in place of their mean.
+    """Return a loss that gives a value for each label instead of their mean.
 
-    Its mean over all is the same, and weights may be given for each row and label.
+    The mean over all values is the same. Each row and label can have a weight.
 
     Raises
     ------
     ValueError
-        If the loss is none that is known to be a mean over labels.
+        If the loss is not known to be a mean over labels.
     """
     made = _BY_LABEL[loss]() if isinstance(loss, str) and loss in _BY_LABEL else loss
     if type(made) in _BY_LABEL.values() and made.reduction == "sum_over_batch_size":
@@ -241,7 +241,7 @@ def by_label(loss: Any) -> keras.losses.Loss:
 
 
 def encode_weights(targets: Targets, weights: np.ndarray | None) -> np.ndarray | None:
-    """Give each label of a row its weight, where the loss has a value for each."""
+    """Repeat the weight of a row for each label, if the loss has a value for each."""
     if weights is None or weights.ndim == 2 or not getattr(targets, "by_label", False):
         return weights
     return np.repeat(weights[:, np.newaxis], targets.n_outputs, axis=1)
@@ -251,12 +251,12 @@ def _axis_of(loss: Any) -> Any:
     if type(loss) not in _BY_LABEL.values():
         return None
     axis = loss.get_config()["axis"]
-    # From a file it comes as a list.
+    # A file has it as a list.
     return tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
 
 def check_loss(loss: Any, optimizer: Any) -> None:
-    """Refuse what cannot be trained with."""
+    """Refuse a missing loss or optimizer, and several losses."""
     if not loss or not optimizer:
         raise ValueError(
             "A model needs a loss and an optimizer; pass loss='auto' or a Keras loss to the "
@@ -267,7 +267,7 @@ def check_loss(loss: Any, optimizer: Any) -> None:
 
 
 def units_of(model: keras.Model, n_classes: int) -> int:
-    """Return how many outputs a model of classes has."""
+    """Return the number of outputs of a model of classes."""
     return width_of(model, n_classes, "classes", one_unit=n_classes == 2)
 
 
@@ -289,7 +289,7 @@ def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
     outputs = outputs_are(model, loss)
     if outputs != "scores":
         return outputs == "logits"
-    # One output that was fitted to 0 and 1 parts the classes at 0.5; a hinge's does at 0.
+    # For one output that is fitted to 0 and 1 the classes divide at 0.5; for a hinge, at 0.
     return units_of(model, n_classes) > 1 or "hinge" in name_of_loss(loss)
 
 

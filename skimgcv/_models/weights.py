@@ -1,4 +1,4 @@
-"""A keras.Model that was trained already: each fit begins with fresh weights, not with its own."""
+"""A check for a trained keras.Model, since each fit starts with new weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skimgcv.exceptions import UnusedWeightsWarning
 
 
 def warn_weights_unused(model: keras.Model, fresh: keras.Model) -> None:
-    """Warn if a model that is cloned with fresh weights has weights that were learned.
+    """Warn if a model that is cloned with new weights is trained.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def _learned(model: keras.Model, fresh: keras.Model) -> str | None:
     if (n := int(steps)) > 0:
         return f"its optimizer made {n} steps"
     for own, new in zip(model.weights, fresh.weights, strict=False):
-        # Kernels are drawn anew in each clone, and tell nothing; biases, and the means and
-        # variances of normalisation, begin at constants.
+        # Kernels are random in each clone, so they show nothing. Biases, and the means and
+        # variances of normalisation, start at constants.
         if own.shape != new.shape or len(own.shape) > 1 or "seed_generator" in own.path:
             continue
         start, now = (np.asarray(keras.ops.convert_to_numpy(v)) for v in (new, own))
