@@ -36,9 +36,9 @@ from skimgcv.exceptions import SkimgcvWarning
 __all__ = ["register_dask", "register_ray"]
 
 _LARGE_BYTES = 1000
-"""What is larger is sent by itself, once; joblib's own limit for Dask."""
+"""Larger arguments are sent separately, once. This is joblib's own limit for Dask."""
 _GRAPH_BYTES = 10_000_000
-"""What is larger is kept from Dask's scheduler; it warns of that itself."""
+"""Larger arguments do not pass Dask's scheduler, which would warn of them."""
 
 
 def register_dask() -> None:
@@ -125,25 +125,26 @@ def _dask_backend() -> type:
     )
 
     class DaskBackend(DaskDistributedBackend):
-        """joblib's, which sends what is large to one worker, with whose death it is lost."""
+        """joblib's backend sends a large argument to one worker; if that dies, it is lost."""
 
         def __init__(self, *args: Any, nesting_level: int | None = None, **kwargs: Any) -> None:
-            # Parallel(backend="dask") passes the level; joblib's takes it for Dask's option.
+            # Parallel(backend="dask") passes the level, which joblib's backend treats as an option
+            # of Dask.
             super().__init__(*args, **kwargs)
             self.nesting_level = nesting_level
             self._running: set[Any] = set()
 
         def effective_n_jobs(self, n_jobs: int) -> int:
-            """Return how many threads the workers have, at least 2."""
-            # One at a time joblib would run in this process, not on the cluster.
+            """Return the number of threads of the workers, at least 2."""
+            # With 1, joblib would run in this process, not on the cluster.
             return max(2, super().effective_n_jobs(n_jobs))
 
         def start_call(self) -> None:
-            """Begin a call; joblib's also begins to look for results, 100 times a second."""
+            """Begin a call; joblib's backend would also poll for results, 100 times a second."""
             self.call_data_futures = _WeakKeyDictionary()
 
         def stop_call(self) -> None:
-            """Let go of what was sent."""
+            """Release the arguments that were sent."""
             self.call_data_futures.clear()
 
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
@@ -152,7 +153,7 @@ def _dask_backend() -> type:
             return asyncio.run_coroutine_threadsafe(self._compute(func, callback), loop)
 
         async def _compute(self, func: Any, callback: Callable[[Any], None]) -> None:
-            # However it ends, joblib learns of it. joblib's own waits for ever when a batch
+            # joblib is always notified of the end. joblib's own backend waits for ever if a batch
             # cannot be pickled, or has killed as many workers as Dask allows.
             sent = None
             try:
@@ -165,13 +166,13 @@ def _dask_backend() -> type:
                 )
                 self._running.add(sent)
                 out = await self.client.gather(sent, asynchronous=True)
-            except BaseException as error:  # a cancelled future's is no Exception
+            except BaseException as error:  # the error of a cancelled future is not an Exception
                 out = error
             self._running.discard(sent)
             callback(out)
 
         def abort_everything(self, ensure_ready: bool = True) -> None:
-            """Cancel the batches that wait; joblib's would forget them, and workers do them."""
+            """Cancel waiting batches; joblib's backend would let workers run them."""
             self.client.cancel(list(self._running))
 
         async def _to_func_args(self, func: Any) -> Any:
@@ -179,7 +180,7 @@ def _dask_backend() -> type:
             for _, args, kwargs in func.items:
                 for arg in (*args, *kwargs.values()):
                     if _is_large(arg) and not self._is_sent(arg):
-                        # Noted before it is sent: other tasks ask for it meanwhile.
+                        # Recorded before it is sent, since other tasks may need it meanwhile.
                         self.call_data_futures[arg] = asyncio.ensure_future(self._send(arg))
             return await super()._to_func_args(func)
 
@@ -191,7 +192,7 @@ def _dask_backend() -> type:
 
         async def _send(self, arg: Any) -> Any:
             if _n_bytes(arg) <= _GRAPH_BYTES:
-                # The scheduler keeps it, and gives it to whoever takes a dead one's place.
+                # The scheduler keeps it, and sends it to the worker that replaces a dead one.
                 return self.client.submit(_itself, arg, pure=False)
             return await self.client.scatter(arg, broadcast=True, hash=False, asynchronous=True)
 
@@ -199,7 +200,7 @@ def _dask_backend() -> type:
 
 
 class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
-    """A Ray task for each of joblib's batches: Ray places it, and repeats it when need be."""
+    """A Ray task for each of joblib's batches: Ray places it, and repeats it if necessary."""
 
     supports_retrieve_callback = True
     default_n_jobs = -1
@@ -222,7 +223,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         self._task: Any = None
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """Return how many tasks the cluster has room for, at least 2."""
+        """Return the number of tasks that the cluster can run at once, at least 2."""
         import ray
 
         if not ray.is_initialized():
@@ -239,7 +240,7 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
                     SkimgcvWarning,
                     stacklevel=2,
                 )
-        # One at a time joblib would run in this process, not on the cluster.
+        # With 1, joblib would run in this process, not on the cluster.
         return max(2, min((int(has.get(k, 0) // n) for k, n in needs.items() if n), default=1))
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
@@ -261,13 +262,13 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         return future
 
     def _lean(self, arg: Any) -> Any:
-        """Put what is large into the object store, once a call."""
+        """Put large arguments into the object store, once in each call."""
         import ray
 
         if not _is_large(arg):
             return arg
         if id(arg) not in self._sent:
-            # An id is an object's own only while the object lives: it is kept.
+            # An id is unique only while the object lives, so the object is kept.
             self._sent[id(arg)] = (arg, ray.put(arg))
         return self._sent[id(arg)][1]
 
@@ -279,18 +280,18 @@ class _RayBackend(AutoBatchingMixin, ParallelBackendBase):
         return result
 
     def stop_call(self) -> None:
-        """Let go of what was sent."""
+        """Release the arguments that were sent."""
         self._sent.clear()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancel the batches whose results nobody waits for any more."""
+        """Cancel batches whose results are no longer needed."""
         import ray
 
         for reference in list(self._running):
             ray.cancel(reference)
 
     def get_nested_backend(self) -> tuple[Any, int]:
-        """Run what a task starts in that task's process."""
+        """Run nested parallel calls in the task's own process."""
         return SequentialBackend(nesting_level=1), 1
 
 
@@ -299,7 +300,7 @@ def _run_in_ray(calls: list[tuple[Any, list[Any], dict[str, Any]]], threads: int
 
     import ray
 
-    # Ray says so to a process when it starts it, and then gives it tasks of other sizes.
+    # Ray sets this when it starts a process, and then gives it tasks of other sizes.
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
     def whole(arg: Any) -> Any:
@@ -312,13 +313,13 @@ def _run_in_ray(calls: list[tuple[Any, list[Any], dict[str, Any]]], threads: int
                 for f, args, kwargs in calls
             ]
     except Exception as error:
-        # As itself: Ray would raise a class of its own. A traceback does not travel.
+        # Raised unchanged: Ray would raise its own class. A traceback cannot be sent.
         error.add_note("".join(traceback.format_exception(error)))
         return error
 
 
 def _is_large(arg: Any) -> bool:
-    # What cannot be weakly referenced goes with each task: joblib's Dask backend needs that.
+    # Objects without weak references are sent with each task, as joblib's Dask backend requires.
     return not isinstance(arg, (list, tuple, dict, str, bytes)) and _n_bytes(arg) > _LARGE_BYTES
 
 
@@ -332,7 +333,7 @@ def _itself(arg: Any) -> Any:
 
 @dataclass(frozen=True)
 class _MapFile:
-    """Where a memory map is: what is sent in its place."""
+    """The place of a memory map, which is sent instead of it."""
 
     path: str
     dtype: np.dtype[Any]
@@ -381,7 +382,7 @@ def _opened(arg: Any) -> Any:
 
 
 def _map_file(arg: Any) -> Any:
-    # Changes to a copy-on-write map are nowhere but in its pages.
+    # Changes to a copy-on-write map exist only in its pages.
     if not isinstance(arg, np.memmap) or arg.filename is None or arg.mode == "c":
         return arg
     order = "C" if arg.flags.c_contiguous else "F"

@@ -46,7 +46,7 @@ def pretrained(
     weights : "imagenet", path-like or None, default="imagenet"
         The weights of a backbone that is given by name. "imagenet" downloads them; a path is a
         file of weights without the head (``..._notop.h5``, ``.weights.h5``); None means random
-        weights, which are worth nothing unless they are trained: pass ``trainable=True`` as well.
+        weights, which must be trained: pass ``trainable=True`` as well.
     preprocess_input : callable, optional
         Prepares images of 0 to 255 for the backbone: a function of Keras tensors, or a layer.
         The default is the function of ``keras.applications`` for a name, and none for a model.
@@ -138,19 +138,19 @@ def _build(
     if preprocess_input is not None:
         images = preprocess_input(images)
     trunk.trainable = trainable
-    # Random weights have no statistics that are worth keeping.
+    # Random weights have no statistics to keep.
     if not (trainable and isinstance(backbone, str) and weights is None):
         _run_as_in_evaluation(trunk)
     features = trunk(images)
     if len(features.shape) == 4:
         features = _POOLING[pooling]()(features)
     features = keras.layers.Dropout(dropout)(features)
-    # In float32, also where the policy computes the rest in float16.
+    # In float32, also if the policy computes other layers in float16.
     return keras.Model(inputs, head(meta, dtype="float32")(features))
 
 
 def _in_colour(inputs: Any) -> Any:
-    """Return images of three channels: pretrained networks know no others."""
+    """Return images of three channels, as pretrained networks need."""
     if len(inputs.shape) != 4:
         raise ValueError(
             f"A pretrained network needs images, but X has rows of {inputs.shape[1]} features; "
@@ -192,7 +192,7 @@ def _run_as_in_evaluation(trunk: keras.Model) -> None:
     """Freeze batch normalisation, and switch dropout off.
 
     Keras' guide calls the network with ``training=False`` for this. Within a functional model
-    Keras 3 does not obey it: ``fit`` overrides it with ``training=True``.
+    Keras 3 ignores this: ``fit`` overrides it with ``training=True``.
     """
     for layer in layers_in(trunk):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -202,7 +202,7 @@ def _run_as_in_evaluation(trunk: keras.Model) -> None:
 
 
 def _copied(model: keras.Model) -> keras.Model:
-    """Return the same network with weights of its own: no fit changes another's."""
+    """Return the same network with its own weights, so that no fit changes those of another."""
     with keras.saving.custom_object_scope(custom_objects_of(model)):
         copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())

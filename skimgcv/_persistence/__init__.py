@@ -1,4 +1,4 @@
 """Fitted estimators in other forms: a file of plain data, a pickle, one Keras model.
 
-``archive`` is the format of the file, which is frozen by its version; ``saving`` is what is in it.
+``archive`` has the format of the file, fixed by its version. ``saving`` has the content.
 """

@@ -1,7 +1,7 @@
-"""A file of JSON documents and arrays: written whole or not at all, and read without trust.
+"""A file of JSON documents and arrays: written completely or not at all, and read without trust.
 
-It is a ZIP archive of entries that are stored, not compressed: what it takes in memory
-is what it takes on disk. Its manifest lists each entry with its size and SHA-256.
+It is a ZIP archive without compression, so it has the same size in memory and on disk. Its
+manifest lists each entry with its size and SHA-256.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from skimgcv.exceptions import SavedFileError
 
 FORMAT_VERSION = 1
-"""Of the files that this version writes, and the newest that it reads."""
+"""The format that this version writes, and the newest that it reads."""
 
 MANIFEST = "manifest.json"
 _DAY_ONE = (1980, 1, 1, 0, 0, 0)
@@ -41,20 +41,20 @@ def write_archive(
 ) -> None:
     """Write a file; equal content gives equal bytes.
 
-    It goes to a temporary file beside ``path`` first, which is synced and renamed: a crash
-    or a full disk leaves what was there before.
+    A temporary file beside ``path`` is written, synced and renamed. After a crash, or if the disk
+    is full, the old file is still there.
 
     Parameters
     ----------
     path : path-like
     kind : str
-        What the file holds, for the reader to check.
+        The kind of content, which the reader checks.
     documents : mapping of str to JSON
-        By the names of their entries.
+        Documents by the names of their entries.
     arrays : sequence of ndarray
-        Of numbers or strings, never of objects.
+        Arrays of numbers or strings, never of objects.
     packages : mapping of str to str
-        Versions of what wrote it, for errors.
+        Versions of the packages that wrote it, for errors.
     """
     entries = {name: _json_bytes(document) for name, document in documents.items()}
     entries.update((_array_name(i), _array_bytes(array)) for i, array in enumerate(arrays))
@@ -77,8 +77,8 @@ def write_archive(
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]) -> None:
-    """Let ``write`` write a file that takes the place of ``path`` only when it is on the disk."""
-    # A link stays one: what it points to is replaced.
+    """Let ``write`` write a file that replaces ``path`` only after it is on the disk."""
+    # A link stays a link: its target is replaced.
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -95,7 +95,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None
 
 
 def _sync_folder(folder: Path) -> None:
-    # The new name itself has to reach the disk; some file systems cannot be asked to.
+    # The new name must reach the disk, too. Some file systems cannot do this.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -109,13 +109,13 @@ def read_archive(
 ) -> tuple[list[Any], list[np.ndarray]]:
     """Read the documents of these names, and all arrays.
 
-    Nothing is written, unpacked to disk or executed, and no more memory is taken than the
-    file is large, a few times over.
+    Nothing is written, unpacked to disk or executed. It needs at most a few times the size of the
+    file in memory.
 
     Raises
     ------
     SavedFileError
-        If the file is not what ``write_archive`` writes, saying what is wrong.
+        If ``write_archive`` did not write the file, or if it is damaged. The message says where.
     OSError
         If it cannot be read at all.
     """
@@ -130,7 +130,7 @@ def read_archive(
             raise SavedFileError(f"{os.fspath(path)}: {error}") from error
         except MemoryError:
             raise
-        # zipfile raises whatever a damaged structure leads it to.
+        # zipfile raises errors of many types for a damaged structure.
         except Exception as error:
             raise SavedFileError(
                 f"{os.fspath(path)}: not a readable archive, damaged or of another kind ({error})"
@@ -160,7 +160,7 @@ def _checked(
     kind: str,
     documents: Sequence[str],
 ) -> dict[str, bytes]:
-    """Read all entries, each held against the manifest."""
+    """Read all entries, and compare each with the manifest."""
     if MANIFEST not in entries:
         raise SavedFileError(f"not a file of {kind}: it has no {MANIFEST}")
     listed = _listed(_from_json(MANIFEST, archive.read(entries.pop(MANIFEST))), kind)
@@ -170,7 +170,7 @@ def _checked(
         raise SavedFileError(f"the entries are not those of {kind}: {', '.join(strange[:3])!r}")
     contents = {}
     for name, (size, digest) in listed.items():
-        # Before it is read: the size is bounded by the file's own.
+        # Checked before reading: the size is limited by that of the file.
         if entries[name].file_size != size:
             raise SavedFileError(f"entry {name!r} has {entries[name].file_size} bytes, not {size}")
         contents[name] = archive.read(entries[name])
@@ -221,7 +221,7 @@ def _array_bytes(array: np.ndarray) -> bytes:
 
 
 def _from_array(name: str, data: bytes) -> np.ndarray:
-    """Read an array; its header's claims are held against the bytes that are there."""
+    """Read an array; the sizes in its header must match its bytes."""
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     read_header = {

@@ -1,4 +1,4 @@
-"""Parameters and fitted values as JSON and arrays; what is code is referred to by name."""
+"""Parameters and fitted values as JSON and arrays, with references to code by name."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TYPES = (
     *("float", "tuple", "dict", "dtype", "numpy type", "objects", "array", "scalar"),
     *("augmenter", "Keras layer", "Keras object", "Keras class", "reference"),
 )
-"""What a file may call a value, beside our own augmenters: frozen names."""
+"""The names of kinds of values in a file, in addition to our augmenters. They must not change."""
 
 
 class NotInFile:
-    """Stands for a parameter that a file refers to by name, and that was not given to ``load``."""
+    """A placeholder for a parameter that a file refers to, and that ``load`` did not get."""
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
@@ -39,7 +39,7 @@ class NotInFile:
 
 
 def missing(reference: NotInFile) -> str:
-    """Say what to give in place of a reference."""
+    """Return a message that says what to pass for a reference."""
     name = reference.name
     return (
         f"{name!r} ({reference.kind}) is code, which the file that this classifier was loaded "
@@ -48,7 +48,7 @@ def missing(reference: NotInFile) -> str:
 
 
 def find_missing(value: Any) -> NotInFile | None:
-    """Return a reference that nothing was given for, in a value or in what it holds."""
+    """Return a reference without an object, in a value or in its items."""
     if isinstance(value, NotInFile):
         return value
     if isinstance(value, SavableAugmenter):
@@ -66,7 +66,7 @@ class Encoder:
     Attributes
     ----------
     arrays : list of ndarray
-        What the JSON refers to by number.
+        The arrays to which the JSON refers by number.
     """
 
     def __init__(self) -> None:
@@ -75,8 +75,8 @@ class Encoder:
     def encode(self, value: Any, name: str) -> Any:
         """Describe a parameter or attribute.
 
-        What is code becomes a reference: by its own name where it has one, and else the
-        whole value by the parameter's.
+        Code becomes a reference by its own name. If it has none, the whole value becomes a
+        reference by the parameter's name.
         """
         before = len(self.arrays)
         try:
@@ -86,7 +86,7 @@ class Encoder:
             return {"type": "reference", "name": name.rstrip("_"), "kind": str(error)}
 
     def encode_each(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Describe a dict of parameters, of which some may become references."""
+        """Describe a dict of parameters, some of which may become references."""
         items = [[name, self.encode(value, name)] for name, value in values.items()]
         return {"type": "dict", "items": items}
 
@@ -156,7 +156,7 @@ class Encoder:
 
 
 class _NamelessError(Exception):
-    """An object that is no plain data, and has no name that it could be asked for by."""
+    """An object that is not plain data, and has no name for a reference."""
 
 
 def _reference(value: Any) -> dict[str, str]:
@@ -178,7 +178,7 @@ class Decoder:
     ----------
     arrays : list of ndarray
     custom_objects : mapping of str to object
-        What references may refer to.
+        The objects for references.
     """
 
     def __init__(self, arrays: list[np.ndarray], custom_objects: Mapping[str, Any]) -> None:
@@ -186,7 +186,7 @@ class Decoder:
         self._custom_objects = custom_objects
 
     def decode(self, data: Any) -> Any:
-        """Return the value that was described.
+        """Return the described value.
 
         Raises
         ------
@@ -243,11 +243,11 @@ class Decoder:
         return {name: self.decode(value) for name, value in data.items()}
 
     def _read_augmenter(self, data: Any) -> Any:
-        """Make somebody's own augmenter: by a class that the caller gave, and by no other."""
+        """Make an augmenter of the user's own class, which the caller must have passed."""
         kind = self._read_reference(data["class"])
         if isinstance(kind, NotInFile):
             return kind
-        # A Keras layer's class, say, has a from_config too, and is checked elsewhere.
+        # Other classes, such as Keras layers, have a from_config, too, and are checked elsewhere.
         if not isinstance(kind, type) or not issubclass(kind, SavableAugmenter):
             raise SavedFileError(
                 f"custom_objects[{data['class']['name']!r}] needs to be the class of an augmenter "
@@ -275,7 +275,7 @@ class Decoder:
 
 
 def _made(kind: type[SavableAugmenter], config: Mapping[str, Any]) -> Any:
-    """Make an augmenter, or return the reference for want of which that cannot be done."""
+    """Make an augmenter, or return the reference that is missing for it."""
     try:
         return kind.from_config(config)
     except Exception:

@@ -1,4 +1,4 @@
-"""One Keras model of raw images: the deterministic half, the trained model, predictions."""
+"""One Keras model from raw images to predictions: deterministic steps and the trained model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from skimgcv.augment._protocol import Augmenter, ExportableAugmenter
 
 
 def deployable_model(estimator: Any) -> keras.Model:
-    """Return a model that predicts what a fitted estimator does.
+    """Return a model with the predictions of a fitted estimator.
 
     Raises
     ------
     ValueError
-        If a part of it is not made of Keras' operations.
+        If a part of it does not consist of Keras' operations.
     """
     if estimator.tta_rounds:
         raise ValueError(
             f"tta_rounds={estimator.tta_rounds} transforms images at random, which a model by "
             "itself does not; set_params(tta_rounds=0) first."
         )
-    # Layers that are made draw seeds.
+    # New layers draw seeds.
     with seeded(0):
         return _assembled(estimator)
 
@@ -36,11 +36,11 @@ def _assembled(estimator: Any) -> keras.Model:
     flat = estimator.image_shape is not None
     inputs = keras.Input((math.prod(shape),) if flat else shape, name="images")
     images = keras.layers.Reshape(shape)(inputs) if flat else inputs
-    # A copy: what happens to it is no business of the estimator's.
+    # A copy, so that changes do not affect the estimator.
     model = unpacked(packed(estimator.model_))
     outputs = model(_standardized(images, estimator.augmenter_), training=False)
     whole = keras.Model(inputs, _predictions(outputs, estimator._targets), name="deployable")
-    whole(keras.ops.zeros((1, *inputs.shape[1:])))  # Keras exports what was called before
+    whole(keras.ops.zeros((1, *inputs.shape[1:])))  # Keras exports only models that were called
     return whole
 
 
@@ -57,7 +57,7 @@ def _standardized(images: Any, augmenter: Augmenter) -> Any:
 
 
 def _predictions(outputs: Any, targets: Targets) -> Any:
-    """Do in Keras what ``predictions`` of the targets does in NumPy."""
+    """Do the same in Keras as ``predictions`` of the targets in NumPy."""
     ops = keras.ops
     if isinstance(targets, NumberTargets):
         return outputs

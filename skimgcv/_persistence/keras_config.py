@@ -1,8 +1,7 @@
-"""Which Keras configs may be made into objects: those that can only compute.
+"""Checks of Keras configs in files: only objects that just compute are allowed.
 
-Keras' own safe mode refuses the code of lambdas, and no more: a config may name layers
-that read files or run programs of their own. Here everything that is not known to be
-harmless is refused, before Keras sees it.
+Keras' own safe mode refuses only the code of lambdas. A config may name layers that read files or
+run programs. Here everything that is not known to be harmless is refused, before Keras reads it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import keras
 from skimgcv._runtime.keras_internals import by_public_name, place_in_keras
 from skimgcv.exceptions import SavedFileError
 
-# By where they are defined. Left out, among others: Lambda (code), TFSMLayer,
+# By the place of their definition. Excluded are, for example, Lambda (code), TFSMLayer,
 # TorchModuleWrapper and JaxLayer (programs), StringLookup, IntegerLookup and TextVectorization
 # (they read files), and operations that take functions.
 _HARMLESS = (
@@ -72,16 +71,16 @@ _DTYPES = {
     *("float16", "bfloat16", "float32", "float64"),
 }
 _MOST_THRESHOLDS = 10_000
-"""Metrics allocate by these numbers, squared, where they are made."""
+"""New metrics allocate memory by the square of these numbers."""
 
 
 def check_config(config: Any, custom_objects: Mapping[str, Any]) -> set[str]:
-    """Refuse a config that refers to anything but harmless parts of Keras or custom objects.
+    """Refuse a config that refers to anything except harmless parts of Keras or custom objects.
 
     Parameters
     ----------
     config : JSON
-        What ``keras.saving.serialize_keras_object`` gives.
+        The result of ``keras.saving.serialize_keras_object``.
     custom_objects : mapping of str to object
         The caller's own registry.
 
@@ -93,7 +92,7 @@ def check_config(config: Any, custom_objects: Mapping[str, Any]) -> set[str]:
     Raises
     ------
     SavedFileError
-        Naming what is refused.
+        The message names the refused object.
     """
     used: set[str] = set()
     if isinstance(config, dict):
@@ -108,14 +107,14 @@ def check_config(config: Any, custom_objects: Mapping[str, Any]) -> set[str]:
 
 
 def harmless_symbol(name: str) -> Any:
-    """Return a class of Keras' by its public name, such as "keras.losses.Hinge", or None."""
+    """Return the class of Keras with a public name such as "keras.losses.Hinge", or None."""
     symbol = by_public_name(name)
     return symbol if isinstance(symbol, type) and _is_harmless(symbol) else None
 
 
 def _check_object(config: dict[str, Any], custom_objects: Mapping[str, Any]) -> set[str]:
     name, registered = config["class_name"], config.get("registered_name")
-    # Without a module Keras would take it for a config of its older formats.
+    # Without a module Keras would treat it as a config of its older formats.
     needed = {"config"} if name in _SPECIAL else {"config", "module"}
     if not isinstance(name, str) or not needed <= set(config):
         raise SavedFileError("its model has a config of an unknown form")
@@ -151,7 +150,7 @@ def _class_of(config: dict[str, Any]) -> Any:
     if not isinstance(module, str):
         return None
     public = by_public_name(f"{module}.{name}")
-    # Nothing is imported to find it: what Keras has is there already.
+    # Nothing is imported for it: Keras' own classes are loaded already.
     return public if public is not None else getattr(sys.modules.get(module), name, None)
 
 

@@ -1,7 +1,7 @@
-"""Keras objects as a config and arrays: Keras' own format, but for the HDF5 file in it.
+"""Keras objects as a config and arrays: Keras' own format, except its HDF5 file.
 
-The config is what ``config.json`` is in a ``.keras`` file. Weights are arrays of their own
-instead: HDF5 is parsed in C, with links to other files, and sizes that it only claims.
+The config is the ``config.json`` of a ``.keras`` file. Weights are separate arrays, since HDF5 is
+parsed in C, may have links to other files, and may claim wrong sizes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def write_layer(layer: keras.Layer, arrays: Arrays) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it could not be loaded again: it has a lambda, say.
+        If it could not be loaded again, for example because of a lambda.
     """
     try:
         with sharing():
             config = keras.saving.serialize_keras_object(layer)
-    except TypeError as error:  # of a function that has no name in Keras, from 3.16 on
+    except TypeError as error:  # for a function without a name in Keras, from 3.16 on
         raise ValueError(f"a file cannot hold {layer.name!r}: {error}") from error
     try:
         check_config(config, {**_registered(), **custom_objects_of(layer)})
@@ -48,7 +48,7 @@ def write_layer(layer: keras.Layer, arrays: Arrays) -> dict[str, Any]:
         raise ValueError(f"a file cannot hold {layer.name!r}: {error}") from error
 
     def place(value: Any) -> int:
-        # Copied: convert_to_numpy may show the memory that training writes to.
+        # Copied, since convert_to_numpy may share memory with a variable.
         arrays.append(np.array(keras.ops.convert_to_numpy(value)))
         if arrays[-1].dtype.kind not in "biuf":
             raise ValueError(
@@ -71,12 +71,12 @@ def write_layer(layer: keras.Layer, arrays: Arrays) -> dict[str, Any]:
 def read_layer(
     described: dict[str, Any], arrays: Arrays, custom_objects: Mapping[str, Any]
 ) -> keras.Layer:
-    """Return the layer or compiled model that was described.
+    """Return the described layer or compiled model.
 
     Raises
     ------
     SavedFileError
-        If it refers to what it may not, or does not fit its arrays.
+        If it refers to objects that are not allowed, or does not fit its arrays.
     """
     custom_objects = {**_registered(), **custom_objects}
     config = described["config"]
@@ -84,7 +84,7 @@ def read_layer(
     compiled = config.get("compile_config")
     most_bytes = None if uses_custom else sum(array.nbytes for array in arrays)
     try:
-        # Layers that are made draw seeds, though their states are then replaced.
+        # New layers draw seeds, although their states are then replaced.
         with seeded(0), without_code(), keras.saving.custom_object_scope(custom_objects):
             layer = _made(_not_compiled(config), most_bytes)
             if compiled:
@@ -98,7 +98,7 @@ def read_layer(
 
 
 def write_object(value: Any) -> Any:
-    """Describe an object without state, such as a loss or an optimizer that was not used."""
+    """Describe an object without state, such as a loss, or an optimizer before its first step."""
     config = keras.saving.serialize_keras_object(value)
     try:
         check_config({"metrics": config}, {**_registered(), **custom_objects_in(value)})
@@ -108,7 +108,7 @@ def write_object(value: Any) -> Any:
 
 
 def read_object(config: Any, custom_objects: Mapping[str, Any]) -> Any:
-    """Return the object that was described.
+    """Return the described object.
 
     Raises
     ------
@@ -130,16 +130,16 @@ def _registered() -> dict[str, Any]:
 
 
 def _not_compiled(config: Any) -> Any:
-    """Return a config in which no model, and none inside of it, is compiled."""
+    """Return a config in which neither the model nor its inner models are compiled."""
     if isinstance(config, dict):
         return {k: _not_compiled(v) for k, v in config.items() if k != "compile_config"}
     return [_not_compiled(v) for v in config] if isinstance(config, list) else config
 
 
 def _made(config: Any, most_bytes: int | None) -> keras.Layer:
-    """Make a layer; if its size is bounded, its variables get memory after it is known.
+    """Make a layer. If its size is limited, its variables get memory after the size is known.
 
-    A custom layer may make variables in ways that cannot wait.
+    A custom layer may need its variables at once.
     """
     if most_bytes is None:
         with sharing():
@@ -173,8 +173,8 @@ def _put_in(layer: keras.Layer, described: dict[str, Any], arrays: Arrays) -> No
 
 
 def _with_state(layer: keras.Layer) -> Iterator[tuple[keras.Layer, dict[str, Any]]]:
-    """Yield the layers inside of a layer that have variables of their own, and these."""
-    # A Sequential's input may be one of its layers or not, as it was built: it has none.
+    """Yield the inner layers of a layer that have their own variables, and these variables."""
+    # The input of a Sequential may or may not be one of its layers, and has no variables.
     for part in layers_in(layer):
         state: dict[str, Any] = {}
         part.save_own_variables(state)
@@ -183,7 +183,7 @@ def _with_state(layer: keras.Layer) -> Iterator[tuple[keras.Layer, dict[str, Any
 
 
 def _seeds(layer: keras.Layer) -> Iterator[keras.Variable]:
-    """Yield the states of random layers, such as Dropout, which Keras' own files lack."""
+    """Yield the states of random layers such as Dropout, which Keras' own files lack."""
     for part in layers_in(layer):
         for generator in seed_generators(part):
             yield generator.state

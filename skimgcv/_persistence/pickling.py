@@ -1,4 +1,4 @@
-"""Keras objects in a pickle, with the user's own classes and functions beside them."""
+"""Keras objects in a pickle, together with the user's own classes and functions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from skimgcv._runtime.seeding import seeded
 
 
 def packed(value: Any) -> Any:
-    """Return what stands for a Keras object in a pickle; everything else as it is.
+    """Return the pickled form of a Keras object; return other objects unchanged.
 
     Keras finds custom layers, losses and functions by registered names, which a
-    new process does not have. Here they travel with the object, as all else in a
-    pickle does.
+    new process does not have. Here the pickle contains them.
     """
     if isinstance(value, keras.Model):
         return _PackedModel(value)
@@ -28,14 +27,14 @@ def packed(value: Any) -> Any:
         return type(value)(map(packed, value))
     if type(value) is dict:
         return {name: packed(part) for name, part in value.items()}
-    # A class is found by its name, as all classes in a pickle are.
+    # A class is pickled by its name, like all classes.
     if hasattr(value, "get_config") and not isinstance(value, type):
         return _PackedConfig(value)
     return value
 
 
 def unpacked(value: Any) -> Any:
-    """Return the object that ``packed`` was given."""
+    """Return the original of a packed object."""
     if isinstance(value, (_PackedModel, _PackedConfig)):
         return value.load()
     if type(value) in (list, tuple):
@@ -46,7 +45,7 @@ def unpacked(value: Any) -> Any:
 
 
 class _PackedConfig:
-    """An optimizer, loss or metric that was not used yet."""
+    """An optimizer, loss or metric before its first use."""
 
     def __init__(self, value: Any) -> None:
         check_config_says_all(value)
@@ -69,7 +68,7 @@ class _PackedModel:
         self.states = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
 
     def load(self) -> keras.Model:
-        # Layers that are made draw seeds, though their states are then replaced.
+        # New layers draw seeds, although their states are then replaced.
         with seeded(0):
             model = model_from_bytes(self.archive, self.custom_objects)
         for variable, state in zip(model.non_trainable_variables, self.states, strict=True):

@@ -1,4 +1,4 @@
-"""A fitted estimator in a file: plain data, so that loading it runs nobody's code."""
+"""A fitted estimator in a file of plain data, so that loading it runs no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skimgcv.augment._protocol import Augmenter, SteppedAugmenter
 from skimgcv.exceptions import SavedFileError, UnsupportedVersionError
 
 _PARAMETERS, _FITTED = "parameters.json", "fitted.json"
-# What makes a file's content, by the names of their modules.
+# Packages that decide the content of a file, by module name.
 _PACKAGES = {
     "skimgcv": "skimgcv",
     "keras": "keras",
@@ -39,10 +39,10 @@ _NEEDED: dict[str, Any] = {
     "_seed": int,
     "_epochs_run": int,
 }
-"""Fitted attributes and their types, beside the model and the augmenter."""
+"""Fitted attributes and their types, without the model and the augmenter."""
 
 _OF_CLASSES: dict[str, Any] = {"classes_": np.ndarray, "class_weight_": dict}
-"""Those that an estimator of numbers has not."""
+"""Attributes that a regressor does not have."""
 
 _OPTIONAL: dict[str, Any] = {
     "feature_names_in_": np.ndarray,
@@ -77,7 +77,7 @@ def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of what makes a file's content."""
+    """Return the versions of the packages that decide the content of a file."""
     return {name: version_of(module) for name, module in _PACKAGES.items()}
 
 
@@ -98,7 +98,7 @@ def load_estimator(
         values = {name: decoder.decode(value) for name, value in fitted.items()}
         _check_fitted(values)
         targets = dict(values["_targets"])
-        # Files of earlier versions are all of classes.
+        # All files of earlier versions are of classifiers.
         values["_targets"] = TARGETS[targets.pop("kind", "classes")](**targets)
         _check_classes(values)
         values["augmenter_"] = _as_fitted_augmenter(values["augmenter_"])
@@ -111,7 +111,7 @@ def load_estimator(
         raise
     except SavedFileError as error:
         raise SavedFileError(f"{os.fspath(path)}: {error}") from error
-    # Whatever a manifest that was made to deceive leads to.
+    # A forged manifest may lead to errors of many types.
     except Exception as error:
         raise SavedFileError(
             f"{os.fspath(path)}: it does not hold what an estimator needs ({error!r})"
@@ -122,7 +122,7 @@ def load_estimator(
 
 def _check_names(kind: type, parameters: Mapping[str, Any]) -> None:
     own = parameter_names(kind)
-    # Any other name is routed to the builder, and must not hide one of the class's own.
+    # Other names are routed to the builder, and must not hide an attribute of the class.
     if strange := [n for n in parameters if n not in own and not may_be_routed(kind, n)]:
         raise SavedFileError(f"its parameters are not ours: {strange}")
 
@@ -149,9 +149,9 @@ def _check_classes(values: Mapping[str, Any]) -> None:
 
 
 def _as_fitted_augmenter(value: Any) -> Augmenter:
-    # What runs in training only may be missing.
+    # Objects that only run in training may be missing.
     unneeded = isinstance(value, SteppedAugmenter) and not value.fixed_steps
     if not unneeded and (reference := find_missing(value)) is not None:
         raise SavedFileError(missing(reference))
-    # A transform of Albumentations', say, that the caller gave.
+    # An object from the caller, such as a transform of Albumentations.
     return value if isinstance(value, Augmenter) else as_augmenter(value)

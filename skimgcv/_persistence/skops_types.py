@@ -1,4 +1,4 @@
-"""What ``skops.io`` must be told to trust in a file of our estimators."""
+"""The types that ``skops.io`` must trust in a file of our estimators."""
 
 SKOPS_TYPES = (
     "skimgcv._classifier.AugmentedKerasClassifier",

@@ -1,5 +1,5 @@
-"""What every room may use and that knows nothing of images or models.
+"""Helpers for all subpackages, independent of images and models.
 
-Seeds and random streams, which are frozen; threads, worker processes, memory maps, and packages
-that may be missing.
+Seeds and random streams, which must not change; threads, worker processes, memory maps, and
+optional packages.
 """

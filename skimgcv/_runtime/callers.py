@@ -1,4 +1,4 @@
-"""Whose line a warning is about: the user's, not one of ours."""
+"""The line that a warning shows: the user's, not one of this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 def user_stacklevel() -> int:
     """Return the ``stacklevel`` with which a warning names the first line outside skimgcv.
 
-    Called where the warning is given.
+    Call it in the function that warns.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The door, continued: the graph of a functional model, and a part of it as a model.
+"""Private names of Keras, continued: the graph of a functional model, and parts of it as models.
 
-``graphs_can_be_cut`` tries it on a small model before it is first relied on. The versions are
-those of ``keras_internals``.
+``graphs_can_be_cut`` tries it on a small model before its first use. The versions are those of
+``keras_internals``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Call:
     operation : keras.Operation
     inputs, outputs : list of keras.KerasTensor
     convert : callable
-        From a function of an argument to the call's ``(args, kwargs)`` with all of them replaced.
+        Takes a function of one argument, and returns the call's ``(args, kwargs)`` after it
+        replaced all arguments.
     """
 
     operation: keras.Operation
@@ -36,7 +37,7 @@ class Call:
 
 
 def has_own_graph(model: Any) -> bool:
-    """Whether a model is of Keras' own classes, and nothing but its graph."""
+    """Whether a model is of Keras' own classes, and consists only of its graph."""
     return _graph(model) is not None
 
 
@@ -47,7 +48,7 @@ def _graph(model: Any) -> Any:
 
 
 def calls_of(model: keras.Model) -> Iterator[Call]:
-    """Yield what a model calls, in an order in which it can be run; not what gives its inputs."""
+    """Yield the calls of a model in an order in which they can run, without its inputs."""
     by_depth = _graph(model)._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
         for node in by_depth[depth]:
@@ -57,14 +58,14 @@ def calls_of(model: keras.Model) -> Iterator[Call]:
 
 
 def opened(model: keras.Model, is_open: Callable[[keras.Operation], bool]) -> keras.Model:
-    """Return a model of the same layers in which some nested models are taken apart.
+    """Return a model of the same layers, with some nested models replaced by their layers.
 
     Parameters
     ----------
     model : keras.Model
-        With a graph of its own, one input and one output.
+        A model with its own graph, one input and one output.
     is_open : callable
-        Whether an operation, a model with a graph of its own, is to be taken apart.
+        Whether to replace an operation, which is a model with its own graph.
     """
     if not any(is_open(call.operation) for call in calls_of(model)):
         return model
@@ -78,15 +79,15 @@ def called_again(
     places: dict[int, Any] | None = None,
     is_open: Callable[[keras.Operation], bool] = lambda operation: False,
 ) -> list[Any]:
-    """Make calls of a model once more, without running anything; return what its outputs are.
+    """Repeat calls of a model on symbolic tensors; return its outputs.
 
     Parameters
     ----------
     calls : sequence of Call
     model : keras.Model
-        Whose calls they are.
+        The model of the calls.
     places : dict of int to keras.KerasTensor, optional
-        By the ids of the model's tensors what stands for them.
+        The new tensors, by the ids of the model's tensors.
     is_open : callable
         As for ``opened``.
     """
@@ -107,7 +108,7 @@ def called_again(
 
 
 def _come_as_they_are(given: Sequence[Any], model: keras.Model) -> bool:
-    """Whether a nested model does not convert what it is given."""
+    """Whether a nested model does not convert its inputs."""
     return all(
         g.dtype == t.dtype and len(g.shape) == len(t.shape)
         for g, t in zip(given, model.inputs, strict=False)
@@ -119,7 +120,7 @@ def _like(tensor: Any) -> keras.KerasTensor:
 
 
 def mask_of(tensor: Any) -> Any:
-    """Return what a layer said of which steps of its output count; None where all do."""
+    """Return a layer's mask of the steps that count in its output; None if all do."""
     return private("backend", "get_keras_mask")(tensor)
 
 
@@ -127,18 +128,18 @@ _SHARED = ("_compile_loss", "_compile_metrics", "_loss_tracker")
 
 
 def compile_alike(part: keras.Model, model: keras.Model) -> None:
-    """Compile a part of a model as that is: with the same optimizer, loss and metrics."""
+    """Compile a part of a model like the model: with the same optimizer, loss and metrics."""
     if all(vars(part).get(name) is vars(model)[name] for name in _SHARED) and part.compiled:
         return
     arguments = compile_arguments(model) | {"optimizer": model.optimizer}
     part.compile(**arguments)
-    # Past Keras' tracking, as its compile sets them.
+    # Without Keras' tracking, as its compile sets them.
     vars(part).update({name: vars(model)[name] for name in _SHARED})
 
 
 @given_up("keras", "Running frozen layers once", "they run for each batch, which is slower")
 def graphs_can_be_cut() -> bool:
-    """Try it on a small model; a few hundredths of a second, once."""
+    """Try it on a small model: a few hundredths of a second, once."""
     layers = keras.layers
     ones = {"kernel_initializer": "ones"}
     inner_input = keras.Input((2,), name="inner_input")

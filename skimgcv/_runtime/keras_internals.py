@@ -1,16 +1,18 @@
-"""The one door to what Keras and TensorFlow do not promise: each private name is here, once.
+"""Private names of Keras and TensorFlow. Each is used here, and nowhere else.
 
-A name that is missing, or that has changed its meaning, is told with the package's version:
+If a name is missing or has changed its meaning, a message names the package's version:
 
-- what only saves time is given up with an ``UnsupportedVersionWarning``, once a process;
-- what a result depends on is an ``UnsupportedVersionError``.
+- if the name only saves time, this is skipped with an ``UnsupportedVersionWarning``, once in each
+  process;
+- if a result depends on it, an ``UnsupportedVersionError`` is raised.
 
-Nothing private is imported before it is used. Each use says what it is for, what happens without
-it, and which versions it was seen in: run with Keras 3.8, 3.13, 3.15 and 3.16 (nightly), and
-read in those between; TensorFlow's with 2.18, 2.20, 2.21 and 2.23 (nightly).
-``tests/runtime/test_private_names.py`` takes each name away in turn. What a compiled step
-depends on is in ``step_internals``; SciKeras is in ``scikeras_internals``, whose import changes
-Keras; and the few names of other packages are in ``other_internals``, which imports no Keras.
+Private modules are imported at their first use. Each function says what it is for, what happens
+without it, and in which versions it was seen. They ran with Keras 3.8, 3.13, 3.15 and 3.16
+(nightly), and were read in the versions between; those of TensorFlow ran with 2.18, 2.20, 2.21 and
+2.23 (nightly). ``tests/runtime/test_private_names.py`` removes each name in turn.
+``step_internals`` has the names for compiled steps, ``scikeras_internals`` those of SciKeras,
+whose import changes Keras, and ``other_internals``, which does not import Keras, those of other
+packages.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from skimgcv._runtime.versions import given_up, needed, refusing, require
 
 
 def private(module: str, name: str) -> Any:
-    """Return something of Keras' by its place, such as ``("utils.tracking", "Tracker")``."""
+    """Return an object of Keras by its place, such as ``("utils.tracking", "Tracker")``."""
     return getattr(importlib.import_module(f"keras.src.{module}"), name)
 
 
@@ -42,17 +44,16 @@ _GLOBAL_SEED_GENERATOR = "global_seed_generator"
 
 @refusing("keras", "to seed random numbers")
 def global_seed_generator() -> Any:
-    """Return the generator of Keras' unseeded numbers; None before it is first needed.
+    """Return the generator of Keras' unseeded numbers; None before its first use.
 
-    Without it no fit could be repeated; ``seeding`` tries whether it can. Seen in Keras 3.8 to
-    3.16.
+    Without it no fit could be repeated: ``seeding`` checks this. Seen in Keras 3.8 to 3.16.
     """
     return private("backend.common.global_state", "get_global_attribute")(_GLOBAL_SEED_GENERATOR)
 
 
 @refusing("keras", "to seed random numbers")
 def set_global_seed_generator(generator: Any) -> None:
-    """Put another one in its place; for None Keras makes one, from ``random``'s numbers.
+    """Replace it. For None, Keras makes a new one from the numbers of ``random``.
 
     As ``global_seed_generator``. Seen in Keras 3.8 to 3.16.
     """
@@ -67,19 +68,19 @@ _FLASH_ATTENTION = "flash_attention"
 
 
 def flash_attention() -> bool | None:
-    """Return whether attention is computed so; None lets Keras choose.
+    """Return the setting for flash attention; None lets Keras choose.
 
-    Without it a step that was compiled one way could be taken for one of the other way: an
-    error. Seen in Keras 3.8 to 3.16.
+    Without it a step with one setting could be used for the other: an error. Seen in Keras 3.8 to
+    3.16.
     """
     _check_flash_attention()
     return private("backend.common.global_state", "get_global_attribute")(_FLASH_ATTENTION)
 
 
 def set_flash_attention(on: bool | None) -> None:
-    """Set it: Keras' own functions cannot set None or True in each version.
+    """Set it. Keras' own functions cannot set None or True in all versions.
 
-    Without it a switch would not go with an estimator: an error. Seen in Keras 3.8 to 3.16.
+    Without it an estimator would lose a setting: an error. Seen in Keras 3.8 to 3.16.
     """
     _check_flash_attention()
     private("backend.common.global_state", "set_global_attribute")(_FLASH_ATTENTION, on)
@@ -102,7 +103,7 @@ def _check_flash_attention() -> None:
 def op_determinism() -> bool:
     """Whether TensorFlow's operations are deterministic.
 
-    Without it a switch would not go with an estimator: an error. Seen in TensorFlow 2.18 to 2.23.
+    Without it an estimator would lose a setting: an error. Seen in TensorFlow 2.18 to 2.23.
     """
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
@@ -133,9 +134,9 @@ def _check_layers() -> None:
 
 
 def layers_in(layer: keras.Layer) -> list[keras.Layer]:
-    """Return a layer and all that are inside of it, at any depth.
+    """Return a layer and all layers within it, at any depth.
 
-    Without it custom layers, and the states of Dropout, would be left out of files: an error.
+    Without it files would lack custom layers and the states of Dropout: an error.
     Seen in Keras 3.8 to 3.16.
     """
     _check_layers()
@@ -143,9 +144,10 @@ def layers_in(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def seed_generators(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
-    """Return a layer's own generators, in the order in which files have their states.
+    """Return a layer's own generators, in the order of their states in files.
 
-    Without it a layer could not be seeded, or saved whole: an error. Seen in Keras 3.8 to 3.16.
+    Without it a layer could not be seeded or saved completely: an error. Seen in Keras 3.8 to
+    3.16.
     """
     _check_layers()
     return list(layer._seed_generators)
@@ -153,10 +155,10 @@ def seed_generators(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
 
 @refusing("keras", "to see how a model was compiled")
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return what ``compile()`` was called with.
+    """Return the arguments of ``compile()``.
 
-    The public getter serialises it, and so loses custom functions that are not registered.
-    Without it a clone could be compiled otherwise: an error. Seen in Keras 3.8 to 3.16.
+    The public getter serialises them, and so loses custom functions that are not registered.
+    Without it a clone could be compiled differently: an error. Seen in Keras 3.8 to 3.16.
     """
     arguments = dict(model._compile_config.config)
     require({"optimizer", "loss", "metrics"} <= set(arguments), "_compile_config lacks arguments")
@@ -165,19 +167,19 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
 
 @refusing("keras", "to see an optimizer's schedule")
 def learning_rate_of(value: Any) -> Any:
-    """Return the schedule, function or variable that an optimizer has its rate from, or None.
+    """Return the schedule, function or variable of an optimizer's learning rate, or None.
 
-    The public attribute is the rate of this moment. Without it a custom schedule would be
-    left out of a pickle: an error. Seen in Keras 3.8 to 3.16.
+    The public attribute is the current rate. Without it a pickle would lack a custom schedule: an
+    error. Seen in Keras 3.8 to 3.16.
     """
     return value._learning_rate if isinstance(value, keras.optimizers.Optimizer) else None
 
 
 @refusing("keras", "to see which layer gives a model's output")
 def operation_of(tensor: keras.KerasTensor) -> keras.Operation:
-    """Return which layer or operation gave a symbolic tensor.
+    """Return the layer or operation of a symbolic tensor.
 
-    Without it scores could be taken for probabilities: an error. Seen in Keras 3.8 to 3.16.
+    Without it scores could be mistaken for probabilities: an error. Seen in Keras 3.8 to 3.16.
     """
     return tensor._keras_history.operation
 
@@ -187,19 +189,20 @@ CHOICES_OF_VARIABLES = {
     "_exclude_from_weight_decay_pattern",
     "_weight_decay_by_var_key",
 }
-"""Where an optimizer keeps which variables it lets decay, in whatever order; see ``decays``.
+"""Attributes in which an optimizer records the variables with weight decay, in any order: see
+``decays``.
 
-Without them a checkpoint of another process is not gone on from, though it is of an equal fit.
+Without them a checkpoint of an equal fit in another process is not resumed.
 Seen in Keras 3.8 to 3.16; the last in 3.16 only.
 """
 
 
 def spares_variables(optimizer: Any) -> bool:
-    """Whether an optimizer was told, after it was made, which variables do not decay.
+    """Whether some variables of an optimizer were excluded from weight decay after it was made.
 
-    Its config does not say so. An optimizer that was told nothing lacks these attributes; where
-    one that was told lacks them, its copies would let all decay: an error. Seen in Keras 3.8 to
-    3.16.
+    Its config does not contain this. An optimizer without exclusions lacks these attributes. If
+    one with exclusions lacked them, its copies would decay all variables: an error. Seen in Keras
+    3.8 to 3.16.
     """
     _check_spares()
     return _spares(optimizer)
@@ -221,10 +224,10 @@ def _spares(optimizer: Any) -> bool:
 
 @refusing("keras", "to tell whether two fits let the same weights decay")
 def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
-    """Whether an optimizer's weight decay is for this variable.
+    """Whether an optimizer's weight decay applies to this variable.
 
-    Without it a checkpoint could be gone on from by another fit: an error. Seen in Keras 3.8 to
-    3.16, which answers by ``_use_weight_decay`` only of what a built optimizer trains.
+    Without it another fit could resume a checkpoint: an error. Seen in Keras 3.8 to 3.16, where
+    ``_use_weight_decay`` knows only the variables of a built optimizer.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     excluded = getattr(inner, "_is_excluded_from_weight_decay", None)  # from 3.16 on
@@ -249,7 +252,7 @@ def _place(symbol: Any) -> str:
 def place_in_keras(symbol: Any) -> str:
     """Return where in Keras a class or function is defined, "layers.core.dense", or "".
 
-    By places it is decided what a file may name, so without them it is an error. Seen in Keras
+    The place decides whether a file may name it, so it is an error without it. Seen in Keras
     3.8 to 3.16.
     """
     _check_names()
@@ -257,7 +260,7 @@ def place_in_keras(symbol: Any) -> str:
 
 
 def public_name(symbol: type) -> str | None:
-    """Return a name of a Keras class such as "keras.losses.Hinge"; None of any other class.
+    """Return the name of a Keras class, such as "keras.losses.Hinge"; None for other classes.
 
     Without it no file can be written: an error. Seen in Keras 3.8 to 3.16.
     """
@@ -266,7 +269,7 @@ def public_name(symbol: type) -> str | None:
 
 
 def by_public_name(name: str) -> Any:
-    """Return what has a public name in Keras, or None.
+    """Return the object with a public name in Keras, or None.
 
     Without it no file can be read: an error. Seen in Keras 3.8 to 3.16.
     """
@@ -276,7 +279,7 @@ def by_public_name(name: str) -> Any:
 
 @refusing("keras", "to load nobody's code")
 def without_code() -> Any:
-    """Return a context in which Keras makes no lambda of a config.
+    """Return a context in which Keras makes no lambda from a config.
 
     Without it a file could run code: an error. Seen in Keras 3.8 to 3.16.
     """
@@ -285,7 +288,7 @@ def without_code() -> Any:
 
 @refusing("keras", "to clone a model")
 def with_code() -> Any:
-    """Return a context in which Keras makes lambdas of a config, for a caller's own.
+    """Return a context in which Keras makes lambdas from a config, for the caller's own objects.
 
     Without it a model with a lambda could not be cloned: an error. Seen in Keras 3.8 to 3.16.
     """
@@ -294,7 +297,7 @@ def with_code() -> Any:
 
 @refusing("keras", "to save what layers share")
 def sharing() -> Any:
-    """Return a context in which what several layers share is written, and read, once.
+    """Return a context in which objects that layers share are written and read once.
 
     Without it a loaded model's layers would share less: an error. Seen in Keras 3.8 to 3.16.
     """
@@ -302,7 +305,7 @@ def sharing() -> Any:
 
 
 def variables_wait() -> contextlib.AbstractContextManager[Callable[[], None]]:
-    """Let variables of a ``StatelessScope`` get no memory before the function given is called.
+    """Give the variables of a ``StatelessScope`` no memory before the returned function is called.
 
     Without it a damaged file could ask for any amount: an error. Seen in Keras 3.8 to 3.16.
     """
@@ -337,16 +340,17 @@ def _check_waiting() -> None:
 def bits_of(dtype: str) -> int:
     """Return how many bits a value of a dtype takes.
 
-    Without it the memory that a file asks for is not known: an error. Seen in Keras 3.8 to 3.16.
+    Without it the memory that a file needs is unknown: an error. Seen in Keras 3.8 to 3.16.
     """
     _check_waiting()
     return private("utils.dtype_utils", "dtype_size")(dtype)
 
 
 def model_to_bytes(model: keras.Model) -> bytes:
-    """Return what a ``.keras`` file of a model holds.
+    """Return the bytes of a model's ``.keras`` file.
 
-    Without Keras' way to write it into memory it goes through a file. Seen in Keras 3.8 to 3.16.
+    Without Keras' function for writing into memory, it is written to a file. Seen in Keras 3.8 to
+    3.16.
     """
     try:
         write = private("saving.saving_lib", "save_model")
@@ -362,7 +366,7 @@ def model_to_bytes(model: keras.Model) -> bytes:
 
 
 def model_from_bytes(data: bytes, custom_objects: dict[str, Any]) -> keras.Model:
-    """Return the model that such bytes hold, lambdas included.
+    """Return the model of such bytes, lambdas included.
 
     As ``model_to_bytes``. Seen in Keras 3.8 to 3.16.
     """
@@ -382,16 +386,16 @@ def model_from_bytes(data: bytes, custom_objects: dict[str, Any]) -> keras.Model
 
 
 def adapted(feed: Any) -> Any | None:
-    """Return what Keras takes a feed's batches from as they are; None where it does not.
+    """Return the object from which Keras reads a feed's batches unchanged; None if it cannot.
 
-    Without it Keras takes them by way of a ``PyDataset``: it makes the first ones twice, and
-    builds a pipeline for each fit, which it keeps for ever. Seen in Keras 3.8 to 3.16.
+    Without it Keras reads them through a ``PyDataset``: it makes the first ones twice, and builds
+    a pipeline for each fit, which it never frees. Seen in Keras 3.8 to 3.16.
     """
     adapter = _adapter_class()
     return None if adapter is None else adapter(feed)
 
 
-# What the other backends' batches come from. Seen in Keras 3.8 to 3.16.
+# The source of batches on the other backends. Seen in Keras 3.8 to 3.16.
 _HELPERS = {"jax": "get_jax_iterator", "torch": "get_torch_dataloader"}
 
 
@@ -423,7 +427,7 @@ def _adapter(base: Any) -> type:
     utils = functools.partial(private, "trainers.data_adapters.data_adapter_utils")
 
     class Adapter(base):
-        """A feed's batches, in the words of Keras' private base class."""
+        """A feed's batches, with the methods of Keras' private base class."""
 
         def __init__(self, feed: Any) -> None:
             self._feed = feed
@@ -435,7 +439,7 @@ def _adapter(base: Any) -> type:
             return self._feed.epoch()
 
         def get_jax_iterator(self, super_batch: int | None = None) -> Any:
-            if not super_batch:  # asked for from Keras 3.16 on, with steps_per_execution
+            if not super_batch:  # needed from Keras 3.16 on, with steps_per_execution
                 return utils("get_jax_iterator")(self._feed.epoch())
             stack = importlib.import_module("jax.numpy").stack
             return utils("super_batch_iterator")(self._feed.epoch(), super_batch, stack_fn=stack)
@@ -447,7 +451,7 @@ def _adapter(base: Any) -> type:
         def num_batches(self) -> int:
             return self._feed.num_batches
 
-        # Not told: the last batch may have fewer rows.
+        # Unknown, since the last batch may have fewer rows.
         batch_size = partial_batch_size = None
         has_partial_batch = False
 

@@ -1,4 +1,4 @@
-"""Which code belongs to an installed package, and to which version of it."""
+"""The installed package of some code, and its version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-# Their classes and functions stay what they are.
+# Their classes and functions do not change while we run.
 _LIBRARIES = {
     "absl",
     "jax",
@@ -31,7 +31,7 @@ _CODE = (".py", ".so", ".pyd", ".dll", ".dylib")
 
 
 def is_library(module: str | None) -> bool:
-    """Whether a module belongs to a package of ours or to one that we build on."""
+    """Whether a module belongs to this package or to one of its main dependencies."""
     return (module or "").partition(".")[0] in _LIBRARIES
 
 
@@ -48,8 +48,7 @@ def package_of(module: str | None, file: str | None = None) -> str | None:
     module : str or None
         Its name.
     file : str, optional
-        Where it lies, if that is known better than by its name: a user's file may be called
-        as one of Python's is.
+        Its file, if known. A user's file may have the name of one of Python's modules.
     """
     root = (module or "").partition(".")[0]
     if is_library(root):
@@ -65,7 +64,7 @@ def package_of(module: str | None, file: str | None = None) -> str | None:
 
 
 def versions_of(packages: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return the names, versions and content of what brought packages here, sorted."""
+    """Return the sorted names, versions and contents of the distributions of packages."""
     found = {name for package in packages for name in _distributions().get(package, ())}
     return sorted(_version_of(name) for name in found)
 
@@ -94,8 +93,8 @@ def _distributions() -> dict[str, list[str]]:
 
 @functools.cache
 def _version_of(name: str) -> tuple[str, str, str]:
-    # One version may be installed again with other content. Scripts are left out: they have
-    # the path of their Python inside.
+    # One version may be installed again with other content. Scripts do not count, since they
+    # contain the path of their Python.
     known = any(name in _distributions().get(package, ()) for package in _LIBRARIES)
     listed = [] if known else importlib.metadata.files(name) or []
     hashes = sorted(

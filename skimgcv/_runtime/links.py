@@ -1,4 +1,4 @@
-"""The link that scikit-learn's picture of an estimator has to the estimator's page."""
+"""The link from scikit-learn's diagram of an estimator to its documentation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, metadata
 
 
 class DocumentationLink:
-    """Lets scikit-learn link an estimator to its page, wherever the package says pages are.
+    """Lets scikit-learn link an estimator to its documentation.
 
-    That is the URL "Documentation" of ``pyproject.toml``; without one there is no link.
+    The address is the URL "Documentation" of ``pyproject.toml``. Without it there is no link.
     """
 
     _doc_link_module = "skimgcv"
@@ -17,7 +17,7 @@ class DocumentationLink:
     @property
     def _doc_link_template(self) -> str:
         address = documentation_address()
-        # The page that docs/api.rst has for each name.
+        # The page of each name, from docs/api.rst.
         return f"{address}/generated/skimgcv.{{estimator_name}}.html" if address else ""
 
 

@@ -1,4 +1,4 @@
-"""How much memory this process may take, of the machine and of its container."""
+"""The memory that this process may use, in the machine and in its container."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 _MEMINFO = Path("/proc/meminfo")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
-# A group's limit, what is used of it, and what of that the kernel gives up when asked: files
-# that were read some time ago. In version 2 and version 1 of the kernel's control groups.
+# A group's limit, its use, and the part of it that the kernel can free: files that were read some
+# time ago. For version 2 and version 1 of the kernel's control groups.
 _VERSION_2 = "memory.max", "memory.current", "inactive_file"
 _VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
-_UNLIMITED = 2**62  # version 1 says it by a number of about 2**63, version 2 by "max"
+_UNLIMITED = 2**62  # version 1 writes a number of about 2**63, version 2 "max"
 
 
 def total_bytes() -> int:
-    """Return what this process could have if nobody else took any."""
+    """Return the memory that this process could use alone."""
     total, _ = _of_machine()
     return min([total, *(limit for limit, _ in _limits())])
 
 
 def free_bytes() -> int:
-    """Return what this process may still take."""
+    """Return the memory that this process may still use."""
     _, available = _of_machine()
     return max(0, min([available, *(limit - used for limit, used in _limits())]))
 
 
 def _of_machine() -> tuple[int, int]:
-    """Return the bytes that the machine has, and those that can be had without swapping."""
+    """Return the bytes of the machine's memory, and those that are free without swapping."""
     try:
         lines = _MEMINFO.read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -69,7 +69,7 @@ def _groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
             root, names = _GROUPS / "memory", _VERSION_1
         else:
             continue
-        # A container sees its own group as the root, whatever path the kernel knows it by.
+        # A container sees its own group as the root, not under the kernel's path.
         own = root / path.lstrip("/")
         for folder in (own, *own.parents):
             if folder.is_relative_to(root):

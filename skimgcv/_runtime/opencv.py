@@ -1,7 +1,7 @@
-"""Whether OpenCV can be used, asked before anything imports it; if not, what mends it.
+"""A check of OpenCV before its import, with the commands that repair it.
 
-Four packages bring one module, ``cv2``, and overwrite each other's files without a word
-from pip. Where one of them is uninstalled, the others' files may be gone as well.
+Four packages contain the module ``cv2``. They overwrite each other's files, and pip does not warn.
+If one of them is uninstalled, the files of the others may be missing, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 OLDEST = (4, 10)
 """Versions before it are not built for NumPy 2."""
 
-# Those with windows and with contributed modules first: they have what the others have.
+# Packages with windows and contributed modules first, since they contain the others.
 _PACKAGES = (
     "opencv-contrib-python",
     "opencv-python",
@@ -23,20 +23,21 @@ _PACKAGES = (
 
 
 def check_opencv() -> None:
-    """Import ``cv2``, and see that it is whole and new enough.
+    """Import ``cv2``, and check that it is complete and new enough.
 
     Raises
     ------
     ImportError
-        If it is not: what is wrong, which packages are installed, and what to run.
+        If it is not. The message has the fault, the installed packages, and commands that repair
+        it.
     """
     try:
         cv2 = importlib.import_module("cv2")
-    # An old one also fails with AttributeError, where it meets a newer NumPy.
+    # An old one may also fail with AttributeError under a newer NumPy.
     except (ImportError, AttributeError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cv2":
             raise ImportError(_said("there is no module cv2")) from error
-        # Most often libGL, which servers lack and which only windows need.
+        # Usually libGL, which servers lack and which only windows need.
         raise ImportError(_said(f"cv2 cannot be imported: {error}", headless=True)) from error
     if not hasattr(cv2, "warpAffine"):
         raise ImportError(_said("cv2 is an empty folder, left over from an uninstall"))

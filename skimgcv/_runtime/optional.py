@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def require(package: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import ``package``, or say which extra of skimgcv brings it."""
+    """Import ``package``, or raise an error that names the extra of skimgcv for it."""
     try:
         return importlib.import_module(package)
     except ImportError as err:

@@ -1,7 +1,7 @@
-"""The door, continued: what scikit-learn, joblib, Dask and Keras' old generator do not promise.
+"""Private names, continued: those of scikit-learn, joblib, Dask and Keras' old generator.
 
-It imports scikit-learn only: lists of files and their readers come by here, too. What is missing
-is told as in ``keras_internals``.
+It imports only scikit-learn, since lists of files and their readers use it, too. A missing name
+has the effect that ``keras_internals`` describes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from skimgcv._runtime.versions import given_up, refusing, require, unsupported
 
 try:
-    # scikit-learn's own words for what a parameter may be, and for what is wrong with it. Without
-    # them no parameter could be checked: an error. Seen in scikit-learn 1.6 to 1.9.
+    # scikit-learn's constraints of parameters, and their errors. Without them no parameter could
+    # be checked: an error. Seen in scikit-learn 1.6 to 1.9.
     from sklearn.utils._param_validation import (
         HasMethods,
         Interval,
@@ -31,8 +31,8 @@ __all__ = ["HasMethods", "Interval", "StrOptions", "validate_parameter_constrain
 def listens_to_callbacks(estimator: Any) -> bool:
     """Whether an estimator has scikit-learn's callbacks set.
 
-    Without the attribute in its place they would never be called: an error. Seen in scikit-learn
-    1.9; before there are no callbacks.
+    Without the attribute they would never be called: an error. Seen in scikit-learn 1.9. Earlier
+    versions have no callbacks.
     """
     if hasattr(estimator, "_skl_callbacks"):
         return True
@@ -44,7 +44,7 @@ def listens_to_callbacks(estimator: Any) -> bool:
 
 @refusing("sklearn", "to tell its callbacks of a fit")
 def begin_task(estimator: Any, max_subtasks: int) -> Any:
-    """Return the context of the task that a fit is to scikit-learn's callbacks.
+    """Return the context of a fit's task for scikit-learn's callbacks.
 
     Without it they would not be called: an error. Seen in scikit-learn 1.9.
     """
@@ -72,7 +72,7 @@ def _loky_process() -> Any:
 
 
 def dask_workers() -> list[Any]:
-    """Return the Dask workers in this process: seldom any, or one.
+    """Return the Dask workers in this process: usually none, or one.
 
     Without it each would use all cores and, the first, all of a GPU's memory: a warning. Seen in
     Dask 2026.
@@ -92,6 +92,6 @@ def _dask_worker() -> Any:
 def validation_split_of(generator: Any) -> float:
     """Return the share of images that a Keras ImageDataGenerator holds out.
 
-    Without it its images would be split otherwise: an error. Seen in Keras 3.8 to 3.16.
+    Without it its images would be split differently: an error. Seen in Keras 3.8 to 3.16.
     """
     return generator._validation_split

@@ -1,4 +1,4 @@
-"""Memory maps: pages that were read are given back, so that a large file fills no memory."""
+"""Memory maps: pages are released after reading, so that a large file does not fill memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _RELEASE_BYTES = 8 << 20
 class Pages:
     """The pages of an array's file, if it is a memory map; nothing otherwise.
 
-    What was read stays in the system's cache of files, from where it comes back
-    fast. But as long as it is mapped it counts as this process's memory.
+    Pages stay in the system's file cache, and are fast to read again. But while they are mapped,
+    they count as memory of this process.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Pages:
         self._bytes_read = 0
 
     def have_read(self, n_bytes: int) -> None:
-        """Count what was read, and give the pages back every few megabytes."""
+        """Count the bytes read, and release the pages every few megabytes."""
         if self._map is None:
             return
         self._bytes_read += n_bytes
@@ -43,5 +43,5 @@ def _shared_map(array: Any) -> mmap.mmap | None:
     while isinstance(array, np.ndarray):
         mode = array.mode if isinstance(array, np.memmap) else mode
         array = array.base
-    # Changes to a copy-on-write map are nowhere but in its pages.
+    # Changes to a copy-on-write map exist only in its pages.
     return array if isinstance(array, mmap.mmap) and mode in ("r", "r+", "w+") else None

@@ -1,4 +1,4 @@
-"""What Linux, macOS and Windows have each in its own way, or not at all."""
+"""Functions that differ between Linux, macOS and Windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def _module(name: str) -> Any:
-    """Return one of Python's own modules, or None where the system lacks what it is for."""
+    """Return one of Python's own modules, or None if the system does not have it."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -25,7 +25,7 @@ _inherited: list[object] = []
 
 
 def after_fork(clear: Callable[[], None], held: Callable[[], object] = tuple) -> None:
-    """Call ``clear`` in each child that this process is forked into; Windows does not fork.
+    """Call ``clear`` in each forked child of this process; Windows does not fork.
 
     What ``held`` returns stays alive there. TensorFlow's functions crash a child that drops them.
     """
@@ -39,7 +39,7 @@ def after_fork(clear: Callable[[], None], held: Callable[[], object] = tuple) ->
 
 
 def allowed_cores() -> int | None:
-    """Return how many cores this process is bound to, where the system tells."""
+    """Return the number of cores that this process may use, if the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
@@ -50,7 +50,7 @@ def open_file(path: str, flags: int) -> int:
 
 
 def read_at(file: int, size: int, offset: int) -> bytes:
-    """Read from a place of an open file, which no other thread may use meanwhile."""
+    """Read from a position of an open file. No other thread may use the file meanwhile."""
     if hasattr(os, "pread"):
         return os.pread(file, size, offset)
     os.lseek(file, offset, os.SEEK_SET)
@@ -58,7 +58,7 @@ def read_at(file: int, size: int, offset: int) -> bytes:
 
 
 def write_at(file: int, data: bytes, offset: int) -> None:
-    """Write all of ``data`` to a place of an open file, which no other thread may use meanwhile.
+    """Write ``data`` to a position of an open file. No other thread may use it meanwhile.
 
     A full disk is an OSError; written through a map, it would kill the process.
     """
@@ -77,14 +77,14 @@ def _write_some(file: int, data: memoryview, offset: int) -> int:
 
 @contextlib.contextmanager
 def locked(path: str, file: int) -> Iterator[None]:
-    """Keep other processes from doing this too; the system takes the lock from the dead.
+    """Lock out other processes. The system releases the lock of a dead process.
 
     Parameters
     ----------
     path : str
-        Of a file to make for the lock, where open files themselves cannot be locked.
+        The path of a lock file, for systems on which open files cannot be locked.
     file : int
-        The open file to lock otherwise. filelock could do both, but a forked child that
+        The open file to lock on other systems. filelock could do both, but a forked child that
         drops its copy of such a lock may end its parent's.
 
     Raises
@@ -108,13 +108,13 @@ def locked(path: str, file: int) -> Iterator[None]:
 def claim(file: int, place: int, *, wait: bool = False) -> bool:
     """Lock a byte of an open file against other processes, whether or not it has that byte.
 
-    The system takes the lock from the dead, and from whoever closes the file. Where it has no
-    such locks, everybody gets one.
+    The system releases the lock if its process dies, or closes the file. On a system without such
+    locks, every process gets one.
 
     Returns
     -------
     bool
-        Whether nobody else has it. With ``wait`` that comes sooner or later.
+        Whether this process has the lock now. With ``wait`` it waits for it.
     """
     if _fcntl is None:
         return True
@@ -136,9 +136,9 @@ def give_up_claim(file: int, place: int) -> None:
 
 
 def release_pages(pages: Any) -> None:
-    """Give a map's pages back, which come back when they are read again.
+    """Release the pages of a map. Reading loads them again.
 
-    Windows has no call for it, and takes pages itself when memory is short.
+    Windows has no call for it, and releases pages itself if memory is short.
     """
     if hasattr(mmap, "MADV_DONTNEED"):
         pages.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Counter-based random streams: what is drawn depends on the key alone."""
+"""Counter-based random streams: the numbers depend only on the key."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import numpy as np
 
 
 def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """Return the generator of one purpose, independent of every other one.
+    """Return the generator of one purpose, independent of all others.
 
     Parameters
     ----------
     seed : int
         Non-negative; of any size.
     purpose : str
-        What is drawn, such as ``"augment"`` or ``"shuffle"``: two purposes never
-        share numbers.
+        Such as ``"augment"`` or ``"shuffle"``. Two purposes never share numbers.
     *counters : int
         For instance the epoch. Equal arguments give equal numbers, in any
         process and in any order of calls.
@@ -41,9 +40,9 @@ def sequence(seed: int, purpose: str, *counters: int) -> np.random.SeedSequence:
 
 
 def fresh_seed() -> int:
-    """Return a seed that nobody chose, from the operating system's entropy.
+    """Return a random seed from the operating system's entropy.
 
-    Unlike a number from ``numpy.random``, it leaves the global generator as it was.
+    It does not change the global generator of ``numpy.random``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A random stream for each image: what is drawn for it depends on no other image."""
+"""A random stream for each image, independent of other images."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from skimgcv._runtime.random_streams import sequence
 class RowStreams:
     """The streams of some images in an epoch.
 
-    ``of`` is the stream of one. ``random`` and ``integers`` draw for several: they stand in
-    for a generator's, in an augmenter's ``draw`` that takes a number or a row of numbers an
-    image and nothing else.
+    ``of`` is the stream of one image. ``random`` and ``integers`` draw for several images, in
+    place of a generator's methods, if an augmenter's ``draw`` needs only a number or a row of
+    numbers for each image.
 
     Parameters
     ----------
     seed : int
         Non-negative; of any size.
     purpose : str
-        What is drawn: two purposes never share numbers.
+        Two purposes never share numbers.
     epoch : int
     digests : ndarray of uint64, shape (n, 2)
-        Of each image's content.
+        Digest of each image's content.
     repeats : ndarray of int, shape (n,)
-        Which repeat of the image in the epoch this is, from 0 on.
+        The repeat of the image within the epoch, from 0 on.
 
     References
     ----------
@@ -41,7 +41,7 @@ class RowStreams:
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
         self._counters = np.zeros((len(digests), 4), np.uint64)
-        # The first word counts what is drawn.
+        # The first word counts the numbers drawn.
         self._counters[:, 1] = repeats
         self._counters[:, 2:] = digests
         self._begun = 0
@@ -50,13 +50,13 @@ class RowStreams:
         return len(self._counters)
 
     def of(self, row: int) -> np.random.Generator:
-        """Return the generator of one image, from its start; it is that of the last call."""
+        """Return the generator of one image, at its start. It is the same object in each call."""
         self._state["state"]["counter"] = self._counters[row]
         self._philox.state = self._state
         return self._generator
 
     def random(self, size: tuple[int, int]) -> np.ndarray:
-        """Return what ``of(i).random(k)`` gives, for the next images in turn.
+        """Return ``of(i).random(k)`` for the next images in turn.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class RowStreams:
         return (self._words(*size) >> np.uint64(11)) * 2.0**-53
 
     def integers(self, high: int, *, size: int, dtype: Any) -> np.ndarray:
-        """Return what ``of(i).integers(2**64)`` gives, for the next images in turn."""
+        """Return ``of(i).integers(2**64)`` for the next images in turn."""
         if high != 2**64:
             raise ValueError(f"the numbers are of 64 bits: high must be 2**64, not {high}")
         return self._words(size, 1)[:, 0].astype(dtype)

@@ -1,7 +1,7 @@
-"""The door, continued: SciKeras' hooks, under names of ours.
+"""Private names, continued: SciKeras' hooks, under our own names.
 
-Apart from the others, since importing SciKeras changes how Keras' objects are copied and
-pickled. What is missing is told as in ``keras_internals``.
+A separate file, since importing SciKeras changes how Keras' objects are copied and pickled. A
+missing name has the effect that ``keras_internals`` describes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from scikeras.wrappers import BaseWrapper
 
 from skimgcv._runtime.versions import needed, require
 
-# Which of its methods reads what: a hook that it does not call would be passed over in silence, so
-# that parameters would not arrive: an error. Seen in SciKeras 0.13, the only one for Keras 3.
+# The methods that read each hook. If SciKeras did not call a hook, parameters would be lost
+# silently: an error. Seen in SciKeras 0.13, the only version for Keras 3.
 _READS = {
     "get_params": {"_get_param_names"},
     "_get_compile_kwargs": {"get_params"},
@@ -31,14 +31,14 @@ def _check_hooks() -> None:
 
 
 class SciKerasHooks(BaseWrapper):
-    """SciKeras' wrapper, of which a subclass calls the builder and changes what is compiled.
+    """SciKeras' wrapper. A subclass calls the builder and changes the compile arguments.
 
     Parameters
     ----------
     parameters : dict
-        Of an estimator.
+        All parameters of an estimator.
     meta : dict
-        What a builder gets by that name.
+        The ``meta`` of a builder.
     """
 
     def __init__(self, parameters: dict[str, Any], meta: dict[str, Any]) -> None:
@@ -51,22 +51,22 @@ class SciKerasHooks(BaseWrapper):
         self._random_state = None
 
     def compile_arguments(self) -> dict[str, Any]:
-        """Return what is routed to ``compile``."""
+        """Return the arguments that are routed to ``compile``."""
         return super()._get_compile_kwargs()
 
     def meta(self) -> dict[str, Any]:
-        """Return what a builder gets as ``meta``."""
+        """Return the ``meta`` of a builder."""
         return dict(self._meta)
 
     def made_callbacks(self, method: str) -> list[keras.callbacks.Callback]:
-        """Return the callbacks for ``fit`` or ``predict``, lists in it perhaps."""
+        """Return the callbacks for ``fit`` or ``predict``, which may contain lists."""
         self._initialize_callbacks()
         return self._fit_callbacks if method == "fit" else self._predict_callbacks
 
-    # -- what SciKeras calls ---------------------------------------------------------
+    # -- methods that SciKeras calls ---------------------------------------------------------
 
     def _get_param_names(self) -> list[str]:
-        # SciKeras takes names that end with _ for fitted attributes.
+        # SciKeras treats names that end with _ as fitted attributes.
         return [n for n in vars(self) if n in self._own_names or n.strip("_") == n]
 
     def _get_compile_kwargs(self) -> dict[str, Any]:

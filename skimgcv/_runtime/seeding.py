@@ -1,4 +1,4 @@
-"""Seeds for code that draws from global generators, which are left as they were."""
+"""Seeds for code that draws from global generators, which are restored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from skimgcv._runtime.keras_internals import global_seed_generator, set_global_seed_generator
 from skimgcv._runtime.versions import needed, require
 
-# The generators are the process's: two threads must not seed them at once.
+# The process has one of each generator: two threads must not seed them at once.
 _lock = threading.RLock()
 _FUNCTIONS = [n for n, f in vars(random).items() if isinstance(getattr(f, "__self__", 0), Random)]
 
@@ -26,8 +26,8 @@ _FUNCTIONS = [n for n, f in vars(random).items() if isinstance(getattr(f, "__sel
 def check_seed(random_state: Any) -> int:
     """Return the integer that seeds one fit.
 
-    ``None`` asks the operating system, not NumPy's global generator: nobody
-    else's numbers change. A ``RandomState`` is drawn from, as scikit-learn does.
+    ``None`` uses the operating system and not NumPy's global generator, so other numbers do not
+    change. A ``RandomState`` gives the next number, as in scikit-learn.
     """
     if random_state is None:
         return secrets.randbits(64)
@@ -44,7 +44,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed ``random``, ``numpy.random`` and Keras' unseeded numbers; restore them.
 
     Keras' initialisers and layers draw their own seeds from ``random`` when
-    they are made: this is what makes a builder give the same weights again.
+    they are made. So a builder returns the same weights again.
     """
     _check_numbers_are_seeded()
     with _seeded(seed):
@@ -73,7 +73,7 @@ def _seeded(seed: int) -> Iterator[None]:
         try:
             random.seed(words.tobytes())
             np.random.seed(words)  # noqa: NPY002
-            # Made again from `random` when the builder first needs it.
+            # Keras makes it again from `random` at its first use in the builder.
             set_global_seed_generator(None)
             with _random_to_ourselves(words.tobytes()):
                 yield
@@ -85,9 +85,9 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _random_to_ourselves(seed: bytes) -> Iterator[None]:
-    """Let no other thread draw from what ``random``'s functions give to this one.
+    """Keep other threads from drawing numbers of ``random`` that belong to this one.
 
-    Threads that we cannot lock out do draw: those of a Dask worker, twice a second.
+    Some threads draw and cannot be locked out: those of a Dask worker, twice a second.
     """
     own, us = Random(seed), {threading.get_ident()}
     shared = {name: getattr(random, name) for name in _FUNCTIONS}

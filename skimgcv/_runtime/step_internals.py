@@ -1,9 +1,8 @@
-"""The door, continued: what a compiled step of Keras' depends on, and how models share one.
+"""Private names, continued: the things a compiled step of Keras depends on, and sharing it.
 
-All of it serves to compile once. ``_compiled.canary`` tries it on two small models before it
-is first relied on; where anything is missing or has changed, each model is compiled for itself:
-the same results, later. Versions are told, and names taken away in turn, as in
-``keras_internals``.
+All of it serves to compile once. ``_compiled.canary`` tries it on two small models before its
+first use. If a name is missing or has changed, each model is compiled for itself: slower, with the
+same results. Versions and tests are as in ``keras_internals``.
 """
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ from skimgcv._runtime.versions import given_up, refusing, remembered, require
 
 # -- what a step depends on ------------------------------------------------------------------
 
-# What Keras keeps on its objects that no trace depends on: names, bookkeeping, results of
-# the last call, and what is derived from something that is walked anyway. One that is missing
-# here makes equal models look different: each is compiled for itself. Seen in Keras 3.8 to 3.16;
-# _compiled_trainable_state from 3.15 on, _exclude_from_weight_decay_cache until 3.15,
-# _weight_decay_by_var_key from 3.16 on.
+# Attributes of Keras' objects on which no trace depends: names, bookkeeping, results of the last
+# call, and values that follow from others. If one is missing here, equal models look different,
+# and each is compiled for itself. Seen in Keras 3.8 to 3.16; _compiled_trainable_state from 3.15
+# on, _exclude_from_weight_decay_cache until 3.15, _weight_decay_by_var_key from 3.16 on.
 _BOOKKEEPING = {
     "name",
     "_name",
@@ -73,8 +71,8 @@ _OF_MODELS = {
     "_jax_state",
     "_jax_state_synced",
 }
-# By variables' names or ids: which place an optimizer keeps of each, and (from Keras 3.16 on)
-# whether it decays. Eager calls look them up, so they go with the variables' places.
+# By variables' names or ids: the position of each in an optimizer, and (from Keras 3.16 on)
+# whether it decays. Eager calls look them up, so they are exchanged together with the variables.
 _BY_VARIABLE = ("_trainable_variables_indices", "_weight_decay_by_var_key")
 _OF_OPTIMIZERS = {
     *_BY_VARIABLE,
@@ -83,8 +81,8 @@ _OF_OPTIMIZERS = {
 }
 _OF_SYMBOLIC_ARGUMENTS = {"_flat_arguments", "_single_positional_tensor", "keras_tensors"}
 
-# What TensorFlow notes of the objects that it tracks; users' names may begin like these. As
-# above. Seen in TensorFlow 2.18 to 2.23.
+# Attributes that TensorFlow adds to the objects that it tracks. Users' names may begin like these.
+# As above. Seen in TensorFlow 2.18 to 2.23.
 _OF_TENSORFLOW = re.compile(
     "_self_(setattr_tracking|unconditional_|update_uid|name_based_restores|saveable_object|"
     "tracked_trackables|extra_variables|last_wrapped|external_mod|non_append|non_string|"
@@ -115,12 +113,12 @@ def bookkeeping_of(it: Any) -> set[str]:
 
 
 def is_noted_by_tensorflow(name: str) -> bool:
-    """Whether this is an attribute that TensorFlow gives to what it tracks."""
+    """Whether TensorFlow adds this attribute to the objects that it tracks."""
     return _OF_TENSORFLOW.match(name) is not None
 
 
 def is_tracker(value: Any) -> bool:
-    """Whether this is Keras' list of what an object holds, which it holds anyway.
+    """Whether this is Keras' list of an object's parts, which are attributes, too.
 
     Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
@@ -128,7 +126,7 @@ def is_tracker(value: Any) -> bool:
 
 
 def is_wrapper_of_layers(name: str, value: types.FunctionType) -> bool:
-    """Whether Keras put this on each layer; what it wraps is in the layer's class."""
+    """Whether Keras adds this to each layer. The wrapped function is in the layer's class."""
     return (
         name in ("build", "quantize") and value.__globals__["__name__"] == keras.Layer.__module__
     )
@@ -144,7 +142,7 @@ def without_name(it: Any) -> tuple[Any, ...] | None:
 
 
 def has_value_of_its_own(variable: keras.Variable) -> bool:
-    """Whether a variable has a value, and all of it in one place.
+    """Whether a variable has a value, on one device.
 
     Layouts are known in 3.8 to 3.11 in subclasses, and from 3.14 on in all; 3.12 and 3.13 lack
     them; only a ``keras.distribution`` sets one, and with one nothing is shared. Without
@@ -154,10 +152,10 @@ def has_value_of_its_own(variable: keras.Variable) -> bool:
 
 
 def settings_of(variable: keras.Variable) -> tuple[Hashable, ...]:
-    """Return what a trace takes from a variable but its value.
+    """Return the properties of a variable that a trace uses, without its value.
 
     Without one of them each model is compiled for itself. Seen in Keras 3.8 to 3.16;
-    ``_synchronization``, which only a distribution strategy heeds, from 3.10 on.
+    ``_synchronization``, which only a distribution strategy uses, from 3.10 on.
     """
     return (
         tuple(variable._shape),
@@ -179,7 +177,7 @@ def functions_of(variable: keras.Variable) -> tuple[Any, Any]:
 
 
 def picks_variables_by_name(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an optimizer spares some variables its weight decay, or all else it does.
+    """Whether an optimizer excludes some variables from weight decay or from its own updates.
 
     As ``spares_variables``; ``exclude_layers`` is Muon's parameter.
     """
@@ -187,12 +185,12 @@ def picks_variables_by_name(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def keras_switches() -> list[Hashable]:
-    """Return what a trace takes from settings of Keras' that it has no public getter for."""
+    """Return the settings of Keras that a trace uses, and that have no public getter."""
     return [flash_attention()]
 
 
 def tensorflow_switches() -> list[Hashable]:
-    """Return what a trace takes from settings of TensorFlow's without a public getter.
+    """Return the settings of TensorFlow that a trace uses, and that have no public getter.
 
     Without them each model is compiled for itself. Seen in TensorFlow 2.18 to 2.23.
     """
@@ -205,7 +203,7 @@ def tensorflow_switches() -> list[Hashable]:
 
 
 def is_built(model: keras.Model) -> bool:
-    """Whether a compiled model has all variables that its first step would make.
+    """Whether a compiled model has all variables that its first step would create.
 
     Without loss and metrics each model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
@@ -216,7 +214,7 @@ def is_built(model: keras.Model) -> bool:
 
 
 def build_by_tracing(model: keras.Model, batch: tuple[keras.KerasTensor, ...]) -> None:
-    """Make all variables that the first training step would make.
+    """Create all variables that the first training step would create.
 
     Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
@@ -226,9 +224,9 @@ def build_by_tracing(model: keras.Model, batch: tuple[keras.KerasTensor, ...]) -
 def build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) -> None:
     """Build metrics, loss and optimizer without a pass through the layers.
 
-    Keras would trace the whole model to learn its output's shape, which a graph tells:
-    for a deep model that takes as long as training it on hundreds of images. Without what it
-    takes each model is compiled for itself. Seen in Keras 3.8 to 3.16.
+    Keras would trace the whole model to learn the shape of its output, which the graph already
+    has. For a deep model this takes as long as training it on hundreds of images. Without it each
+    model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
     (known,) = model.outputs
     output = keras.KerasTensor((x.shape[0], *known.shape[1:]), dtype=known.dtype)
@@ -243,9 +241,9 @@ def build_beside_graph(model: keras.Model, x: Any, y: Any, weights: Any = None) 
 def built_once(model: keras.Model) -> Iterator[None]:
     """Keep Keras from building a model again that is spread over devices.
 
-    It would do so by the first batch: an epoch begun, of which the data draws the next one
-    instead, and an error where the devices cannot share the rows out evenly. So where this
-    cannot be kept from happening, such a model is refused. Seen in Keras 3.8 to 3.16.
+    Keras would read the first batch for it. This starts an epoch, so that the data draws the next
+    one instead, and fails if the devices cannot divide the rows evenly. If this cannot be
+    prevented, such a model is refused. Seen in Keras 3.8 to 3.16.
     """
     if not is_spread(model):
         yield
@@ -267,7 +265,7 @@ def is_spread(model: keras.Model) -> bool:
         return False
     import tensorflow as tf
 
-    # Outside of a scope TensorFlow gives its default, and models that were made there do.
+    # Outside of a scope TensorFlow returns its default, as do models that were made there.
     own, current = model.distribute_strategy, tf.distribute.get_strategy()
     return tf.distribute.has_strategy() or own is not current
 
@@ -298,7 +296,7 @@ def in_places_of(
     others: Sequence[keras.Variable],
     other_optimizers: Sequence[keras.optimizers.Optimizer],
 ) -> Iterator[None]:
-    """Let variables have the places of others for a while, TensorFlow's, with their own values.
+    """Give variables the TensorFlow variables of others for a while, with their own values.
 
     Without it each model is compiled for itself. Seen in Keras 3.8 to 3.16.
     """
@@ -321,12 +319,12 @@ def in_places_of(
 
 
 def _by_variable(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    # Past Keras' tracking, which would make copies of them.
+    # Without Keras' tracking, which would copy them.
     return {name: vars(optimizer)[name] for name in _BY_VARIABLE if name in vars(optimizer)}
 
 
 def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
-    """Assign TensorFlow variables to others, one by one but without Keras' checks."""
+    """Assign TensorFlow variables to others, one by one, without Keras' checks."""
     from tensorflow import raw_ops
 
     for source, target in zip(sources, targets, strict=True):
@@ -335,11 +333,10 @@ def _copy(sources: Iterable[Any], targets: Iterable[Any]) -> None:
 
 
 def reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
-    """Spare a twin's step the sum over replicas, of which there is one.
+    """Remove the sum over replicas from a twin's step, since there is only one.
 
-    TensorFlow gives each sum a gradient, and keeps that and the step's graph for ever:
-    without this each architecture takes a megabyte that is never given back. Seen in Keras 3.8 to
-    3.16.
+    TensorFlow makes a gradient for each sum, and never frees it and the step's graph. Without this
+    each architecture costs a megabyte. Seen in Keras 3.8 to 3.16.
     """
     if keras.backend.backend() != "tensorflow" or not (unreduced := _unreduced()):
         return
@@ -365,10 +362,10 @@ def _unreduced() -> Any:
 def trace_for_any_rows(model: keras.Model) -> None:
     """Let a model's steps be traced once, for batches of any number of rows.
 
-    Seen in Keras 3.16 (nightly): there a step gets a batch, not its iterator, so TensorFlow
-    traces it for the rows of the first batch, and again once another one has fewer. The two
-    round otherwise, so which one a batch gets, and with it the last bit of a result, would
-    depend on the fits before. Elsewhere, and where the step is not found, nothing is changed.
+    Seen in Keras 3.16 (nightly): there a step gets a batch, not its iterator, so TensorFlow traces
+    it for the number of rows of the first batch, and again for a batch with fewer. The two traces
+    round differently, so the last bit of a result would depend on earlier fits. In other versions,
+    and if the step is not found, nothing is changed.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -376,7 +373,7 @@ def trace_for_any_rows(model: keras.Model) -> None:
         getattr(model, f"make_{kind}_function")()
         function = getattr(model, f"{kind}_function")
         if step := _step_on_a_batch(function):
-            # Past Keras' tracking.
+            # Without Keras' tracking.
             vars(model)[f"{kind}_function"] = _tracing_first(function, step)
 
 
@@ -405,7 +402,7 @@ def _tracing_first(function: Any, step: Any) -> Any:
 
 
 def drop_kernels() -> None:
-    """Drop the kernels that TensorFlow keeps by variables' names, for ever.
+    """Drop the kernels that TensorFlow caches by variable names and never frees.
 
     Without it each fit keeps a little memory. Seen in TensorFlow 2.18 to 2.23.
     """
@@ -417,6 +414,6 @@ def drop_kernels() -> None:
 def _kernel_cache() -> Any:
     from tensorflow.python.eager import context
 
-    # Not the method of this moment's context, which may be made anew.
+    # Not the method of the current context, which may be replaced.
     require(callable(context.context().clear_kernel_cache), "no clear_kernel_cache")
     return lambda: context.context().clear_kernel_cache()

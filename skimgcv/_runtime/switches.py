@@ -1,4 +1,4 @@
-"""Keras' global switches: they decide numbers, and other processes and threads lack them."""
+"""Keras' global settings: they change results, and other processes do not have them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skimgcv._runtime.keras_internals import (
 )
 
 Settings = dict[str, Any]
-"""The value of each switch by its name: plain data."""
+"""The value of each setting by name, as plain data."""
 
 _JAX = (
     "jax_debug_nans",
@@ -39,10 +39,10 @@ class _Switch:
 
 
 def current() -> Settings:
-    """Return how the switches stand, but for those that ``applied`` has set for a while.
+    """Return the current settings, without those that ``applied`` has set for a while.
 
-    Keras keeps the dtype policy for each thread. A thread that has none of its own, such as
-    one that joblib started, is taken to have the main thread's.
+    Keras has a dtype policy for each thread. A thread without one, such as a thread of joblib,
+    counts as having that of the main thread.
     """
     note_main_thread()
     settings = {**_turns.natural(), "dtype_policy": _policy(keras.config.dtype_policy())}
@@ -52,10 +52,10 @@ def current() -> Settings:
 
 
 def note_main_thread() -> None:
-    """Keep the main thread's dtype policy for threads that are started for it.
+    """Record the main thread's dtype policy, for threads that it starts.
 
-    Called wherever scikit-learn looks at an estimator before it hands out fits: threads
-    cannot look up one another's.
+    Called by methods that scikit-learn uses before it starts fits, since a thread cannot read the
+    policy of another.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and not getattr(_held, "by_us", False):
@@ -68,23 +68,22 @@ _held = threading.local()
 
 @contextlib.contextmanager
 def applied(settings: Settings | None, *, training: bool = False) -> Iterator[None]:
-    """Let the switches stand as they did elsewhere, in this thread and for a while.
+    """Apply the settings of another process in this thread, for a while.
 
-    Where they do so already, nothing is touched; where another thread needs them otherwise,
-    it is waited for.
+    If they are equal already, nothing happens. If another thread needs different ones, this waits
+    for it.
 
     Parameters
     ----------
     settings : dict or None
-        As ``current`` gave them; None for those of this process.
+        The result of ``current``; None for the settings of this process.
     training : bool
-        Whether the numbers are to be those of another process, so that another backend will
-        not do.
+        Whether results must equal those of another process, which requires the same backend.
 
     Raises
     ------
     RuntimeError
-        If this process cannot do what the other one did.
+        If this process cannot have these settings.
     """
     if training and settings and settings["backend"] != keras.backend.backend():
         raise RuntimeError(
@@ -105,7 +104,7 @@ def applied(settings: Settings | None, *, training: bool = False) -> Iterator[No
 
 
 class _Turns:
-    """Lets threads of a process fit at once, but never under two settings of one switch."""
+    """Lets threads of a process fit at the same time, but never with different settings."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -114,15 +113,15 @@ class _Turns:
         self._before: Settings = {}
 
     def natural(self) -> Settings:
-        """Return how the switches stand where nobody has set them for a while."""
+        """Return the settings without temporary changes."""
         with self._changed:
             return dict(self._before) if self._users else _actual()
 
     @contextlib.contextmanager
     def taken(self, settings: Settings | None) -> Iterator[None]:
-        """Wait until the switches may stand so, which others' fits may need too.
+        """Wait until these settings can be applied, in agreement with other fits.
 
-        Only what was set here is set back: a builder may set switches of its own.
+        Only settings that were changed here are restored: a builder may change others.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._users or self._now == self._wanted(settings))
@@ -133,7 +132,7 @@ class _Turns:
         before = {"dtype_policy": _policy(keras.config.dtype_policy())}
         own = {"dtype_policy": (settings or current())["dtype_policy"]}
         try:
-            # The one switch that each thread has for itself.
+            # The only setting that each thread has for itself.
             _set(_differing(own, before))
             yield
         finally:
@@ -164,7 +163,7 @@ def _differing(settings: Settings, others: Settings) -> Settings:
 def _set(settings: Settings) -> None:
     switches = _switches()
     for name, value in settings.items():
-        if name in switches:  # else it is another backend's, or a newer Keras'
+        if name in switches:  # otherwise it belongs to another backend, or a newer Keras
             switches[name].set(value)
 
 
@@ -217,7 +216,7 @@ def _tensorflow_switches() -> dict[str, _Switch]:
             experimental.enable_tensor_float_32_execution,
         ),
         "jit": _Switch(optimizer.get_jit, optimizer.set_jit),
-        # Options that were never set cannot be taken back, but only set.
+        # Options that were never set cannot be unset, only set.
         "optimizer_options": _Switch(
             lambda: dict(optimizer.get_experimental_options()),
             optimizer.set_experimental_options,

@@ -1,4 +1,4 @@
-"""Versions of other packages, and what is said where one lacks what we build on."""
+"""Versions of other packages, and errors and warnings if one lacks a private name."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from skimgcv.exceptions import UnsupportedVersionError, UnsupportedVersionWarnin
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _tried: list[Any] = []
-# What a name that is missing raises, or one that means something else now.
+# The errors of a missing name, or of one with a new meaning.
 _CHANGED = (ImportError, AttributeError, LookupError, TypeError)
 
 
 def version_of(package: str) -> str:
     """Return the version that a package itself states.
 
-    The distribution that it came in may have another name: tensorflow-cpu, keras-nightly.
+    Its distribution may have another name: tensorflow-cpu, keras-nightly.
     """
     module = importlib.import_module(package)
     return str(getattr(module, "__version__", "of an unknown version"))
 
 
 def unsupported(package: str, purpose: str, error: BaseException) -> UnsupportedVersionError:
-    """Return an error that says which package lacks what ``purpose`` needs."""
+    """Return an error that names the package that lacks something for ``purpose``."""
     return UnsupportedVersionError(
         f"skimgcv cannot work with {package} {version_of(package)}: it lacks something needed "
         f"{purpose} ({type(error).__name__}: {error}). Install another version of {package}, or "
@@ -36,19 +36,19 @@ def unsupported(package: str, purpose: str, error: BaseException) -> Unsupported
 
 
 def require(condition: object, what: str) -> None:
-    """Raise where something does not do what it did."""
+    """Raise an error if something no longer works."""
     if not condition:
         raise LookupError(what)
 
 
 def refusing(package: str, purpose: str) -> Callable[[_F], _F]:
-    """Let a function that reads private names say whose version lacks them.
+    """Let errors of a function that uses private names tell the package's version.
 
     Parameters
     ----------
     package : str
     purpose : str
-        What the names are for: "to save a model".
+        The purpose of the names, such as "to save a model".
     """
 
     def decorate(function: _F) -> _F:
@@ -72,12 +72,12 @@ def remembered(function: _F) -> _F:
 
 
 def needed(package: str, purpose: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Make a canary of a check: it is tried once, and what fails is an error.
+    """Make a canary of a check: it runs once, and its failure is an error.
 
     Raises
     ------
     UnsupportedVersionError
-        By what is made, where the check raises.
+        Raised by the canary, if the check raises an error.
     """
 
     def decorate(check: Callable[[], None]) -> Callable[[], None]:
@@ -85,7 +85,7 @@ def needed(package: str, purpose: str) -> Callable[[Callable[[], None]], Callabl
         def canary() -> None:
             try:
                 check()
-            except Warning:  # made an error by the user's own filter: it says nothing here
+            except Warning:  # a warning that the user's filter made an error: it is no failure
                 raise
             except Exception as error:
                 raise unsupported(package, purpose, error) from error
@@ -96,10 +96,10 @@ def needed(package: str, purpose: str) -> Callable[[Callable[[], None]], Callabl
 
 
 def given_up(package: str, feature: str, instead: str) -> Callable[[Callable[[], Any]], Any]:
-    """Make a canary of a check: it is tried once, and what fails is done another way.
+    """Make a canary of a check: it runs once, and its failure is a warning.
 
-    What is made returns what the check does, and None, with an
-    ``UnsupportedVersionWarning``, where the check raises.
+    The canary returns the result of the check. If the check raises an error, it returns None, with
+    an ``UnsupportedVersionWarning``.
     """
 
     def decorate(check: Callable[[], Any]) -> Any:
@@ -124,6 +124,6 @@ def given_up(package: str, feature: str, instead: str) -> Callable[[Callable[[],
 
 
 def try_again() -> None:
-    """Forget what was tried, for tests that change it."""
+    """Let all canaries run again, for tests."""
     for canary in _tried:
         canary.cache_clear()

@@ -1,4 +1,4 @@
-"""Processes that joblib, Dask or Ray started to fit in, beside others on one machine."""
+"""Worker processes of joblib, Dask or Ray, which share a machine."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import sys
 
 from skimgcv._runtime.other_internals import dask_workers, is_loky_worker
 
-# Said before the first GPU is touched. A user's own setting, inherited, comes first.
+# Set before the first use of a GPU. The user's own setting, which is inherited, has priority.
 _ON_DEMAND = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def share_gpus() -> None:
-    """Let TensorFlow and JAX take a GPU's memory as they need it, if this is a worker.
+    """If this is a worker, let TensorFlow and JAX take a GPU's memory only as they need it.
 
-    Otherwise the first of several workers takes all of it. In a process of the user's
-    own nothing is changed.
+    Otherwise the first of several workers takes all of it. Other processes are not changed.
 
     References
     ----------
