@@ -111,7 +111,7 @@ def from_keras_generator(generator: Any) -> ImageAugmenter:
 
 @functools.cache
 def own_augmenters() -> dict[str, type[SavableAugmenter]]:
-    """Return this package's augmenters by the names that saved files have for them: frozen."""
+    """Return this package's augmenters by their names in files, which must not change."""
     from ._albumentations import AlbumentationsAugmenter
     from ._keras import GeneratorAugmenter, LayerAugmenter
 
@@ -159,7 +159,7 @@ def _callable(augmenter: Any) -> Augmenter | None:
     return CallableAugmenter(augmenter) if callable(augmenter) else None
 
 
-# By name, so that no package is imported to find out that it was not used.
+# By name, so that unused packages are not imported.
 def _root(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 

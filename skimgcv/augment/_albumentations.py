@@ -17,17 +17,17 @@ from ._seeded import SeededAugmenter
 class AlbumentationsAugmenter(SeededAugmenter):
     """An Albumentations transform, or a composition of them.
 
-    What lies in a ``Compose`` or ``Sequential`` with ``p=1``, however nested, are its steps.
-    One with ``p`` below 1 is random. So is one that chooses among several others, such as
-    ``OneOf``. Of all others it is tried whether they are: ``InvertImg(p=1)``,
-    ``Normalize()``, ``Sharpen(alpha=(0.5, 0.5), lightness=(1, 1), p=1)`` are not.
+    Its steps are the members of a ``Compose`` or ``Sequential`` with ``p=1``, at any depth. A step
+    with ``p`` below 1 is random, and so is one that chooses among several, such as ``OneOf``. A
+    trial decides for all others. For example, ``InvertImg(p=1)``, ``Normalize()`` and
+    ``Sharpen(alpha=(0.5, 0.5), lightness=(1, 1), p=1)`` are not random.
 
     Parameters
     ----------
     transform : albumentations transform
         A copy of it is used.
     fixed : sequence of bool, optional
-        Of each step, whether it is deterministic; None finds it out.
+        For each step, whether it is deterministic. None finds it out.
     """
 
     def __init__(self, transform: Any, fixed: Sequence[bool] | None = None) -> None:
@@ -36,7 +36,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
         )
         whole = copy.deepcopy(transform)
         compose = self._package.Compose
-        # A composition by itself is not wrapped: each level draws numbers of its own.
+        # A composition is not wrapped in another one, since each level draws its own numbers.
         self._whole = whole if type(whole) is compose else compose([whole])
         self._random = self._fixed_transform = self._whole
         is_sequence = self._is_sequence(self._whole)
@@ -48,7 +48,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
         return {"config": self.to_config()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy's transforms share no numbers with the original's.
+        # The transforms of a copy share no random numbers with those of the original.
         self.__init__(**state["config"])  # type: ignore[misc]
 
     def to_config(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
         return cls(config["transform"], config["fixed"])
 
     def steps(self) -> list[Step]:
-        """Return the transforms that are no mere sequences, in their order."""
+        """Return the transforms in their order, without the sequences that contain them."""
         return self._steps
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
@@ -70,7 +70,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
         return _run(self._random, image, seed)
 
     def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
-        """Run the deterministic transforms; say whether they took numbers."""
+        """Run the deterministic transforms; return also whether they drew numbers."""
         return _run_told(self._fixed_transform, image, seed)
 
     def run_all(self, image: np.ndarray, seed: int) -> Any:
@@ -90,7 +90,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
             return
         both = zip(self._transforms, self._fixed, strict=True)
         self._fixed_transform = self._package.Compose([leaf for leaf, fixed in both if fixed])
-        # The nesting is kept: each level draws numbers of its own.
+        # The nesting is kept, since each level draws its own numbers.
         self._random = self._without(copy.deepcopy(self._whole), iter(self._fixed))
 
     def _is_sequence(self, transform: Any) -> bool:
@@ -105,7 +105,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
                 yield transform
 
     def _without(self, sequence: Any, left_out: Iterator[bool]) -> Any:
-        """Take the leaves for which the iterator says so out of a sequence."""
+        """Remove the members of a sequence for which the iterator is true."""
         kept = []
         for transform in sequence.transforms:
             if self._is_sequence(transform):
@@ -128,7 +128,7 @@ class AlbumentationsAugmenter(SeededAugmenter):
             for seed in range(SEEDS):
                 _set_seed(transform, seed)
                 image = np.ascontiguousarray(images[0])
-                # Also what is rarely done.
+                # Also with rare options.
                 result = transform(force_apply=True, image=image)["image"]
                 _check_dtype(type(transform).__name__, image, np.asarray(result))
 
@@ -156,8 +156,8 @@ def _check_dtype(name: str, image: np.ndarray, result: np.ndarray) -> None:
 
 
 def _set_seed(transform: Any, seed: int) -> tuple[np.random.Generator, random.Random]:
-    # One stream for all steps: seeds would give each step the same numbers, and a
-    # horizontal and a vertical flip would always come together.
+    # One stream for all steps. With one seed for all, each step would get the same numbers, and a
+    # horizontal and a vertical flip would always occur together.
     rng, own = np.random.default_rng(seed), random.Random(seed)
     transform.set_random_state(rng, own)
     return rng, own
@@ -169,10 +169,10 @@ def _run(transform: Any, image: np.ndarray, seed: int) -> Any:
 
 
 def _run_told(transform: Any, image: np.ndarray, seed: int) -> tuple[Any, bool]:
-    """Run a composition of transforms; say whether any of them took numbers."""
+    """Run a composition of transforms; return also whether any of them drew numbers."""
     rng, own = _set_seed(transform, seed)
     before = mark(rng)
     result = transform(image=np.ascontiguousarray(image))["image"]
     untouched = random.Random(seed)
-    untouched.random()  # The composition asks first whether it is to run.
+    untouched.random()  # The composition itself draws first, to decide whether it runs.
     return result, mark(rng) != before or own.getstate() != untouched.getstate()

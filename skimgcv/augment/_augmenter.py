@@ -1,4 +1,4 @@
-"""ImageAugmenter: every parameter of Keras' ImageDataGenerator, on one warp an image."""
+"""ImageAugmenter: every parameter of Keras' ImageDataGenerator, with one warp for each image."""
 
 from __future__ import annotations
 
@@ -369,7 +369,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         return self
 
     def _parts(self, images: Any, rounds: int, seed: int) -> Iterator[np.ndarray]:
-        """Read the images in parts, channels last: as they are, or in transformed rounds."""
+        """Read the images in parts, channels last: plain, or transformed in rounds."""
         if not rounds:
             yield from map(self._format.to_last, read_chunks(images))
         for number in range(rounds):
@@ -381,28 +381,28 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
 
     @property
     def mixes(self) -> bool:
-        """Whether prepared images are to be mixed with their partners, by :meth:`mix`."""
+        """Whether prepared images are mixed with their partners, by :meth:`mix`."""
         return bool(self.mixup_alpha or self.cutmix_alpha)
 
     @by_rows
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
-        """Take all the randomness of the images of an epoch.
+        """Draw all random numbers for the images of an epoch.
 
         Parameters
         ----------
         rng : numpy.random.Generator
         n : int
-            Images of the epoch.
+            Number of images in the epoch.
         image_shape : tuple of int
             (height, width, channels).
 
         Returns
         -------
         ndarray of shape (n,), structured
-            A row an image, in the order of the epoch. Among its columns are those of
-            Keras: "theta" and "shear" in degrees, "tx" and "ty" in pixels, "zx", "zy",
-            "flip_horizontal", "flip_vertical", "channel_shift_intensity", "brightness".
-            With mixing, "partner" is the position in the epoch of each image's partner.
+            A row for each image, in the order of the epoch. Its columns include those of Keras:
+            "theta" and "shear" in degrees, "tx" and "ty" in pixels, "zx", "zy", "flip_horizontal",
+            "flip_vertical", "channel_shift_intensity", "brightness". With mixing, "partner" is the
+            position in the epoch of each image's partner.
         """
         shape = self._format.shape_to_last(image_shape)
         self._check(shape)
@@ -422,7 +422,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         ----------
         images : ndarray of shape (n, height, width, channels)
         table : ndarray of shape (n,)
-            Rows that :meth:`draw` gave.
+            Rows of the result of :meth:`draw`.
 
         Returns
         -------
@@ -432,7 +432,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         return self._format.from_last(self._transform().apply(last, table))
 
     def standardize(self, images: np.ndarray) -> np.ndarray:
-        """Return what the model gets of images, or of one image: float32, a new array.
+        """Standardise images, or one image, for the model: a new array of float32.
 
         Parameters
         ----------
@@ -450,9 +450,9 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         return self._format.from_last(self.standardizer(last))
 
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
-        """Equal ``standardize(apply(images, table))``, at the cost of one pass.
+        """Return ``standardize(apply(images, table))``, computed in one pass.
 
-        Without a table the random half is left out: that is evaluation.
+        Without a table only the deterministic steps run, as in evaluation.
 
         Parameters
         ----------
@@ -467,13 +467,13 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
     def mix(
         self, images: np.ndarray, partners: np.ndarray, table: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mix prepared images with their prepared partners, by the images' rows.
+        """Mix prepared images with their prepared partners.
 
         Parameters
         ----------
         images, partners : ndarray of shape (n, height, width, channels)
         table : ndarray of shape (n,)
-            The images' rows.
+            The rows of the images.
 
         Returns
         -------
@@ -485,7 +485,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         return self._format.from_last(mixed), own_share
 
     def to_config(self) -> dict[str, Any]:
-        """Return the parameters, and the statistics that were learned."""
+        """Return the parameters, and the statistics of ``fit``."""
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
         return {"parameters": self.get_params(deep=False), "fitted": fitted}
 
@@ -499,12 +499,12 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
         return augmenter
 
     def to_layers(self) -> list[Callable[[Any], Any]]:
-        """Return what :meth:`standardize` does, in Keras' operations.
+        """Return the steps of :meth:`standardize` in Keras' operations.
 
         Raises
         ------
         ValueError
-            If ``preprocessing_function`` is Python of one's own.
+            If ``preprocessing_function`` is your own Python code.
         """
         from ._layers import standardizing_layers
 
@@ -558,7 +558,7 @@ class ImageAugmenter(GeneratorMethods, DocumentationLink, BaseEstimator):
 
     @property
     def standardizer(self) -> Standardizer:
-        """The deterministic half, with the statistics that it needs."""
+        """The deterministic steps, with the statistics that they need."""
         statistics = {
             "mean": self._learned("mean_", self._needs_mean()),
             "std": self._learned("std_", self._needs_std()),

@@ -1,4 +1,4 @@
-"""A batch in blocks that fit the processor's cache, shared out between threads."""
+"""A batch in blocks that fit the processor's cache, divided between threads."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from .._runtime import threads
 from .._runtime.chunks import slices
 
 BLOCK_BYTES = 1 << 18
-"""Of a block's images: with their float copies they fit a core's own cache."""
+"""Bytes of images in a block: with their float copies they fit the cache of a core."""
 
 SMALLEST_SHARE_BYTES = 1 << 20
-"""Of images that are worth waking another thread for."""
+"""Bytes of images for which a second thread is worth its cost."""
 
 
 def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
     """Call ``work`` with slices that cover ``range(n)``, from several threads if it pays.
 
-    Below about 64 pixels' width Python's share of the work is the larger one, and
-    threads would only wait for each other: such batches rarely come to the bytes
-    that a second thread asks for.
+    Below a width of about 64 pixels, most of the work is Python's, and threads would wait for each
+    other. Such batches are usually below the limit for a second thread.
 
-    An exception of ``work`` surfaces as itself, the earliest block's first.
+    An exception of ``work`` is raised unchanged: that of the first block, if there are several.
     """
     rows = max(1, BLOCK_BYTES // max(1, image_bytes))
     blocks = list(slices(n, rows))
@@ -40,11 +39,11 @@ def for_blocks(n: int, image_bytes: int, work: Callable[[slice], None]) -> None:
 
 
 class _SerialOpenCV:
-    """OpenCV's own threads switched off, and back to what they were.
+    """Switches off OpenCV's own threads, and restores them.
 
-    They would fight over the cores with ours, and with joblib's other workers. Their
-    number belongs to the whole process: the first one in remembers it, the last one
-    out restores it.
+    They would compete for the cores with our threads, and with joblib's other workers. Their
+    number is a setting of the whole process: the first user records it, and the last one restores
+    it.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Parameters of an ImageAugmenter that would not do what they are meant to in a fit."""
+"""Checks for parameters of an ImageAugmenter without the intended effect in a fit."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _ROWS = 64
 
 
 def check_halves(augmenter: ImageAugmenter, images: Any, name: str) -> None:
-    """Look for randomness in the deterministic half, and for what never varies in the random one.
+    """Look for random deterministic steps, and for random steps that never vary.
 
     Parameters
     ----------
     augmenter : ImageAugmenter
     images : array-like of shape (n, height, width, channels)
-        Rows that train.
+        Training rows.
     name : str
-        What the augmenter is, for words.
+        The name of the augmenter, for messages.
 
     Raises
     ------
     ValueError
-        If ``preprocessing_function`` is random: prediction would be.
+        If ``preprocessing_function`` is random, since prediction would be random, too.
 
     Warns
     -----
     AugmenterStepWarning
-        If a range holds one value only: each training image is changed by it, and no
-        image at prediction.
+        If a range has only one value, so that it changes each training image, and no image at
+        prediction.
     """
     if augmenter.preprocessing_function is not None:
         _check_deterministic(augmenter.preprocessing_function, images, name)
@@ -73,7 +73,7 @@ def _global_numbers() -> tuple[Any, ...]:
 
 
 def is_on(augmenter: ImageAugmenter, image_shape: tuple[int, ...]) -> bool:
-    """Whether any parameter of the random half is on."""
+    """Whether any random step is on."""
     parameters = augmenter.get_params(deep=False)
     known = columns(parameters, 1, augmenter._format.shape_to_last(image_shape))
     return bool(augmenter.p) and any(column.draw is not None for column in known)

@@ -1,4 +1,4 @@
-"""Colour: what happens to an image's values where they stand."""
+"""Colour: changes of an image's values that do not move pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Levels(NamedTuple):
-    """The range that an image's values keep to, and what white is in it."""
+    """The range of an image's values, and its white."""
 
     low: float
     high: float
@@ -25,9 +25,9 @@ class Levels(NamedTuple):
     def of(cls, image: np.ndarray) -> Levels:
         """Find the levels of an image, in its own dtype.
 
-        Integers may take all values of their type. Floats within [0, 1] stay
-        there, others within [0, 255] there; values outside of both (standardised
-        images, say) keep at least the range that they have.
+        The levels of integers are the range of their type. Floats within [0, 1] have that range,
+        and other floats within [0, 255] have that one. Values outside of both, such as
+        standardised images, keep at least their own range.
         """
         if image.dtype == np.uint8:
             return cls(0.0, 255.0, 255.0)
@@ -107,7 +107,7 @@ def change_saturation(image: np.ndarray, factor: float, levels: Levels) -> None:
 def turn_hue(image: np.ndarray, turns: float, levels: Levels) -> None:
     """Turn the hue of an RGB image by a part of the colour circle, in place.
 
-    Values below 0 have no hue and are taken as 0.
+    Values below 0 have no hue, and count as 0.
     """
     colors = image.astype(np.float32)
     np.clip(colors, 0, levels.white, out=colors)

@@ -1,4 +1,4 @@
-"""In which dtype images are worked on, and how they get back into their own."""
+"""The dtypes in which images are transformed, and the way back into their own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 def working_dtype(dtype: np.dtype) -> np.dtype:
     """Return uint8 for uint8 and float32 for every other number.
 
-    OpenCV's fast and exact paths exist for these two. float32 holds every integer
-    up to 2**24, so int8, int16 and uint16 lose nothing; wider integers and float64
-    keep their 24 leading bits.
+    OpenCV's fast and exact paths exist for these two. float32 has every integer up to 2**24, so
+    int8, int16 and uint16 stay exact. Wider integers and float64 keep their 24 leading bits.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def integer_range(dtype: np.dtype) -> tuple[float, float]:
     """Return the least and greatest float64 that convert to ``dtype``."""
     info = np.iinfo(dtype)
     high = float(info.max)
-    # float(2**63 - 1) is 2**63, which int64 cannot hold.
+    # float(2**63 - 1) is 2**63, which is too large for int64.
     return float(info.min), high if int(high) <= info.max else float(np.nextafter(high, 0))
 
 

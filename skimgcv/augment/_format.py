@@ -1,4 +1,4 @@
-"""Where an image's channels stand: last inside of this package, first for some users."""
+"""The axis of an image's channels: last in this package, first for some users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Format(NamedTuple):
-    """The order of axes that a user gives images in.
+    """The order of axes in the user's images.
 
     Parameters
     ----------

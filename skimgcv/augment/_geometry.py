@@ -1,4 +1,4 @@
-"""Geometry: parameters in, one matrix an image, one warp."""
+"""Geometry: from parameters to one matrix and one warp for each image."""
 
 from __future__ import annotations
 
@@ -41,30 +41,28 @@ def compose(
     height: int,
     width: int,
 ) -> np.ndarray:
-    """Compose rotation, shift, shear, zoom and flips into one matrix an image.
+    """Compose rotation, shift, shear, zoom and flips into one matrix for each image.
 
     Parameters
     ----------
     theta, shear : ndarray of shape (n,)
         Degrees.
     tx, ty : ndarray of shape (n,)
-        Pixels, sideways and up or down, with Keras' sign: where the output's
-        centre is read from, so that positive values move the picture to the left
-        and up.
+        Pixels, sideways and up or down, with Keras' sign: the place in the input of the output's
+        centre. So positive values move the image to the left and up.
     zx, zy : ndarray of shape (n,)
-        Pixels of the input to one of the output, sideways and up or down: below
-        1 magnifies.
+        Pixels of the input for one of the output, sideways and up or down. Values below 1 magnify.
     flip_horizontal, flip_vertical : ndarray of shape (n,), bool
 
     Returns
     -------
     ndarray of shape (n, 2, 3), float64
-        Maps (x, y, 1) of the output to the (x, y) of the input that is read there.
+        Maps (x, y, 1) of the output to (x, y) of the input.
 
     Notes
     -----
-    Keras' product of rotation, shift, shear and zoom about the image's centre,
-    and then the flips, multiplied out.
+    The product of Keras' rotation, shift, shear and zoom about the image's centre, and then the
+    flips.
     """
     angle, leant = np.deg2rad(theta), np.deg2rad(theta + shear)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -86,20 +84,20 @@ FLIP_BOTH, FLIP_ROWS, FLIP_COLUMNS = -1, 0, 1  # OpenCV's codes
 KEEP, WARP = 2, 3
 
 _LARGEST_PADDING = 8
-"""Times the image's own area: an extreme zoom out is not worth more memory."""
+"""In areas of the image: an extreme zoom out may not use more memory."""
 
 
 @dataclass(frozen=True)
 class Moves:
-    """Matrices made ready for images of one size, and for OpenCV.
+    """Matrices that are prepared for images of one size, and for OpenCV.
 
     Parameters
     ----------
     matrices : ndarray of shape (n, 2, 3)
     kinds : list of int
-        An image is warped, or only flipped, or kept as it is.
+        For each image: whether it is warped, only flipped, or unchanged.
     margins : list of (top, bottom, left, right)
-        Pixels that an image is read beyond its edges; zeros if that are too many.
+        Pixels that are read beyond the edges of an image; zeros if there are too many.
     padded : ndarray of shape (n, 2, 3)
         The matrices for images that have these margins.
     """
@@ -111,7 +109,7 @@ class Moves:
 
     @classmethod
     def of(cls, matrices: np.ndarray, height: int, width: int) -> Moves:
-        """Sort out matrices as :func:`compose` gives them."""
+        """Prepare the matrices of :func:`compose`."""
         margins = _margins(matrices, height, width)
         padded = matrices.copy()
         padded[:, :, 2] += margins[:, [2, 0]]
@@ -151,11 +149,11 @@ def _kinds(matrices: np.ndarray, height: int, width: int) -> list[int]:
 def _margins(matrices: np.ndarray, height: int, width: int) -> np.ndarray:
     ends = np.array([width - 1.0, height - 1.0])
     linear, offset = matrices[:, :, :2], matrices[:, :, 2]
-    # The corners of the output are read this far around the place of its centre.
+    # The distance of the output's corners from its centre, in the input.
     middle = linear @ (ends / 2) + offset
     reach = np.abs(linear) @ (ends / 2)
     margins = np.concatenate([reach - middle, reach + middle - ends], axis=1)
-    # One more than the farthest pixel read, for what rounding may do to its place.
+    # One more than the farthest pixel, for rounding.
     margins = np.maximum(np.ceil(margins) + 1, 0)
     sizes = margins[:, :2] + margins[:, 2:] + ends + 1
     margins[sizes[:, 0] * sizes[:, 1] > _LARGEST_PADDING * height * width] = 0
@@ -164,15 +162,15 @@ def _margins(matrices: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Warp:
-    """How pixels are read: between the grid's points, and outside of the image.
+    """How to read pixels between the points of the grid, and outside of the image.
 
     Parameters
     ----------
     order : int, 0 to 5
-        Of the interpolation: 0 (nearest) and 1 (linear) by OpenCV, splines of
-        order 2 to 5 by SciPy, which is some 100 times slower.
+        Order of the interpolation: 0 (nearest) and 1 (linear) by OpenCV, splines of order 2 to 5
+        by SciPy, which is about 100 times slower.
     fill_mode : {"constant", "nearest", "reflect", "wrap"}
-        What lies outside of the image. "constant" and "wrap" are SciPy's
+        The values outside of the image. "constant" and "wrap" are SciPy's
         "grid-constant" and "grid-wrap": the image's outermost pixels blend into
         ``cval``, and the period of a wrapped image is its size.
     cval : float
@@ -186,15 +184,15 @@ class Warp:
     def __call__(
         self, images: np.ndarray, moves: Moves, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Read every output pixel of every image where its matrix says.
+        """Warp each image by its matrix.
 
         Parameters
         ----------
         images : ndarray of shape (n, height, width, channels), uint8 or float32
         moves : Moves
-            Of n matrices.
+            The moves of n matrices.
         out : ndarray like ``images``, C-contiguous
-            Where to write; a new array by default.
+            The array for the result. By default a new one.
 
         Returns
         -------
@@ -220,8 +218,8 @@ class Warp:
                 group, target_group, moves.padded, moves.kinds, moves.margins, strict=True
             ):
                 if kind == WARP:
-                    # OpenCV reads outside of an image pixel by pixel: padding it before
-                    # takes half the time.
+                    # OpenCV reads outside of an image pixel by pixel. Padding before takes half
+                    # the time.
                     if any(margins):
                         before = cv2.copyMakeBorder(before, *margins, border, value=outside)
                     cv2.warpAffine(before, matrix, size, after, flags, border, outside)
@@ -241,7 +239,7 @@ class Warp:
             for channel in range(image.shape[2]):
                 plane = ndimage.affine_transform(
                     image[:, :, channel].astype(np.float64),
-                    # SciPy counts (row, column) where the matrix counts (x, y).
+                    # SciPy uses (row, column), and the matrix (x, y).
                     matrix[::-1, 1::-1],
                     matrix[::-1, 2],
                     order=self.order,
@@ -256,8 +254,8 @@ class Warp:
 def _pack(images: np.ndarray) -> np.ndarray:
     """Return (groups, n, height, width[, 4]): the form that OpenCV warps fastest.
 
-    Four channels take it half the time of three, and two or five would take a path
-    that rounds coordinates to 1/32 of a pixel.
+    Four channels take half the time of three. Two or five would use code that rounds coordinates
+    to 1/32 of a pixel.
     """
     n, height, width, channels = images.shape
     if channels == 1:

@@ -1,4 +1,4 @@
-"""Which steps of an augmenter are deterministic: found by trying, and run at prediction too."""
+"""Trials find the deterministic steps of an augmenter, which also run at prediction."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .._runtime.callers import user_stacklevel
 from ..exceptions import AugmenterStepWarning
 
 SEEDS = 16
-"""That a step is tried with, where it takes random numbers at all."""
+"""Seeds with which a step is tried, if it draws random numbers."""
 
 _SAMPLES = 3
 
 
 class Trial(NamedTuple):
-    """What a step made of some images.
+    """The result of a step on some images.
 
     Attributes
     ----------
     images : list of ndarray
     drew : bool
-        Whether it took random numbers.
+        Whether it drew random numbers.
     """
 
     images: list[np.ndarray]
@@ -39,16 +39,16 @@ class Step(NamedTuple):
     ----------
     name : str
     run : callable
-        Of a list of images and a seed; gives a Trial.
+        Takes a list of images and a seed; returns a Trial.
     declared : bool or None
-        What is known without trying: True if it is deterministic, False if it is random.
+        Known without a trial: True if it is deterministic, False if it is random.
     chooses : bool
-        Whether it takes one of several other steps: a rare one may not show in trials.
+        Whether it chooses one of several steps. A rare one may not occur in trials.
     check_random : callable, optional
-        Of the images that it gets: refuses it as a random step.
+        Takes the images that it gets, and may refuse it as a random step.
     standardizes : bool or None
-        Whether it is what a model needs of all images, where it is deterministic; None finds
-        that out by the values that it gives.
+        Whether a deterministic step standardises images for the model. None finds it out from its
+        values.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Step(NamedTuple):
 
 
 def decide(steps: Sequence[Step], images: list[np.ndarray]) -> tuple[bool, ...]:
-    """Say of each step whether it is deterministic, by what it does to some images.
+    """Return for each step whether it is deterministic, by its effect on some images.
 
-    A step is deterministic if each image comes out in the same bits with every seed. One
-    that leaves all images as they are is random: it does something by chance, or nothing.
+    A step is deterministic if its result on each image has the same bits with every seed. A step
+    that changes no image counts as random: it acts by chance, or never.
 
     Parameters
     ----------
     steps : sequence of Step
-        In their order; each gets what the one before gives.
+        In order. Each gets the result of the one before.
     images : list of ndarray
 
     Raises
@@ -117,9 +117,9 @@ def _is_fixed(step: Step, images: list[np.ndarray], first: Trial) -> bool:
 
 
 def standardizes(step: Step, images: list[np.ndarray], results: list[np.ndarray]) -> bool:
-    """Whether a deterministic step gives values of another kind, as only standardising does.
+    """Whether a deterministic step gives values of another kind, as only standardisation does.
 
-    That is, of another dtype, or floats beyond 0 to 1.
+    That is another dtype, or floats outside of 0 to 1.
     """
     if step.standardizes is not None:
         return step.standardizes
@@ -135,7 +135,7 @@ def _is_unit(image: np.ndarray) -> bool:
 
 
 def same_bits(a: Any, b: Any) -> bool:
-    """Whether two images are equal, NaN where NaN is, in shape and dtype too."""
+    """Whether two images are equal, also in NaN, shape and dtype."""
     a, b = np.asarray(a), np.asarray(b)
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return False
@@ -158,10 +158,10 @@ def check_shape(result: Any, shape: tuple[int, ...]) -> None:
 
 
 def samples(images: Any, *, with_noise: bool) -> list[np.ndarray]:
-    """Return images to try steps on: the first ones, and noise of the same range.
+    """Return images for trials: the first ones, and noise of the same range.
 
-    Noise shows what a blank image does not; functions that know what they look at, such
-    as a cell's outline, may fail on it.
+    Noise shows effects that a blank image does not. Functions for a kind of image, such as one
+    that finds a cell's outline, may fail on noise.
     """
     some = list(np.asarray(images[:_SAMPLES]))
     if with_noise:
@@ -175,5 +175,5 @@ def samples(images: Any, *, with_noise: bool) -> list[np.ndarray]:
 
 
 def mark(rng: np.random.Generator) -> bytes:
-    """Return what tells whether numbers were taken from a generator."""
+    """Return the state of a generator, which shows whether numbers were drawn."""
     return pickle.dumps(rng.bit_generator.state)

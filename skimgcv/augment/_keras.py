@@ -20,17 +20,17 @@ from ._seeded import SeededAugmenter
 
 
 class GeneratorAugmenter(SeededAugmenter):
-    """A subclass of Keras' ImageDataGenerator: its own methods are called.
+    """A subclass of Keras' ImageDataGenerator, whose own methods are called.
 
-    One image after another, as its ``flow`` does, and with its bugs. Its global random
-    numbers are seeded for each image, and everybody else's restored afterwards.
+    One image after another, like its ``flow``, and with its bugs. The global random numbers are
+    seeded for each image, and restored afterwards.
 
     Parameters
     ----------
     generator : instance of a subclass of ImageDataGenerator
         A copy of it is used.
     fixed : sequence of two bool, optional
-        Whether its transform, and its standardising, are deterministic; None finds it out.
+        Whether its transform and its standardisation are deterministic. None finds it out.
     """
 
     def __init__(self, generator: Any, fixed: Sequence[bool] | None = None) -> None:
@@ -50,7 +50,7 @@ class GeneratorAugmenter(SeededAugmenter):
         )
 
     def fit(self, images: Any) -> GeneratorAugmenter:
-        """Let the generator learn its statistics, if it has any; reads all images at once."""
+        """Let the generator learn its statistics, if it has any. This reads all images at once."""
         if self.learns:
             self._generator.fit(np.asarray(images))
         return super().fit(images)
@@ -61,7 +61,7 @@ class GeneratorAugmenter(SeededAugmenter):
         Raises
         ------
         ValueError
-            If it learned statistics: nobody knows of which attributes they are made.
+            If it learned statistics, whose attributes are unknown.
         """
         if self.learns:
             raise ValueError(
@@ -78,27 +78,27 @@ class GeneratorAugmenter(SeededAugmenter):
         return cls(config["generator"], config["fixed"])
 
     def steps(self) -> list[Step]:
-        """Return the two things that its ``flow`` does."""
+        """Return the two steps of its ``flow``."""
         return [
             Step("apply_transform", self._try_transform, standardizes=False),
             Step("standardize", self._try_standardizing, declared=True, standardizes=True),
         ]
 
     def _try_transform(self, images: list[np.ndarray], seed: int) -> Trial:
-        # What it takes of global numbers is not looked at.
+        # Its use of global random numbers is not checked.
         return Trial([np.asarray(self.augment(image, seed)) for image in images], drew=True)
 
     def _try_standardizing(self, images: list[np.ndarray], seed: int) -> Trial:
         return Trial([self._standardized(image) for image in images], drew=False)
 
     def augment(self, image: np.ndarray, seed: int) -> Any:
-        """Draw and apply a transform, as the generator's own ``flow`` does."""
+        """Draw and apply a transform, like the generator's own ``flow``."""
         with seeded(seed):
             parameters = self._generator.get_random_transform(image.shape)
             return self._generator.apply_transform(image.astype(self._generator.dtype), parameters)
 
     def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
-        """Let the generator standardise a copy, transformed if it always does so alike."""
+        """Let the generator standardise a copy, with its transform if that is deterministic."""
         transforms = self._fixed is not None and self._fixed[0]
         if transforms:
             image = np.asarray(self.augment(image, seed))
@@ -112,11 +112,11 @@ class GeneratorAugmenter(SeededAugmenter):
 class LayerAugmenter(SeededAugmenter):
     """Keras image layers, run outside of the model.
 
-    The layers in a ``Sequential`` or ``Pipeline``, however nested, are its steps. One that
-    does the same to an image with every seed, such as ``Rescaling`` or
-    ``RandomInvert((1, 1))``, runs in training and at prediction alike. In training the
-    seeds of all layers are set for each image, so that what it gets does not depend on its
-    batch. At prediction random layers run with ``training=False``, in which they do nothing.
+    Its steps are the layers in a ``Sequential`` or ``Pipeline``, at any depth. A layer that
+    changes an image in the same way with every seed, such as ``Rescaling`` or ``RandomInvert((1,
+    1))``, runs in training and at prediction. In training the seeds of all layers are set for each
+    image, so that its transform does not depend on its batch. At prediction random layers run with
+    ``training=False``, which has no effect.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class LayerAugmenter(SeededAugmenter):
         An image layer, a ``Sequential`` of them, or a ``keras.layers.Pipeline``. A copy
         of it is used.
     fixed : sequence of bool, optional
-        Of each step, whether it is deterministic; None finds it out.
+        For each step, whether it is deterministic. None finds it out.
     """
 
     _MIXING = ("CutMix", "MixUp")
@@ -143,7 +143,7 @@ class LayerAugmenter(SeededAugmenter):
         return {"layer": _described(self._whole), "fixed": self._fixed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        with seeded(0):  # Layers without a seed draw one from `random` when they are made.
+        with seeded(0):  # New layers without a seed draw one from `random`.
             self._whole = _made(*state["layer"])
         self._layers = list(_leaves(self._whole))
         # The layers' seeds are variables: two threads must not set them at once.
@@ -164,17 +164,16 @@ class LayerAugmenter(SeededAugmenter):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> LayerAugmenter:
-        """Return an augmenter of the layer; without ``fixed`` it finds that out anew."""
+        """Return an augmenter of the layer. Without ``fixed``, trials decide again."""
         return cls(config["layer"], config.get("fixed"))
 
     def to_layers(self) -> list[Callable[[Any], Any]]:
-        """Return copies of the layers, as they run at prediction.
+        """Return copies of the layers for prediction.
 
         Raises
         ------
         ValueError
-            If one that can be random never is: in a Keras model it does nothing at
-            prediction.
+            If a layer can be random but never is: in a Keras model it has no effect at prediction.
         """
         own = LayerAugmenter(self._whole, self._fixed)
         pairs = zip(own._layers, own._fixed or (), strict=True)
@@ -188,7 +187,7 @@ class LayerAugmenter(SeededAugmenter):
         return [partial(layer, training=False) for layer in own._layers]
 
     def steps(self) -> list[Step]:
-        """Return the layers that are no mere sequences, in their order."""
+        """Return the layers in their order, without the sequences that contain them."""
         return [
             Step(type(layer).__name__, partial(_try, layer), standardizes=not _has_seeds(layer))
             for layer in self._layers
@@ -212,7 +211,7 @@ class LayerAugmenter(SeededAugmenter):
         fixed = self._decide(images)
         out = self._at_prediction(images)
         drawing = any(f and _has_seeds(la) for f, la in zip(fixed, self._layers, strict=True))
-        # That it was so for the images that were tried does not prove it for these.
+        # The trial proves it only for the images of the trial.
         if drawing and not np.array_equal(out, self._at_prediction(images), equal_nan=True):
             raise ValueError(
                 f"{', '.join(self.fixed_steps)} gave the same result for every seed on the first "
@@ -260,7 +259,7 @@ def _try(layer: Any, images: list[np.ndarray], seed: int) -> Trial:
 
 
 def _described(layer: Any) -> tuple[type, Any, Any]:
-    """Return what makes an equal layer; by class, so that nobody needs to register theirs."""
+    """Return the recipe for an equal layer, by class, so that no class must be registered."""
     if isinstance(layer, (keras.Sequential, keras.layers.Pipeline)):
         return type(layer), [_described(step) for step in layer.layers], None
     learned: dict[str, Any] = {}
@@ -270,7 +269,7 @@ def _described(layer: Any) -> tuple[type, Any, Any]:
 
 
 def _untracked(config: Any) -> Any:
-    # Keras' own lists and dicts know their layer, and cannot be pickled.
+    # Keras' own lists and dicts refer to their layer, and cannot be pickled.
     if isinstance(config, dict):
         return {name: _untracked(value) for name, value in config.items()}
     if isinstance(config, (list, tuple)):
@@ -310,7 +309,7 @@ def _seed_states(layer: Any) -> list[Any]:
 
 
 def _must_be_random(layer: keras.Layer) -> bool:
-    """Whether it is one of Keras' image layers that draw, by its name in Keras' documentation."""
+    """Whether it is one of Keras' random image layers, by its name in Keras' documentation."""
     return any(
         kind.__module__.partition(".")[0] == "keras"
         and (kind.__name__.startswith("Rand") or kind.__name__ == "AugMix")
@@ -321,10 +320,10 @@ def _must_be_random(layer: keras.Layer) -> bool:
 def _image_by_image(
     call: Callable[[Any], Any], seed_states: Callable[[], list[Any]]
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return a function of images and their table that gives each image its own seeds.
+    """Return a function of images and their table that runs layers with each image's own seeds.
 
-    Layers draw one set of numbers a batch, or numbers by place in the batch: only in a
-    batch of its own does an image get what its seed says.
+    Layers draw one set of numbers for each batch, or numbers by position in the batch. So an image
+    gets the numbers of its seed only in a batch of one.
     """
 
     def one(image: Any, seeds: Any) -> Any:
@@ -342,7 +341,7 @@ def _image_by_image(
             np.random.SeedSequence(seed).generate_state(2 * count).reshape(count, 2)
             for seed in table["seed"].tolist()
         ]
-        # Below 2**31: states are of another integer type in each of Keras' backends.
+        # Below 2**31, since the backends of Keras have different integer types for states.
         halves = np.array(seeds, np.int64) >> 1
         return np.array(loop(images.astype(np.float32), halves), np.float32)
 
@@ -357,7 +356,7 @@ def _plain_loop(one: Callable[[Any, Any], Any]) -> Callable[[np.ndarray, np.ndar
 
 
 def _compiled_loop(one: Callable[[Any, Any], Any]) -> Callable[[np.ndarray, np.ndarray], Any]:
-    # 1.5 ms an image of 64 pixels where calling the layers one by one takes 26 ms.
+    # 1.5 ms for an image of 64 pixels. Calling the layers one by one takes 26 ms.
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)
@@ -366,7 +365,7 @@ def _compiled_loop(one: Callable[[Any, Any], Any]) -> Callable[[np.ndarray, np.n
             lambda pair: one(*pair),
             (images, seeds),
             fn_output_signature=tf.float32,
-            # Images share the variables that hold the seeds.
+            # Images share the variables of the seeds.
             parallel_iterations=1,
         )
 

@@ -1,4 +1,4 @@
-"""The deterministic half of an ImageAugmenter in Keras' operations."""
+"""The deterministic steps of an ImageAugmenter in Keras' operations."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ._statistics import EPSILON, Standardizer
 def standardizing_layers(
     steps: Standardizer, function: Any, *, channels_first: bool
 ) -> list[Callable[[Any], Any]]:
-    """Return what a standardizer does, as functions of Keras tensors.
+    """Return the steps of a standardizer, as functions of Keras tensors.
 
     Parameters
     ----------
     steps : Standardizer
     function : callable or None
-        The user's own ``preprocessing_function``: before the channels are moved.
+        The user's own ``preprocessing_function``, which runs before the channels are moved.
     channels_first : bool
-        Of the images that it gets and gives.
+        Whether the images that it gets and returns have channels first.
 
     Raises
     ------
     ValueError
-        If the function is none of Keras' own.
+        If the function is not one of Keras.
     """
     layers: list[Callable[[Any], Any]] = []
     if function is not None:

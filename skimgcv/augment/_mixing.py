@@ -1,4 +1,4 @@
-"""MixUp and CutMix: training images that are part of one class and part of another."""
+"""MixUp and CutMix: training images that belong partly to one class and partly to another."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def draw_boxes(
     height: int,
     width: int,
 ) -> np.ndarray:
-    """Return (n, 4) integers: top, left, height, width of what the partner covers.
+    """Return (n, 4) integers: top, left, height and width of the area of the partner.
 
-    Boxes have the image's proportions and the area ``1 - shares``; their centres are
-    anywhere in the image, and what would lie outside of it is cut off.
+    Boxes have the image's proportions and the area ``1 - shares``. Their centres are anywhere in
+    the image, and boxes are cut off at its edges.
     """
     side = np.sqrt(1 - shares)
     middle_y, middle_x = np.floor(uniform_y * height), np.floor(uniform_x * width)

@@ -58,7 +58,7 @@ _SLOTS = (
 
 
 def slots(parameters: Mapping[str, Any], channels: int) -> Sequence[str]:
-    """Return what a row's random numbers are for, in the order of the stream."""
+    """Return the purposes of a row's random numbers, in the order of the stream."""
     operations = range(_operation_count(parameters))
     parts = ("operation", "share", "sign")
     policy = (f"policy_{part}_{i}" for i in operations for part in parts)
@@ -71,7 +71,7 @@ def columns(
 ) -> list[Column]:
     """Return the columns that these parameters draw for ``n`` images.
 
-    The ten of Keras are always there; others only where they are switched on.
+    The ten columns of Keras are always included. Others are included if they are on.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def columns(
     Raises
     ------
     ValueError
-        If a parameter of the random half is not what it needs to be.
+        If a parameter of a random step is invalid.
     """
     check_choice("fill_mode", parameters["fill_mode"], FILL_MODES)
     check_choice("interpolation_order", parameters["interpolation_order"], tuple(range(6)))
@@ -223,7 +223,7 @@ def _erasing(parameters: Mapping[str, Any], height: int, width: int) -> list[Col
 
     def boxes(u: Uniforms) -> np.ndarray:
         area = between(u["erase_scale"], scale) * height * width
-        # Uniform in the logarithm: as often twice as wide as twice as high.
+        # Uniform in the logarithm: twice as wide is as frequent as twice as high.
         proportion = np.exp(between(u["erase_ratio"], (np.log(ratio[0]), np.log(ratio[1]))))
         rows = np.clip(np.rint(np.sqrt(area * proportion)), 1, height)
         lines = np.clip(np.rint(np.sqrt(area / proportion)), 1, width)

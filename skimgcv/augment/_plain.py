@@ -11,7 +11,7 @@ from ._protocol import by_rows
 
 
 class Plain:
-    """Gives rows of any shape as they are, in float32."""
+    """Returns rows of any shape unchanged, in float32."""
 
     def fit(self, images: Any) -> Plain:
         """Learn nothing."""
@@ -35,14 +35,14 @@ class Plain:
         return self.standardize(images)
 
     def to_config(self) -> dict[str, Any]:
-        """Return nothing: one is like the other."""
+        """Return an empty config, since all are equal."""
         return {}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Plain:
-        """Return one."""
+        """Return an instance."""
         return cls()
 
     def to_layers(self) -> list[Callable[[Any], Any]]:
-        """Return nothing: Keras converts to float32 itself."""
+        """Return no steps, since Keras converts to float32 itself."""
         return []

@@ -1,4 +1,4 @@
-"""Policies: transforms chosen at random, of one strength, for who does not want to tune."""
+"""Policies: random transforms with one strength, which need no tuning."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ._geometry import Moves, Warp, compose
 from ._quality import to_grey_levels, write_grey_levels
 
 MAGNITUDES = 31
-"""Strengths go in 31 steps, 0 to 30, as in both papers."""
+"""Strengths have 31 steps, 0 to 30, as in both papers."""
 
 
 class Strengths(NamedTuple):
-    """How far the strongest step of each operation goes in a policy."""
+    """The greatest strength of each operation in a policy."""
 
     shear: float
     """Tangent of the angle."""
@@ -25,9 +25,9 @@ class Strengths(NamedTuple):
     """None for 150 / 331 of the image's size."""
     rotation_degrees: float
     color: float
-    """Of brightness, contrast, saturation and sharpness: the factor's distance to 1."""
+    """For brightness, contrast, saturation and sharpness: distance of the factor from 1."""
     posterize_bits: int
-    """Bits that are dropped."""
+    """Number of dropped bits."""
 
 
 RAND_AUGMENT = Strengths(0.3, None, 30.0, 0.9, 4)
@@ -68,7 +68,7 @@ def run_operation(
     operation : str
         One of ``OPERATIONS``.
     share : float
-        Of the greatest strength, from -1 to 1; the sign is a direction.
+        Share of the greatest strength, from -1 to 1. The sign is a direction.
     """
     if operation in _GEOMETRY:
         matrix = _GEOMETRY[operation](share, strengths, *image.shape[:2])
@@ -135,7 +135,7 @@ def _brighten(image: np.ndarray, factor: float, levels: Levels) -> None:
 
 
 def _sharpen(image: np.ndarray, factor: float, levels: Levels) -> None:
-    """Move away from the smoothed image; the outermost pixels stay, as in Pillow."""
+    """Move away from the smoothed image. As in Pillow, the outermost pixels do not change."""
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
     sharp = image.astype(np.float32)
     smooth = cv2.filter2D(sharp, -1, kernel).reshape(image.shape)
@@ -179,7 +179,7 @@ def _equalize(image: np.ndarray, levels: Levels) -> None:
     for channel in range(image.shape[2]):
         plane = equalized[:, :, channel]
         counts = np.bincount(plane.ravel(), minlength=256)
-        # Pillow's rule: the brightest value that occurs does not count.
+        # As in Pillow, the brightest value of the image does not count.
         step = (plane.size - counts[np.flatnonzero(counts)[-1]]) // 255
         if step:
             below = np.concatenate([[0], np.cumsum(counts)[:-1]])

@@ -131,27 +131,27 @@ class SteppedAugmenter(Augmenter, Protocol):
 
 
 class FlowingAugmenter(MixingAugmenter, Protocol):
-    """What Keras' flows read of an augmenter: :class:`ImageAugmenter`, that is."""
+    """The attributes of an :class:`ImageAugmenter` that Keras' flows read."""
 
     data_format: str | None
     validation_split: float
 
 
 def by_rows(draw: _Draw) -> _Draw:
-    """Mark a ``draw`` whose generator is asked for the images' numbers in turn, and no more."""
+    """Mark a ``draw`` that only draws the numbers of the images in turn."""
     draw.by_rows = True  # type: ignore[attr-defined]
     return draw
 
 
 def is_by_rows(augmenter: Augmenter) -> bool:
-    """Whether ``draw`` takes the numbers of several images from their own streams at once."""
+    """Whether ``draw`` can draw for several images at once, each from its own stream."""
     return bool(getattr(type(augmenter).draw, "by_rows", False))
 
 
 def draw_each(
     augmenter: Augmenter, streams: RowStreams, image_shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Draw for each image from a stream of its own: what ``draw`` gives for it alone.
+    """Draw for each image from its own stream, with the numbers of ``draw`` for it alone.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def draw_each(
 
 
 def mixing(augmenter: Augmenter) -> MixingAugmenter | None:
-    """Return the augmenter if it is one that mixes images now, and else None."""
+    """Return the augmenter if it mixes images now, and None otherwise."""
     if isinstance(augmenter, MixingAugmenter) and augmenter.mixes:
         return augmenter
     return None

@@ -1,4 +1,4 @@
-"""What a camera, a lens or a file format does to an image; and patches that hide it."""
+"""Effects of cameras, lenses and file formats, and erased rectangles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def compress_jpeg(image: np.ndarray, quality: int, levels: Levels) -> None:
     Images that are not uint8 are reduced to 256 grey levels on the way.
     """
     grey_levels = to_grey_levels(image, levels)
-    # OpenCV's files hold blue first.
+    # OpenCV's files have blue first.
     swapped = grey_levels if image.shape[2] == 1 else grey_levels[:, :, ::-1]
     _, file = cv2.imencode(
         ".jpg", np.ascontiguousarray(swapped), [cv2.IMWRITE_JPEG_QUALITY, quality]

@@ -1,4 +1,4 @@
-"""Range parameters: what users may write, and the numbers that it means."""
+"""Range parameters: their allowed forms, and the numbers that these mean."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def between(uniform: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 def shift(uniform: np.ndarray, limit: Any, size: int) -> np.ndarray:
     """Pixels of a shift range along an axis of ``size`` pixels.
 
-    A float below 1 is a share of the size, a larger one pixels; an integer k means
-    the whole numbers of the open interval (-k, k); a list is chosen from, its
-    values taken as shares if all lie within (-1, 1).
+    A float below 1 is a share of the size, and a larger one is pixels. An integer k means the
+    whole numbers in the open interval (-k, k). A list means its own values, which are shares if
+    all are within (-1, 1).
     """
     if np.ndim(limit):
         choices = np.asarray(limit, dtype=np.float64).ravel()
@@ -41,7 +41,7 @@ def whole(uniform: np.ndarray, count: int) -> np.ndarray:
 
 
 def check_limit(name: str, value: Any, *, most: float = np.inf, unit: str = "") -> float:
-    """Return a non-negative number, or say what ``name`` needs."""
+    """Return a non-negative number, or raise an error that says what ``name`` needs."""
     if _is_number(value) and 0 <= value <= most:
         return float(value)
     upper = "" if np.isinf(most) else f" and at most {most:g}"
@@ -53,10 +53,10 @@ def check_limit(name: str, value: Any, *, most: float = np.inf, unit: str = "") 
 def check_pair(
     name: str, value: Any, *, least: float = 0.0, most: float = np.inf
 ) -> tuple[float, float]:
-    """Return (lower, upper), or say what ``name`` needs."""
+    """Return (lower, upper), or raise an error that says what ``name`` needs."""
     if (
         isinstance(value, (tuple, list, np.ndarray))
-        and np.iterable(value)  # an array of no dimension has no length
+        and np.iterable(value)  # an array without dimensions has no length
         and len(value) == 2
         and all(_is_number(part) for part in value)
         and least <= value[0] <= value[1] <= most
@@ -70,33 +70,33 @@ def check_pair(
 
 
 def check_whole(name: str, value: Any, *, least: int, most: int) -> int:
-    """Return an integer of [least, most], or say what ``name`` needs."""
+    """Return an integer of [least, most], or raise an error that says what ``name`` needs."""
     if isinstance(value, numbers.Integral) and least <= int(value) <= most:
         return int(value)
     raise ValueError(f"`{name}` needs an integer from {least} to {most}, got {value!r}")
 
 
 def check_number(name: str, value: Any) -> float:
-    """Return a finite number of any sign, or say what ``name`` needs."""
+    """Return a finite number of any sign, or raise an error that says what ``name`` needs."""
     if _is_number(value):
         return float(value)
     raise ValueError(f"`{name}` needs a finite number, got {value!r}")
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Say what ``name`` needs, unless ``value`` is true or false: a "no" would be true."""
+    """Raise an error unless ``value`` is True or False, since "no" would count as true."""
     if not isinstance(value, (bool, np.bool_, numbers.Integral)) or value not in (0, 1):
         raise ValueError(f"`{name}` needs True or False, got {value!r}")
 
 
 def check_function(name: str, value: Any) -> None:
-    """Say what ``name`` needs, unless ``value`` is a function or None."""
+    """Raise an error unless ``value`` is a function or None."""
     if value is not None and not callable(value):
         raise ValueError(f"`{name}` needs a function of one image, or None, got {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Say what ``name`` needs, unless ``value`` is one of ``choices``."""
+    """Raise an error unless ``value`` is one of ``choices``."""
     comparable = value is None or isinstance(value, (str, numbers.Integral))
     if isinstance(value, bool) or not comparable or value not in choices:
         named = ", ".join(map(repr, choices))
@@ -130,7 +130,7 @@ def check_shift(name: str, value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    # bool is a number to Python, and a mistake here.
+    # bool is a number in Python, but a mistake here.
     return (
         isinstance(value, numbers.Real)
         and np.asarray(value).dtype.kind in "iuf"

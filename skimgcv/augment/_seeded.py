@@ -1,4 +1,4 @@
-"""Augmenters of other makes: a seed an image instead of parameters."""
+"""Augmenters of other packages: a seed for each image instead of parameters."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ SEED = np.dtype([("seed", np.uint64)])
 
 
 class SeededAugmenter:
-    """What is common to adapters whose randomness is a function of one seed an image.
+    """The base of adapters whose random numbers come from one seed for each image.
 
-    It is made of steps. Those that do the same to an image whatever the seed are the
-    deterministic half, which runs at prediction too; the others are the random half. Which
-    are which is found out by trying, on the first images that ``fit``, or any other
-    method, gets: see :func:`~skimgcv.augment._halves.decide`.
+    It consists of steps. Steps with the same result for every seed are deterministic, and also run
+    at prediction. The others are random. Trials on the first images that ``fit``, or another
+    method, gets decide this: see :func:`~skimgcv.augment._halves.decide`.
     """
 
     with_noise = True
-    """Whether steps are tried on noise too."""
+    """Whether trials also use noise."""
 
     def __init__(self, fixed: Sequence[bool] | None = None) -> None:
         self._fixed: tuple[bool, ...] | None = None
         self._adopt(fixed)
 
-    # -- what a subclass says ----------------------------------------------------
+    # -- methods of a subclass ----------------------------------------------------
 
     def steps(self) -> list[Step]:
         """Return the steps, in their order."""
@@ -43,23 +42,23 @@ class SeededAugmenter:
         raise NotImplementedError
 
     def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
-        """Run one image through the deterministic steps; say whether they drew numbers."""
+        """Run one image through the deterministic steps; return also whether they drew numbers."""
         raise NotImplementedError
 
     def run_all(self, image: np.ndarray, seed: int) -> Any:
         """Run one image through all steps, in their order."""
         raise NotImplementedError
 
-    # -- which step belongs to which half ------------------------------------------
+    # -- random and deterministic steps ------------------------------------------
 
     @property
     def fixed_steps(self) -> list[str]:
-        """Names of the deterministic half's steps: they run at prediction too."""
+        """Names of the deterministic steps, which also run at prediction."""
         return self._names(True)
 
     @property
     def random_steps(self) -> list[str]:
-        """Names of the random half's steps: they run in training only."""
+        """Names of the random steps, which run only in training."""
         return self._names(False)
 
     def __repr__(self) -> str:
@@ -76,9 +75,9 @@ class SeededAugmenter:
         return self
 
     def beside_another(self, images: np.ndarray) -> Self:
-        """Return a copy for use beside an augmenter that standardises: the other steps are random.
+        """Return a copy for use with an augmenter that standardises; its other steps are random.
 
-        A flip of every image, say, is a transform like any other in test-time rounds.
+        For example, a flip of every image is a transform in test-time augmentation.
         """
         fixed, images_now = [], samples(images, with_noise=self.with_noise)
         for step, is_fixed in zip(self.steps(), self._decide(images), strict=True):
@@ -118,7 +117,7 @@ class SeededAugmenter:
 
     @by_rows
     def draw(self, rng: np.random.Generator, n: int, image_shape: tuple[int, ...]) -> np.ndarray:
-        """Draw a 64-bit seed an image: structured, with the one column "seed"."""
+        """Draw a 64-bit seed for each image: structured, with one column "seed"."""
         table = np.empty(n, SEED)
         table["seed"] = rng.integers(2**64, size=n, dtype=np.uint64)
         return table
@@ -144,7 +143,7 @@ class SeededAugmenter:
     def prepare(self, images: np.ndarray, table: np.ndarray | None = None) -> np.ndarray:
         """Run all steps in their own order; without a table, the deterministic ones.
 
-        That is ``standardize(apply(images, table))`` if the random ones come first.
+        This equals ``standardize(apply(images, table))`` if the random steps come first.
         """
         images = np.asarray(images)
         if table is None:
@@ -163,7 +162,7 @@ class SeededAugmenter:
 
     def _finished(self, image: np.ndarray) -> np.ndarray:
         result, drew = self.finish(image, 0)
-        # That it was so for the images that were tried does not prove it for this one.
+        # The trial proves it only for the images of the trial.
         if drew and not same_bits(result, self.finish(image, 1)[0]):
             raise ValueError(
                 f"{', '.join(self.fixed_steps)} gave the same result for every seed on the first "
@@ -175,12 +174,12 @@ class SeededAugmenter:
         return result
 
     def to_layers(self) -> list[Callable[[Any], Any]]:
-        """Return the deterministic half in Keras' operations: nothing, where it has no steps.
+        """Return the deterministic steps in Keras' operations: an empty list if there are none.
 
         Raises
         ------
         ValueError
-            If it has steps: they are of another package.
+            If there are steps, since they are those of another package.
         """
         if self.fixed_steps:
             raise ValueError(
@@ -190,7 +189,7 @@ class SeededAugmenter:
         return []
 
     def _checked(self, result: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """Refuse what cannot be an image of the same kind, before it trains a model."""
+        """Refuse results that are not images of the same kind, before they train a model."""
         check_shape(result, image.shape)
         if image.dtype.kind in "ui" and result.dtype.kind == "f" and image.max() > 1:
             least, greatest = result.min(), result.max()
@@ -206,17 +205,17 @@ class SeededAugmenter:
 class CallableAugmenter(SeededAugmenter):
     """Any ``f(image, rng) -> image``.
 
-    It is random if what it returns depends on ``rng``. One that does the same to an image
-    whatever ``rng`` gives belongs to the deterministic half: it runs at prediction too.
+    It is random if its result depends on ``rng``. Otherwise it is deterministic, and also runs at
+    prediction.
 
     Parameters
     ----------
     function : callable
-        Of one image (height, width, channels) in its own dtype, a copy that may be
-        written to, and a ``numpy.random.Generator``. Returns an image of the same
-        shape; what is random is given on in the same dtype.
+        Takes one image (height, width, channels) in its own dtype, a copy that may be changed, and
+        a ``numpy.random.Generator``. Returns an image of the same shape. The result of a random
+        function is converted to the dtype of the image.
     fixed : sequence of one bool, optional
-        Whether it is deterministic; None finds it out.
+        Whether it is deterministic. None finds it out.
 
     Examples
     --------
@@ -252,11 +251,11 @@ class CallableAugmenter(SeededAugmenter):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> CallableAugmenter:
-        """Return an augmenter of the function; where nothing else is said, it is random."""
+        """Return an augmenter of the function. By default it is random."""
         return cls(config["function"], config.get("fixed", [False]))
 
     def steps(self) -> list[Step]:
-        """Return the function as the one step."""
+        """Return the function as the only step."""
         name = getattr(self.function, "__name__", type(self.function).__name__)
         return [Step(name, self._try, standardizes=False)]
 
@@ -265,7 +264,7 @@ class CallableAugmenter(SeededAugmenter):
         return self.function(image.copy(), np.random.Generator(np.random.SFC64(seed)))
 
     def finish(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
-        """Call the function with a generator of this seed; say whether it took numbers."""
+        """Call the function with a generator of this seed; return also whether it drew numbers."""
         return self._call(image, seed)
 
     def _call(self, image: np.ndarray, seed: int) -> tuple[Any, bool]:
@@ -282,7 +281,7 @@ class CallableAugmenter(SeededAugmenter):
 def _check_takes_two(function: Any) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # Some of what is written in C does not tell.
+    except (TypeError, ValueError):  # Some functions in C have no signature.
         return
     try:
         signature.bind(None, None)

@@ -1,4 +1,4 @@
-"""The deterministic half: rescaling, and standardising by what the training rows show."""
+"""The deterministic steps: rescaling, and standardisation by statistics of the training rows."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ EPSILON = 1e-6
 _WHITENING_ROWS = 16
 _BAND_ROWS = 1024
 _BLOCK_VALUES = 1 << 16
-"""Summed at a time: half a megabyte of float64 stays in a core's own cache."""
+"""Values in each partial sum: half a megabyte of float64 fits the cache of a core."""
 
 
 @dataclass(frozen=True)
 class Standardizer:
-    """What the model gets, from an image's raw values; in the order of Keras.
+    """Standardises images for the model, in the order of Keras.
 
     Parameters
     ----------
     preprocess : callable or None
-        Of one float image (height, width, channels); gives one of the same shape.
+        Takes one float image (height, width, channels); returns one of the same shape.
     rescale : float or None
         A factor of all values.
     samplewise_center, samplewise_std : bool
         Subtract each image's own mean; divide by its own standard deviation.
     mean, std : ndarray of shape (channels,), or None
-        Of the training rows.
+        Statistics of the training rows.
     whitening : ndarray of shape (d, d), or None
         With d = height * width * channels.
     dtype : numpy dtype
-        Of the result: float16, float32 or float64.
+        The dtype of the result: float16, float32 or float64.
     """
 
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None
@@ -53,18 +53,18 @@ class Standardizer:
 
     @property
     def computing_dtype(self) -> np.dtype:
-        """The dtype that sums and products are taken in."""
+        """The dtype of sums and products."""
         return np.promote_types(self.dtype, np.float32)
 
     def centered(self, mean: np.ndarray | None) -> Standardizer:
-        """Return this, and subtracting ``mean``, in the dtype that it computes in."""
+        """Return a copy that also subtracts ``mean``, and returns its computing dtype."""
         return replace(self, mean=mean, dtype=self.computing_dtype)
 
     def __call__(self, images: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Standardise (n, height, width, channels) into a new array, or into ``out``."""
         if out is None:
             out = np.empty(images.shape, self.dtype)
-        # Half precision is for storing: sums over an image overflow in it.
+        # Half precision is only for storage: sums over an image would overflow.
         work = out if out.dtype == self.computing_dtype else np.empty(out.shape, np.float32)
         self._read(images, work)
         self._scale(work)
@@ -77,7 +77,7 @@ class Standardizer:
             np.copyto(work, images, casting="unsafe")
             return
         for image, target in zip(images, work, strict=True):
-            # Its own copy: many such functions write to what they get.
+            # A copy, since many such functions change their input.
             result = np.asarray(self.preprocess(image.astype(work.dtype)))
             if result.shape != target.shape:
                 raise ValueError(
@@ -110,10 +110,10 @@ class Standardizer:
     def _featurewise(
         self, gain: float, width: int, channels: int, dtype: np.dtype
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a line of an image is multiplied by, and what is added to it then.
+        """Return the factor and the offset of a line of an image.
 
-        Of a whole line, since NumPy is slow along an axis of length 3; and once for all
-        the blocks of a batch.
+        For a whole line, since NumPy is slow along an axis of length 3, and once for all blocks of
+        a batch.
         """
         key = (gain, width, channels, dtype)
         if key not in self._lines:
@@ -131,8 +131,8 @@ class Standardizer:
 
 
 def _whiten(rows: np.ndarray, matrix: np.ndarray) -> None:
-    # Always products of one shape: BLAS picks another order of summing for another
-    # number of rows, and an image's bits must not depend on its companions.
+    # Always products of one shape: for another number of rows BLAS sums in another order, and the
+    # bits of an image must not depend on other images.
     block = np.zeros((_WHITENING_ROWS, rows.shape[1]), rows.dtype)
     for start in range(0, len(rows), _WHITENING_ROWS):
         part = rows[start : start + _WHITENING_ROWS]
@@ -141,7 +141,7 @@ def _whiten(rows: np.ndarray, matrix: np.ndarray) -> None:
 
 
 def read_chunks(images: Any) -> Iterator[np.ndarray]:
-    """Read ``images`` in slices that take a few megabytes as float64."""
+    """Read ``images`` in slices of a few megabytes of float64."""
     pages = Pages(images)
     for rows in chunks(len(images), 8 * int(np.prod(images.shape[1:]))):
         part = np.asarray(images[rows])
@@ -171,7 +171,7 @@ def channel_moments(parts: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray
 def _block_moments(images: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """Return the count of pixels, and each channel's mean and sum of squares around it."""
     width, channels = images.shape[2:]
-    # By lines of an image: NumPy is slow along an axis of length 3.
+    # By lines of an image, since NumPy is slow along an axis of length 3.
     lines = images.reshape(-1, width * channels).astype(np.float64)
     count = len(lines) * width
     mean = lines.sum(axis=0).reshape(width, channels).sum(axis=0) / count
@@ -185,13 +185,13 @@ def whitening_matrix(
 ) -> np.ndarray:
     """Return the ZCA whitening matrix of centred images, float32 of shape (d, d).
 
-    Directions in which the training rows do not vary at all are removed, and not blown
-    up by 1 / ``epsilon``.
+    Directions in which the training rows do not vary are removed, and not amplified by 1 /
+    ``epsilon``.
 
     Parameters
     ----------
     parts : iterator of ndarray
-        The images in chunks, ``n_rows`` together.
+        The images in chunks, ``n_rows`` in total.
     epsilon : float
         Added to singular values.
 
@@ -206,13 +206,13 @@ def whitening_matrix(
     else:
         variances, directions = np.linalg.eigh(_products_of_values(parts, d))
     singular = np.sqrt(np.maximum(variances, 0))
-    # What is smaller than this is the rounding of the sums.
+    # Smaller values come from rounding.
     noise = np.sqrt(variances[-1] * d * np.finfo(np.float64).eps)
     kept = singular > noise
     directions = directions[:, kept]
     gained = directions * (np.sqrt(n_rows) / (singular[kept] + epsilon))
     matrix = np.empty((d, d), np.float32)
-    # In bands: float64 of all of it would take twice the memory of the result.
+    # In bands, since all of it in float64 would take twice the memory of the result.
     for start in range(0, d, _BAND_ROWS):
         band = slice(start, start + _BAND_ROWS)
         matrix[band] = gained[band] @ directions.T
@@ -231,9 +231,9 @@ def _products_of_values(parts: Iterator[np.ndarray], d: int) -> np.ndarray:
 def _directions_of_rows(
     parts: Iterator[np.ndarray], n_rows: int, d: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the variances that are not zero for want of rows, and their directions (d, n).
+    """Return the variances that can be above zero with n rows, and their directions (d, n).
 
-    ``rows @ rows.T`` has the same ones as ``rows.T @ rows``, and is the smaller matrix.
+    ``rows @ rows.T`` has the same variances as ``rows.T @ rows``, and is smaller.
     """
     rows = np.empty((n_rows, d))
     start = 0
@@ -251,13 +251,13 @@ def check_whitening_fits(n_rows: int, image_shape: tuple[int, ...]) -> None:
     Raises
     ------
     MemoryError
-        With the amount that it would take.
+        The message has the memory that it needs.
     """
     d = int(np.prod(image_shape))
-    # Products, eigenvectors and LAPACK's workspace of two more, all in float64.
+    # Products, eigenvectors, and LAPACK's workspace of twice this size, all in float64.
     needed = 4 * 8 * d**2
     if n_rows < d:
-        # The rows, their directions twice and the products of pairs of rows; the result.
+        # The rows, twice their directions, the products of pairs of rows, and the result.
         needed = 8 * (3 * n_rows * d + 4 * n_rows**2) + 4 * d**2
     there = total_bytes()
     if needed > there:

@@ -1,4 +1,4 @@
-"""The table: all the randomness of an epoch, a row an image."""
+"""The table: all random numbers of an epoch, with a row for each image."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 _CHUNK_ROWS = 1 << 15
 
 Uniforms = Mapping[str, np.ndarray]
-"""Numbers of [0, 1) by what they are for: one array of shape (rows,) each."""
+"""Numbers in [0, 1) by purpose: an array of shape (rows,) for each."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One parameter of the transforms: what leaves an image alone, and how to draw it."""
+    """A parameter of the transforms: its neutral value, and how to draw it."""
 
     name: str
     neutral: Any
@@ -35,9 +35,9 @@ def draw_table(
 ) -> np.ndarray:
     """Draw ``n`` rows of ``columns``.
 
-    Every slot takes a number from each row's share of the stream, whether a column
-    uses it or not. So row k is the same in epochs of any length, and switching a
-    parameter on does not change what the others draw.
+    Every slot takes a number from each row's share of the stream, even if no column uses it. So
+    row k is the same in epochs of any length, and a parameter does not change the numbers of the
+    others.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ def draw_table(
         The purposes of a row's random numbers; the first decides whether the row
         is augmented at all.
     probability : float
-        That a row is augmented; others are neutral.
+        Probability that a row is augmented. Other rows are neutral.
     """
     table = neutral_table(n, columns)
-    # In chunks: a long epoch's raw numbers would take more memory than its table.
+    # In chunks, since the raw numbers of a long epoch would take more memory than its table.
     for start in range(0, n, _CHUNK_ROWS):
         rows = table[start : start + _CHUNK_ROWS]
         numbers = rng.random((len(rows), len(slots)))
@@ -61,7 +61,7 @@ def draw_table(
 
 
 def neutral_table(n: int, columns: Sequence[Column]) -> np.ndarray:
-    """Return a table of ``n`` rows that leave images as they are."""
+    """Return a table of ``n`` rows that do not change images."""
     dtype = np.dtype([(column.name, column.dtype, column.shape) for column in columns])
     table = np.empty(n, dtype)
     for column in columns:

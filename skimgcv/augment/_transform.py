@@ -1,4 +1,4 @@
-"""The random half: what the rows of a table do to images."""
+"""The random steps: transforms of images by the rows of a table."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GEOMETRY = ("theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_
 
 @dataclass(frozen=True)
 class Transform:
-    """The random half of an augmenter, with what is not random about it.
+    """The random steps of an augmenter, with their fixed settings.
 
     Parameters
     ----------
     warp : Warp
-        How geometry reads its pixels.
+        How the geometry reads pixels.
     erasing_value : float
-        What erased rectangles are filled with.
+        The value of erased rectangles.
     strengths : Strengths
-        Of the operations of a policy.
+        The strengths of a policy's operations.
     """
 
     warp: Warp = field(default_factory=Warp)
@@ -51,7 +51,7 @@ class Transform:
     def prepare(
         self, images: np.ndarray, table: np.ndarray, standardizer: Standardizer
     ) -> np.ndarray:
-        """Standardise what :meth:`apply` gives, block by block while it is in the cache."""
+        """Standardise the result of :meth:`apply`, block by block while it is in the cache."""
         out = np.empty(images.shape, standardizer.dtype)
         plan = _Plan(self, table, images)
 
@@ -65,7 +65,7 @@ class Transform:
 
 
 class _Plan:
-    """A table made ready for its images: matrices, and the effects that are not neutral."""
+    """A table that is prepared for its images: matrices, and effects that are not neutral."""
 
     def __init__(self, transform: Transform, table: np.ndarray, images: np.ndarray) -> None:
         if len(table) != len(images):
@@ -105,19 +105,19 @@ class _Plan:
         if target is out:
             return
         out[...] = from_working(target, out.dtype)
-        # What is not computed with keeps all bits, also those that float32 cannot hold.
+        # Values that are not computed keep all bits, also those that float32 does not have.
         for row, kind in enumerate(moves.kinds):
             if kind != WARP and not changed[row]:
                 out[row] = flipped(images[row], kind)
 
     def _change(self, image: np.ndarray, original: np.ndarray, position: int) -> bool:
-        """Run the effects that are on for this row; say whether there were any."""
+        """Run the effects that are on for this row; return whether there were any."""
         levels = None
         for effect, rows in self.effects:
             values = rows[position]
             if values[: len(effect.off)] == tuple(effect.off.values()):
                 continue
-            # Of the original: a warp or a first effect may leave another range.
+            # From the original, since a warp or an earlier effect may change the range.
             levels = levels or Levels.of(original)
             effect.run(image, values, levels, self.transform)
         return levels is not None
@@ -130,12 +130,11 @@ class Effect:
     Parameters
     ----------
     columns : tuple of str
-        Of the table.
+        Columns of the table.
     off : dict of str to number
-        The first columns' values that leave an image as it is.
+        Neutral values of the first columns.
     run : callable
-        Of the image, the row's values of those columns, the image's levels, and the
-        transform.
+        Takes the image, the row's values of these columns, the image's levels, and the transform.
     """
 
     columns: tuple[str, ...]
@@ -160,16 +159,16 @@ def _erase(image: np.ndarray, values: tuple[Any, ...], _: Levels, transform: Tra
 
 
 def _plain(change: Callable[..., None]) -> Run:
-    """Of a function of the image and the row's values."""
+    """Make an effect of a function of the image and the row's values."""
     return lambda image, values, levels, transform: change(image, *values)
 
 
 def _leveled(change: Callable[..., None]) -> Run:
-    """Of a function of the image, the row's values and the image's levels."""
+    """Make an effect of a function of the image, the row's values and the image's levels."""
     return lambda image, values, levels, transform: change(image, *values, levels)
 
 
-# In the order in which they happen: light, then the lens, the sensor and the file.
+# In the physical order: light, then the lens, the sensor and the file.
 EFFECTS = (
     Effect(("channel_shifts",), {"channel_shifts": 0}, _plain(_color.shift_channels)),
     Effect(

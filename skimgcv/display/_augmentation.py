@@ -19,7 +19,7 @@ from skimgcv.display._plotting import (
     value_range,
 )
 
-# Of the deviation of the values: what a straight line may leave unexplained.
+# The share of the values' deviation that a straight line may leave unexplained.
 _STRAIGHT = 0.02
 
 
@@ -166,7 +166,7 @@ class AugmentationDisplay:
         (n, n_draws), (height, width) = self.draws.shape[:2], self.draws.shape[2:4]
         gap = 0.06 * width
         lefts = np.arange(1 + n_draws) * (width + gap)
-        lefts[1:] += gap  # the original stands apart
+        lefts[1:] += gap  # a gap after the original
         tops = np.arange(n) * (height + gap)
         if ax is None:
             # 10-point letters are about 0.085 inches wide.
@@ -199,13 +199,13 @@ def _choose(n_rows: int, labels: np.ndarray | None, n_images: int) -> np.ndarray
     turn = np.concatenate([np.arange(len(rows)) for rows in by_class])
     place = np.concatenate([np.full(len(rows), k) for k, rows in enumerate(by_class)])
     chosen = np.lexsort((place, turn))[:n_images]
-    # One class's images stand together.
+    # Images of one class are next to each other.
     return np.concatenate(by_class)[chosen[np.lexsort((turn[chosen], place[chosen]))]]
 
 
 @dataclass(frozen=True)
 class _Policy:
-    """Who transforms which of the images shown.
+    """The augmenter of each image in the figure.
 
     Attributes
     ----------
@@ -213,9 +213,9 @@ class _Policy:
         Fitted; it standardises all of them.
     random_halves : list of Augmenter
     which : ndarray of int, shape (n,)
-        Of the random halves, that of each image; -1 leaves it plain.
+        The index of each image's augmenter in ``random_halves``; -1 leaves it plain.
     is_own : ndarray of bool, shape (n,)
-        Whether that is its class's own.
+        Whether it is the augmenter of its class.
     """
 
     augmenter: Augmenter
@@ -246,7 +246,7 @@ def _ready(augmenter: Any, images: np.ndarray) -> Augmenter:
     if isinstance(augmenter, Augmenter):
         try:
             augmenter.standardize(images[:1])
-        # Scikit-learn's NotFittedError is one; so is what a `fit` would have set.
+        # NotFittedError is an AttributeError, too, as is the lack of what `fit` sets.
         except AttributeError:
             pass
         else:
@@ -257,13 +257,13 @@ def _ready(augmenter: Any, images: np.ndarray) -> Augmenter:
 
 
 def _beside(augmenter: Any, images: np.ndarray) -> Augmenter:
-    """Return what of an augmenter transforms where the estimator's own one standardises."""
+    """Return the random steps of an augmenter, if the estimator's own one standardises."""
     ready = _ready(augmenter, images)
     return ready.beside_another(images) if isinstance(ready, SteppedAugmenter) else ready
 
 
 def _names(policy: _Policy, rows: np.ndarray, labels: np.ndarray | None) -> list[str]:
-    """Say which row, or which class, and whether that has an augmenter of its own."""
+    """Return an image's label: its row or class, and whether the class has an augmenter."""
     if labels is None:
         return [f"row {row}" for row in rows]
     return [
@@ -274,14 +274,14 @@ def _names(policy: _Policy, rows: np.ndarray, labels: np.ndarray | None) -> list
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Images (n * n_draws) as the model gets them, in the scale of the originals."""
+    """Return images (n * n_draws) as the model gets them, in the scale of the originals."""
 
     seen: np.ndarray
     mapped_back: bool
 
 
 def _draw(policy: _Policy, images: np.ndarray, n_draws: int, rng: np.random.Generator) -> _Drawn:
-    """Transform each image ``n_draws`` times, as an epoch of all of these would."""
+    """Transform each image ``n_draws`` times, as in one epoch of all of them."""
     applied = np.repeat(images, n_draws, axis=0)
     which = np.repeat(policy.which, n_draws)
     prepared = policy.augmenter.prepare(applied)
@@ -308,7 +308,7 @@ def _channels_last(policy: _Policy, images: np.ndarray) -> np.ndarray:
 
 
 def _map_back(prepared: np.ndarray, raw: np.ndarray, standardized: np.ndarray) -> _Drawn:
-    """Undo standardising by the affine map of colours that fits it, or roughly."""
+    """Undo standardisation by the affine map that fits it, or approximately."""
     channels = raw.shape[-1]
     standard, target = (part.reshape(-1, channels) for part in (standardized, raw))
     some = slice(None, None, max(1, len(target) // 100_000))

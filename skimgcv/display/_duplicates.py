@@ -164,7 +164,7 @@ class DuplicatesDisplay:
         self
         """
         plt = pyplot("DuplicatesDisplay.plot")
-        # Without a group there is but a title, over a strip that takes no room.
+        # Without groups there is only a title, above a strip without height.
         height, width = self.images[0].shape[1:3] if self.images else (1, 10)
         unit = width / _IMAGE_INCHES
         places, whole = self._places(height, width, unit)
@@ -193,14 +193,14 @@ class DuplicatesDisplay:
     def _places(
         self, height: int, width: int, unit: float
     ) -> tuple[list[tuple[float, float]], tuple[float, float]]:
-        """Where each group's first image goes, line by line, and the size of it all."""
+        """Return the place of each group's first image, line by line, and the size of the grid."""
         step, apart = width + _GAP_INCHES * unit, _GROUP_GAP_INCHES * unit
         line = height + (_LABEL_INCHES + _GAP_INCHES) * unit
         longest = _IMAGES_A_LINE * step + apart  # two groups of half as many, side by side
         left, top, widest = 0.0, _LABEL_INCHES * unit, float(width)
         places = []
         for images in self.images:
-            # One image's width at the least more: labels are about as wide as two.
+            # At least the width of one more image: labels are about as wide as two.
             taken = max(2, len(images)) * step
             if left and left + taken > longest:
                 left, top = 0.0, top + line

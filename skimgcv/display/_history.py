@@ -231,7 +231,7 @@ class FoldHistoryDisplay:
 
 
 def classifier_in(estimator: Any) -> Any:
-    """Return the fitted classifier that a Pipeline or a search holds; None without one."""
+    """Return the fitted classifier in a Pipeline or a search; None without one."""
     inner = estimator
     while not hasattr(inner, "history_"):
         if hasattr(inner, "best_estimator_"):
@@ -278,7 +278,7 @@ def _draw(
     """Draw a kind of curve; the legend counts its folds."""
     alone = len(curves) == 1
     thin = {"lw": 1.8} if alone else {"lw": 0.8, "alpha": 0.5}
-    # A single epoch is a point, which a line does not show.
+    # A single epoch is a point, which needs a marker.
     common = {
         "color": style.color,
         "marker": "." if max(len(curve) for curve in curves) == 1 else None,

@@ -205,7 +205,7 @@ class MistakesDisplay:
 def _of_several(
     y: np.ndarray, proba: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return names of true and of predicted labels, and how sure the worst mistake was."""
+    """Return names of true and predicted labels, and the confidence of the worst mistake."""
     predicted = proba > 0.5
     sure = np.where(predicted, proba, 1 - proba)
     confidence = np.where(predicted != y.astype(bool), sure, 0).max(axis=1)

@@ -1,4 +1,4 @@
-"""What the displays share: matplotlib where it is used, and images that one can look at."""
+"""Helpers of the displays: matplotlib, imported where it is used, and images to show."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from skimgcv._runtime.optional import require
 
 
 def pyplot(purpose: str) -> Any:
-    """Return ``matplotlib.pyplot``, or say which extra brings it.
+    """Return ``matplotlib.pyplot``, or raise an error that names its extra.
 
     Parameters
     ----------
     purpose : str
-        Who asks, such as ``"FoldScoresDisplay.plot"``.
+        The caller, such as ``"FoldScoresDisplay.plot"``.
     """
     require("matplotlib", extra="plot", purpose=purpose)
     import matplotlib.pyplot as plt
@@ -26,14 +26,14 @@ def pyplot(purpose: str) -> Any:
 
 
 def loose_axes(size: tuple[float, float], purpose: str) -> Any:
-    """Return the Axes of a figure that pyplot does not keep: nobody needs to close it.
+    """Return the Axes of a figure that pyplot does not keep, so it need not be closed.
 
     Parameters
     ----------
     size : (float, float)
         Width and height, in inches.
     purpose : str
-        Who asks.
+        The caller.
     """
     require("matplotlib", extra="plot", purpose=purpose)
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def svg_of(figure: Any) -> bytes:
 
 
 def styled(method: str, given: Mapping[str, Any] | None, **defaults: Any) -> dict[str, Any]:
-    """Return keyword arguments for a method of Axes: ours, where the user gives no other.
+    """Return keyword arguments for a method of Axes: the user's, and our defaults for the others.
 
     Matplotlib has several names for one thing, such as "lw" and "linewidth", and refuses to
     get two of them.
@@ -83,15 +83,15 @@ def styled(method: str, given: Mapping[str, Any] | None, **defaults: Any) -> dic
 
 
 def read_images(X: Any, rows: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """Read rows of X, and no others: (n, height, width, channels), in the dtype of X.
+    """Read only these rows of X: (n, height, width, channels), in the dtype of X.
 
     Parameters
     ----------
     X : array-like of shape (n, height, width[, channels]), or flat with ``image_shape``
-        In memory, or anything with ``shape`` that integer arrays index.
+        An array, or any object with ``shape`` that integer arrays can index.
     rows : array-like of int
     image_shape : tuple of int, optional
-        Of a flat row: (height, width[, channels]).
+        The shape of a flat row: (height, width[, channels]).
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_images(X: Any, rows: Any, image_shape: tuple[int, ...] | None = None) -
 
 
 def value_range(images: np.ndarray) -> tuple[float, float]:
-    """Return the values that stand for black and white.
+    """Return the values of black and white.
 
     0 and 255 for uint8, 0 and 1 for values within them; else the extremes of the images.
     """
@@ -127,9 +127,9 @@ def value_range(images: np.ndarray) -> tuple[float, float]:
 
 
 def pixels(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Return what ``imshow`` takes: float32 in [0, 1], (n, height, width) or RGB.
+    """Return images for ``imshow``: float32 in [0, 1], (n, height, width) or RGB.
 
-    Of more than three channels the first three are shown, of two the first.
+    With more than three channels the first three are shown, and with two the first.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def draw_image(
     top: float = 0,
     im_kw: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Draw one image of ``pixels`` with its corner at a place, a unit a pixel.
+    """Draw an image with its corner at a position, in units of pixels.
 
     Parameters
     ----------

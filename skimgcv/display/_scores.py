@@ -259,7 +259,7 @@ def _score_names(result: Mapping[str, Any], scoring: str | None) -> list[str]:
 
 
 def _ratio(runs: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Return test rows over training rows, the mean of the folds, where the rows were kept."""
+    """Return the mean over folds of test rows over training rows, if the rows were kept."""
     ratios = {
         float(np.mean([len(test) / len(train) for train, test in zip(*rows, strict=True)]))
         for rows in (

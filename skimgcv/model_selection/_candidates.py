@@ -143,7 +143,7 @@ def _results_of(search: Any) -> Mapping[str, Any]:
 
 
 def _fold_sizes(search: Any, y: Any, groups: Any, n_folds: int) -> tuple[Any, Any]:
-    """Sizes of the folds, where y and perhaps groups are there to split again."""
+    """Return the sizes of the folds, by splitting again with y and groups."""
     if y is None and groups is None:
         return None, None
     if y is None or isinstance(search, Mapping):
@@ -177,7 +177,7 @@ def _split_scores(cv_results: Mapping[str, Any], scoring: str) -> np.ndarray:
 
 
 def _adjusted(ranked: np.ndarray, ratio: float) -> np.ndarray:
-    """Holm's p-values over all pairs, of those pairs that have the first candidate."""
+    """Holm's p-values over all pairs, for the pairs with the first candidate."""
     n = len(ranked)
     pairs = [resampled(ranked[i + 1 :] - ranked[i], ratio).p_value for i in range(n - 1)]
     p_values = np.concatenate([*pairs, []])

@@ -207,7 +207,8 @@ def compare_scores(
 def _probabilities(summary: Any, rope: float) -> tuple[float, float]:
     if summary.standard_error == 0:
         mean = float(summary.mean)
-        # No spread: all of it is where the mean is; halved between the two sides at zero.
+        # Without spread, all probability is at the mean; at zero it is halved between the two
+        # sides.
         tied = 0.5 if rope == 0 and mean == 0 else 0.0
         return float(mean > rope) + tied, float(mean < -rope) + tied
     better = float(summary.probability_above(rope))
@@ -231,7 +232,7 @@ def _scores(given: Any, scoring: str, name: str) -> np.ndarray:
 
 
 def _fold_sizes(a: Any, b: Any) -> tuple[Any, Any]:
-    """Sizes of the folds, where both results say what was in them."""
+    """Return the sizes of the folds, if both results have their rows."""
     if not all(isinstance(given, Mapping) and "indices" in given for given in (a, b)):
         return None, None
     for fold, rows in enumerate(zip(a["indices"]["test"], b["indices"]["test"], strict=True)):

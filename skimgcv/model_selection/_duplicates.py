@@ -20,12 +20,12 @@ from ._pictures import Pictures, check_images, read_pictures
 from ._registration import similarities
 
 _NEIGHBOURS = 16
-# Between spectra of length 1. Crops are the furthest: by 4 % at most 0.48 for blood cells, and
-# 0.57 for photographs of which a corner is gone.
+# Distance between spectra of length 1. Crops are the farthest: crops by 4 % are at most 0.48 for
+# blood cells, and 0.57 for photographs that lose a corner.
 _NEAR = 0.6
 _BATCH = 128
 _SMALL = 32
-"""Pixels of the shorter side, below which different images are alike as copies are."""
+"""Pixels of the shorter side. Below, different images are as similar as copies."""
 
 
 def duplicate_groups(
@@ -158,7 +158,7 @@ def _edges_of_groups(groups: Any, n: int) -> np.ndarray:
 def _similar_pairs(
     pictures: Pictures, threshold: float, n_threads: int, progress: Any
 ) -> np.ndarray:
-    """Pairs (m, 2) of places in ``pictures.rows`` that show the same."""
+    """Return pairs (m, 2) of positions in ``pictures.rows`` that are copies."""
     thumbnails = pictures.thumbnails
     if len(thumbnails) < 2:
         return np.empty((0, 2), dtype=np.intp)

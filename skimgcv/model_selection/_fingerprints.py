@@ -1,4 +1,4 @@
-"""Small grey pictures of images, and numbers that turning and mirroring leave as they are."""
+"""Grey thumbnails of images, and numbers that do not change with rotation and mirroring."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy.fft import dctn
 
 SIDE = 48
-"""Pixels of a thumbnail's side: enough to tell look-alikes apart, 2 kB an image."""
+"""Pixels of a thumbnail's side: enough to distinguish similar images, 2 kB for each."""
 _FREQUENCIES = 7
 _MIRRORED = (-1.0) ** np.arange(_FREQUENCIES)
 _UPPER = np.triu_indices(_FREQUENCIES)
@@ -25,7 +25,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray | None:
         small = cv2.resize(small, (SIDE, SIDE), interpolation=way)
     grey = small.mean(axis=2, dtype=np.float32) if small.ndim == 3 else small.astype(np.float32)
     low, high = float(grey.min()), float(grey.max())
-    # Whole grey levels alone, or the rounding of floats, are no structure.
+    # One grey level, or the rounding of floats, is no structure.
     if high - low <= max(1e-5 * max(abs(low), abs(high)), 2.0 * (image.dtype.kind in "iub")):
         return None
     return np.rint((grey - low) * (255 / (high - low))).astype(np.uint8)
@@ -36,18 +36,18 @@ def _cv_type(dtype: np.dtype[Any]) -> Any:
 
 
 def spectra(thumbnails: np.ndarray) -> np.ndarray:
-    """Low frequencies of each thumbnail, (n, 7, 7): blind to brightness and contrast."""
+    """Low frequencies of each thumbnail, (n, 7, 7), independent of brightness and contrast."""
     centred = thumbnails - thumbnails.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     centred /= np.linalg.norm(centred, axis=(1, 2), keepdims=True)
     return dctn(centred, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES]
 
 
 def invariants(spectra: np.ndarray) -> np.ndarray:
-    """Return (n, 48) that are the same for all eight ways to turn and mirror an image.
+    """Return (n, 48) numbers that are the same for all eight orientations of an image.
 
-    Mirroring changes signs of a cosine transform, transposing swaps its two axes, and quarter
-    turns do both: sizes remain, and each pair of swapped places, sorted. Sizes and sorting
-    never take two images further apart, so that none is lost that is near in some orientation.
+    Mirroring changes signs of a cosine transform, transposing swaps its axes, and quarter turns do
+    both. Absolute values do not change, nor do pairs of swapped values after sorting. Both never
+    increase the distance of two images, so images that are near in some orientation stay near.
     """
     sizes = np.abs(spectra)
     swapped = sizes.transpose(0, 2, 1)
@@ -57,7 +57,7 @@ def invariants(spectra: np.ndarray) -> np.ndarray:
 
 
 def orientations(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the eight brings each first spectrum nearest to its second, and how near.
+    """Return the orientation that brings each pair of spectra nearest, and the distance.
 
     A number's bits are the steps of ``orient``, in order: transpose, turn upside down, mirror.
     """

@@ -25,12 +25,12 @@ def folds_of(
 
 
 def fold_sizes_of(search: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many rows each fold of a fitted search trained on, and was tested on.
+    """Return the numbers of training and test rows in each fold of a fitted search.
 
     Raises
     ------
     ValueError
-        If ``cv`` cannot be asked again, or may have given folds of other sizes.
+        If ``cv`` cannot split again, or may have given folds of other sizes.
     """
     if isinstance(search.cv, Iterator):
         raise ValueError(
@@ -59,7 +59,7 @@ def fold_sizes_of(search: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndar
 
 
 def _seeded(cv: Any, seed: int) -> Any:
-    """Return a splitter that draws from no generator but its own."""
+    """Return a splitter that draws only from its own generator."""
     cv = copy.deepcopy(cv)
     if not isinstance(getattr(cv, "random_state", seed), Integral):
         cv.random_state = seed
@@ -67,13 +67,13 @@ def _seeded(cv: Any, seed: int) -> Any:
 
 
 def _takes_groups(splitter: Any) -> bool:
-    """Whether it splits by groups; scikit-learn's others warn of groups that they ignore."""
+    """Whether it splits by groups. Other splitters of scikit-learn warn of groups."""
     if not hasattr(splitter, "get_metadata_routing"):
         return True
     return splitter.get_metadata_routing().split.requests.get("groups") is True
 
 
 def _rows(selected: Any) -> np.ndarray:
-    """Row numbers, also of a mask."""
+    """Return row numbers, also for a mask."""
     selected = np.asarray(selected)
     return np.flatnonzero(selected) if selected.dtype == bool else selected

@@ -47,7 +47,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     [1 2 5] [1 2]
     """
 
-    # scikit-learn's name for what a splitter asks for where metadata is routed.
+    # scikit-learn's name for a splitter's request with metadata routing.
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
     def __init__(
@@ -85,7 +85,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of length n
-            Not looked at.
+            Not read.
         y : array-like, sparse matrix or data frame of shape (n, labels)
             0 and 1.
         groups : array-like of shape (n,), optional

@@ -1,4 +1,4 @@
-"""Pairs of points that are near each other, without looking at all pairs."""
+"""Pairs of points that are near each other, without comparing all pairs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from threadpoolctl import threadpool_limits
 
 from skimgcv._runtime.chunks import slices
 
-# Of 20,000 blood cells laid over each other, as many copies are then among the nearest 16 as
-# by looking at all pairs.
+# For 20,000 blood cells, the nearest 16 then contain as many copies as a comparison of all pairs
+# finds.
 _CELLS_VISITED = 24
 
 
 def near_pairs(
     points: np.ndarray, *, n_neighbours: int, radius: float, n_threads: int, bar: Any
 ) -> np.ndarray:
-    """Pairs (m, 2) of each point with its nearest others, the lower place first.
+    """Return pairs (m, 2) of each point with its nearest others, the lower index first.
 
-    Each point belongs to the nearest of about sqrt(n) of the points, and is compared with
-    all that belong to the few dozen of these that it is nearest to: n sqrt(n) distances in
-    all. In as many dimensions as here, a k-d tree would look at nearly every point.
+    About sqrt(n) of the points are centres. Each point belongs to its nearest centre, and is
+    compared with the points of its few dozen nearest centres: n sqrt(n) distances in total. With
+    this many dimensions, a k-d tree would compare nearly all points.
 
     Parameters
     ----------
     points : ndarray of shape (n, d)
     n_neighbours : int
-        Of each point at the most.
+        The largest number for each point.
     radius : float
-        Only points that are not further apart.
+        The largest distance.
     n_threads : int
         The pairs do not depend on it.
     bar : progress bar
@@ -40,7 +40,7 @@ def near_pairs(
     search = joblib.delayed(_nearest)
     nearest = np.full((len(points), n_neighbours), -1, dtype=np.intp)
     squared = np.full(nearest.shape, np.inf, dtype=points.dtype)
-    # Each thread multiplies for itself: the same bits, however many there are.
+    # Each thread multiplies separately, so the number of threads does not change bits.
     with threadpool_limits(1, user_api="blas"):
         found = joblib.Parallel(n_threads, prefer="threads", return_as="generator")(
             search(points, cells.members[cell], cells.visitors[cell], n_neighbours)
@@ -60,7 +60,7 @@ def near_pairs(
 
 
 class _Cells:
-    """Which points belong to a cell, and which look for others there.
+    """Return the points of a cell, and the points that search it.
 
     The centres are points, evenly spaced among the rows.
     """
@@ -80,7 +80,7 @@ class _Cells:
 
 
 def _rows_by_value(values: np.ndarray, n_values: int) -> list[np.ndarray]:
-    """Return the rows of ``values`` (n, k) in which 0, 1, ... stands."""
+    """Return the rows of ``values`` (n, k) that contain 0, 1, ...."""
     flat = values.ravel()
     order = np.argsort(flat, kind="stable")
     ends = np.searchsorted(flat[order], np.arange(1, n_values))

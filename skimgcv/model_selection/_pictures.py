@@ -1,4 +1,4 @@
-"""All images read once: exact copies found by their bytes, the others shrunk to thumbnails."""
+"""One pass over all images: exact copies are found by bytes, others become thumbnails."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ._fingerprints import SIDE, thumbnail
 
 
 class Pictures(NamedTuple):
-    """What is left of the images once they are read: 2 kB each."""
+    """The data kept for the images: 2 kB for each."""
 
     first_copy: np.ndarray
-    """(n,): the first row with exactly these pixels."""
+    """(n,): the first row with the same pixels."""
     rows: np.ndarray
-    """Rows that are no copies and not blank."""
+    """Rows that are neither copies nor blank."""
     thumbnails: np.ndarray
     """(len(rows), SIDE, SIDE) uint8."""
 
@@ -29,7 +29,7 @@ def read_pictures(X: Any, progress: Any) -> Pictures:
     first_copy = np.empty(n, dtype=np.intp)
     seen: dict[bytes, int] = {}
     rows: list[int] = []
-    # Filled as far as there are rows for it; what is not touched takes no memory.
+    # Filled up to the number of rows. The rest takes no memory.
     thumbnails = np.empty((n, SIDE, SIDE), dtype=np.uint8)
     with progress(total=n, desc="reading", unit="image") as bar:
         for start, images in read_chunks(X):
@@ -57,7 +57,7 @@ def read_chunks(X: Any) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def check_images(X: Any) -> Any:
-    """Return X as something with ``shape`` and ``dtype``, or say what it should be."""
+    """Return X as an object with ``shape`` and ``dtype``, or raise an error."""
     X = X if hasattr(X, "shape") and hasattr(X, "dtype") else np.asarray(X)
     if len(X.shape) not in (3, 4):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How alike two small pictures are, once the one is laid over the other."""
+"""The similarity of two thumbnails after they are aligned."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ._fingerprints import SIDE
 
 _STEPS = 4
 _COARSE = SIDE // 2
-"""Pixels of the side at which pictures are laid over each other: a quarter of the work."""
+"""Pixels of the side for the alignment: a quarter of the work."""
 _MARGIN = 3
-"""Pixels at the border that a crop of the other picture may not have."""
-# Crops of a few per cent: not further, where different pictures could be laid over each other.
+"""Pixels at the border that a crop of the other image may lack."""
+# Crops of a few per cent. Beyond, different images could be aligned.
 _MOST_SHIFT, _MOST_STRETCH = 0.05 * SIDE, 0.08
 _LIMITS = np.array([_MOST_SHIFT, _MOST_SHIFT, _MOST_STRETCH, _MOST_STRETCH], dtype=np.float32)
-# How far a pair must agree already in its outlines, for its fine structure to be looked at:
-# blood cells beside their JPEG, crop and so on never agreed less than 0.97.
+# The smallest correlation of outlines for which the fine structure is compared. Blood cells and
+# their copies never had less than 0.97.
 _ALIKE = 0.93
 
 
 def similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """How pictures (n, SIDE, SIDE) uint8 correlate once they are laid over each other.
+    """Return the correlations of thumbnails (n, SIDE, SIDE) uint8 after alignment.
 
-    The mean of two correlations: of the outlines, which compression leaves as they are, but
-    in which other pictures of a kind are alike; and of the finest structure, in which those
-    differ, but which compression blurs. Pairs whose outlines differ get 0.
+    The mean of two correlations. Compression keeps the outlines, but different images of a kind
+    have similar ones. The finest structure differs between these, but compression blurs it. Pairs
+    with different outlines get 0.
     """
     moves, outlines = _register(first, second)
     found = np.zeros(len(first))
@@ -41,7 +41,7 @@ def similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _register(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How each second picture has to move to lie on its first, and how they correlate then.
+    """Return the move that aligns each second thumbnail with its first, and their correlation.
 
     Moves are shifts right and down in pixels of SIDE, and stretches along both axes, by
     Gauss-Newton steps (inverse compositional: Baker and Matthews 2004).
@@ -66,19 +66,19 @@ def _coarse(pictures: np.ndarray) -> np.ndarray:
 
 
 def _inside(coarse: np.ndarray) -> np.ndarray:
-    """(n, pixels): without the margin."""
+    """Return (n, pixels) without the margin."""
     cut = _MARGIN * _COARSE // SIDE + 1
     return coarse[:, cut:-cut, cut:-cut].reshape(len(coarse), -1)
 
 
 def _normal(pixels: np.ndarray) -> np.ndarray:
-    """Without mean and contrast."""
+    """Return pixels without mean and contrast."""
     centred = pixels - pixels.mean(axis=1, keepdims=True)
     return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
 
 
 def _steepest(coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Change of the normalised pixels with each of the four moves, and how to solve for them."""
+    """Return the change of normalised pixels with each of the four moves, and the solver."""
     down, right = np.gradient(coarse, SIDE / _COARSE, axis=(1, 2))
     place = (np.arange(_COARSE, dtype=np.float32) + 0.5) * (SIDE / _COARSE) - SIDE / 2
     slopes = np.stack(
@@ -89,7 +89,7 @@ def _steepest(coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     slopes -= slopes.mean(axis=2, keepdims=True)
     slopes /= np.maximum(contrast, 1e-6)[:, None, None]
     hessian = np.matmul(slopes, slopes.transpose(0, 2, 1))
-    # Damped, so that a picture that says nothing of a move is not moved by noise.
+    # Damped, so that noise does not move a thumbnail without structure.
     size = np.trace(hessian, axis1=1, axis2=2)[:, None, None] / 4
     damping = size * np.diag([1.0, 1.0, 50.0, 50.0]) * 5e-4 + 1e-9 * np.eye(4)
     return slopes, np.linalg.inv(hessian + damping).astype(np.float32)
@@ -116,5 +116,5 @@ def _warp(picture: np.ndarray, move: np.ndarray) -> np.ndarray:
 
 
 def _fine(pictures: np.ndarray) -> np.ndarray:
-    """Structure of one to two pixels: between noise and outlines."""
+    """Return the structure of one to two pixels: between noise and outlines."""
     return cv2.GaussianBlur(pictures, (0, 0), 1.0) - cv2.GaussianBlur(pictures, (0, 0), 2.0)

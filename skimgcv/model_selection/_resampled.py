@@ -1,4 +1,4 @@
-"""The mean over folds that share training rows, and how sure it is: of one row or of many."""
+"""The mean over folds that share training rows, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Resampled(NamedTuple):
         return 2 * stats.t.sf(np.abs(self.statistic), self.degrees_of_freedom)
 
     def probability_above(self, value: float) -> np.ndarray:
-        """How probable a mean above ``value`` is, after the folds and under a flat prior."""
+        """Return the probability of a mean above ``value``, under a flat prior."""
         from_mean = Resampled(self.mean - value, self.standard_error, self.degrees_of_freedom)
         return stats.t.cdf(from_mean.statistic, self.degrees_of_freedom)
 
@@ -99,12 +99,12 @@ def corrected_interval(
 def resampled(differences: np.ndarray, test_train_ratio: float) -> Resampled:
     """Summarise the last axis, whose folds share training rows.
 
-    Nadeau and Bengio's variance: 1/J + n_test/n_train in the place of 1/J.
+    The variance of Nadeau and Bengio has 1/J + n_test/n_train in place of 1/J.
     """
     n_folds = differences.shape[-1]
     mean = differences.mean(axis=-1)
     spread = differences.std(axis=-1, ddof=1)
-    # What is left of equal scores after their subtraction is rounding, not a difference.
+    # A tiny difference of equal scores is rounding.
     rounding = 8 * np.finfo(float).eps * np.abs(differences).max(axis=-1, initial=1.0)
     mean = np.where(np.abs(mean) <= rounding, 0.0, mean)
     spread = np.where(spread <= rounding, 0.0, spread)
@@ -112,7 +112,7 @@ def resampled(differences: np.ndarray, test_train_ratio: float) -> Resampled:
 
 
 def mean_ratio(n_train: Any, n_test: Any, n_folds: int) -> float:
-    """Test rows over training rows: the mean of the folds' ratios."""
+    """Return the mean over folds of test rows over training rows."""
     if n_train is None or n_test is None:
         raise ValueError(
             "the correction needs n_train and n_test, the rows that a fold trains on and is "

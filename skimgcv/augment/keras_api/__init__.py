@@ -1,1 +1,1 @@
-"""What users of Keras' ``ImageDataGenerator`` know: its methods, and the flows that they make."""
+"""The methods of Keras' ``ImageDataGenerator``, and their flows."""

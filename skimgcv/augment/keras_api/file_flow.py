@@ -1,4 +1,4 @@
-"""Batches of image files: what Keras' ``flow_from_directory`` and ``..._dataframe`` give."""
+"""Batches of image files, as Keras' ``flow_from_directory`` and ``flow_from_dataframe`` return."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class FileFlow(ImageFlow):
     Attributes
     ----------
     filenames, filepaths : list of str
-        As they were given, and absolute.
+        The paths as given, and as absolute paths.
     samples : int
     class_indices : dict of str to int
-        Where there are classes.
+        If there are classes.
     classes, labels : ndarray or list
-        Class numbers, or what ``y_col`` holds.
+        Class numbers, or the values of ``y_col``.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ def flow_from_directory(
     names = [f"{label}/{name}" for label, of_class in listed.items() for name in of_class]
     sizes = [len(of_class) for of_class in listed.values()]
     codes = np.repeat(np.arange(len(sizes)), sizes)
-    # A share of each class: the rows are sorted by class.
+    # A share of each class, since the rows are sorted by class.
     starts = np.cumsum([0, *sizes[:-1]])
 
     def part(subset: str | None) -> np.ndarray:
@@ -195,7 +195,7 @@ def _check_augmenter(augmenter: FlowingAugmenter) -> None:
 
 
 def _targets(class_mode: str | None, codes: np.ndarray, n_classes: int) -> tuple[Any, Any]:
-    """Return y, and what makes a batch's targets of its images and of y."""
+    """Return y, and a function from a batch's images and y to its targets."""
     if class_mode == "binary" and n_classes != 2:
         raise ValueError(f"class_mode='binary' needs 2 classes; there are {n_classes}")
     if class_mode == "categorical":
@@ -221,7 +221,7 @@ def _raw_targets(class_mode: str | None, table: Any, y_col: Any, n: int) -> tupl
 def _encoded(
     class_mode: str | None, sets: list[list[str]], class_indices: dict[str, int]
 ) -> tuple[list[Any], np.ndarray]:
-    """Return class numbers, several for a row of several labels, and y."""
+    """Return class numbers (several for a row with several labels) and y."""
     codes = [[class_indices[label] for label in given] for given in sets]
     labels = [code[0] if len(code) == 1 else code for code in codes]
     if class_mode == "categorical":

@@ -1,4 +1,4 @@
-"""Batches of one augmenter, epoch after epoch: what Keras' ``flow`` gives."""
+"""Batches of one augmenter, epoch after epoch, as Keras' ``flow`` returns."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class ImageFlow(keras.utils.PyDataset):
     """Transformed and standardised batches of images in memory, or in a memory map.
 
-    ``flow[i]`` is batch i of the current epoch, and ``on_epoch_end`` begins the next
-    one. As an iterator it goes on for ever, epoch after epoch. Batches are
-    ``images``, ``(images, y)`` or ``(images, y, sample_weight)``.
+    ``flow[i]`` is batch i of the current epoch, and ``on_epoch_end`` begins the next one. As an
+    iterator it is endless, epoch after epoch. Batches are ``images``, ``(images, y)`` or
+    ``(images, y, sample_weight)``.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class ImageFlow(keras.utils.PyDataset):
 save_format, ignore_class_split, subset
         As for :meth:`ImageAugmenter.flow`.
     augmenter : ImageAugmenter
-        Fitted, if its deterministic half needs statistics.
+        Fitted, if its deterministic steps need statistics.
     rows : ndarray of int, optional
-        Those of the subset, if it is not the first or the last rows.
+        The rows of the subset, if they are not the first or the last ones.
 
     Attributes
     ----------
@@ -113,15 +113,15 @@ save_format, ignore_class_split, subset
                 self._next_batch = 0
             epoch, index = self._epoch, self._next_batch
             self._next_batch += 1
-        # Outside of the lock: threads may take batches side by side.
+        # Outside of the lock, so that threads can make batches in parallel.
         return self._batch(epoch, index)
 
     def on_epoch_end(self) -> None:
-        """Begin the next epoch: another order, and other transforms."""
+        """Begin the next epoch, with another order and other transforms."""
         self._begin(self._number + 1)
 
     def reset(self) -> None:
-        """Let the iterator go on at the first batch."""
+        """Let the iterator continue at the first batch."""
         self._next_batch = 0
 
     @property
@@ -171,7 +171,7 @@ save_format, ignore_class_split, subset
                 image = np.moveaxis(image, 0, 2)
             image = image - image.min()
             grey_levels = np.rint(image * (255 / max(float(image.max()), 1e-9))).astype(np.uint8)
-            # OpenCV's files hold blue first.
+            # OpenCV's files have blue first.
             order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2], slice(None))
             _, file = cv2.imencode(f".{extension}", grey_levels[:, :, order])
             Path(folder, f"{prefix}_{row}_{number}.{extension}").write_bytes(file.tobytes())
@@ -200,7 +200,7 @@ def _same_length(name: str, values: Any, images: Any) -> np.ndarray:
 
 
 def subset_rows(n: int, share: float, subset: str | None) -> slice:
-    """Return the rows of a subset: the last ``share`` of them are for validation."""
+    """Return the rows of a subset. The last ``share`` of the rows is for validation."""
     check_choice("subset", subset, (None, "training", "validation"))
     if subset is None:
         return slice(0, n)
@@ -213,7 +213,7 @@ def subset_rows(n: int, share: float, subset: str | None) -> slice:
 
 
 def check_same_classes(training: list[Any], validation: list[Any]) -> None:
-    """Refuse subsets of which one lacks a class of the other's.
+    """Refuse subsets if one lacks a class of the other.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The methods of Keras' ImageDataGenerator that an augmenter does not have."""
+"""The methods of Keras' ImageDataGenerator beyond the protocol of augmenters."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class GeneratorMethods:
-    """Drop-in methods, on top of ``draw``, ``apply`` and ``standardize``."""
+    """Keras' methods, built on ``draw``, ``apply`` and ``standardize``."""
 
     if TYPE_CHECKING:
-        # What ImageAugmenter has beside them.
+        # Other members of ImageAugmenter.
         data_format: str | None
         channel_shift_range: float
         channelwise_shift: bool
@@ -69,7 +69,7 @@ class GeneratorMethods:
         return parameters
 
     def apply_transform(self, x: np.ndarray, transform_parameters: dict[str, Any]) -> np.ndarray:
-        """Transform one image by parameters as ``get_random_transform`` gives them.
+        """Transform one image by the parameters of ``get_random_transform``.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class GeneratorMethods:
         ignore_class_split: bool = False,
         subset: str | None = None,
     ) -> ImageFlow:
-        """Give batches of transformed and standardised images, epoch after epoch.
+        """Return batches of transformed and standardised images, epoch after epoch.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class GeneratorMethods:
         cache: Any = "memory",
         ignore_class_split: bool = False,
     ) -> FileFlow:
-        """Give batches of the images of a folder of class folders, epoch after epoch.
+        """Return batches of the images in a folder of class folders, epoch after epoch.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class GeneratorMethods:
         cache: Any = "memory",
         ignore_class_split: bool = False,
     ) -> FileFlow:
-        """Give batches of the images that a table lists, epoch after epoch.
+        """Return batches of the images that a table lists, epoch after epoch.
 
         Parameters
         ----------
