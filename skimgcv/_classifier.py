@@ -470,8 +470,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         in_order = np.sort(labels) if clf.multilabel else labels
         if labels.ndim != 1 or len(labels) < 2 or not np.array_equal(in_order, np.unique(labels)):
             raise ValueError(
-                "classes must be two labels or more, each once and sorted: scikit-learn takes the "
-                f"columns of probabilities to be so; got {labels.tolist()}. keras.Model("
+                "classes must be two labels or more, each once and sorted, as scikit-learn "
+                f"expects the columns of probabilities; got {labels.tolist()}. keras.Model("
                 "model.inputs, keras.ops.take(model.outputs[0], numpy.argsort(classes), axis=1)) "
                 "has its outputs in that order."
             )

@@ -124,7 +124,7 @@ def test_labels_have_names_of_one_kind_each_once(names):
         ({"sampling_strategy": "auto"}, "sampling_strategy draws rows of one class"),
         ({"class_augmenters": {0: ImageAugmenter()}}, "class_augmenters transform the rows of"),
         ({"class_weight": {"mass": 2}}, r"class_weight has \['mass'\], and the labels are \[0"),
-        ({"loss": "categorical_crossentropy"}, "a probability for each label by itself"),
+        ({"loss": "categorical_crossentropy"}, "an independent probability for each label"),
         ({"class_weight": "balanced", "loss": "mse"}, "a loss that is a mean over labels"),
         (
             {"class_weight": "balanced", "compile__weighted_metrics": ["mae"]},

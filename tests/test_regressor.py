@@ -151,7 +151,7 @@ def test_a_y_that_is_not_of_numbers_is_refused(y, message):
     [
         ({"metrics": ["accuracy"]}, "is of classes, and y has numbers"),
         ({"metrics": [keras.metrics.AUC()]}, "is of classes, and y has numbers"),
-        ({"loss": "sparse_categorical_crossentropy"}, "is of classes, and y of numbers"),
+        ({"loss": "sparse_categorical_crossentropy"}, "is for classes, and y has numbers"),
     ],
 )
 def test_what_is_of_classes_is_refused(parameters, message):

@@ -158,13 +158,13 @@ def check_mixable(class_augmenters: Any, views: int | None, *, sparse_targets: b
     """
     if views is not None:
         raise ValueError(
-            f"augmentation_views={views} shows each image in so many versions, and MixUp and "
-            "CutMix mix it with another one in each epoch; use one or the other."
+            f"augmentation_views={views} repeats versions of an image, and MixUp and CutMix mix "
+            "it with another one in each epoch; use one of the two."
         )
     if class_augmenters:
         raise ValueError(
-            "MixUp and CutMix mix images of all classes, so class_augmenters cannot be told "
-            "apart from them; use one or the other."
+            "MixUp and CutMix mix images of all classes, so class_augmenters cannot apply to "
+            "them; use one of the two."
         )
     if sparse_targets:
         raise ValueError(
@@ -193,6 +193,6 @@ def check_standardizes_alike(
     if not any(np.array_equal(standardized, values) for values in alike):
         raise ValueError(
             f"{name} standardises images in another way than the estimator's augmenter. The model "
-            "would get other values than in training: set rescale, preprocessing_function and "
-            "the like on `augmenter` alone, or alike on both."
+            "would get other values than in training: set rescale, preprocessing_function and the "
+            "like only on `augmenter`, or equally on both."
         )

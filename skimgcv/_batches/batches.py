@@ -153,7 +153,7 @@ def _checked(prepared: np.ndarray, images: np.ndarray) -> np.ndarray:
     if prepared.shape != images.shape:
         raise ValueError(
             f"the augmenter made images of shape {prepared.shape[1:]} of {images.shape[1:]}, for "
-            "which the model was built. Crop or resize before fit and predict alike: "
+            "which the model was built. Crop or resize images before both fit and predict: "
             "ImageFiles(paths, image_shape), load_images(folder, image_shape), or X itself."
         )
     return prepared

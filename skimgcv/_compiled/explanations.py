@@ -34,9 +34,9 @@ def explained(model: keras.Model, feeds: Sequence[Feed], *methods: str) -> Itera
     except Exception as error:
         if "'NoneType' object is not callable" in str(error) and model.train_function is None:
             raise RuntimeError(
-                "A callback compiled the model again during the fit, which takes Keras its steps "
-                "away. Set model.optimizer.learning_rate or a layer's own variables instead; to "
-                "freeze or thaw layers between phases, fit twice with warm_start=True."
+                "A callback compiled the model again during the fit, so Keras lost its compiled "
+                "steps. Set model.optimizer.learning_rate or a layer's own variables instead; to "
+                "freeze or unfreeze layers between phases, fit twice with warm_start=True."
             ) from error
         own = [m for m in methods if getattr(type(model), m) is not getattr(keras.Model, m)]
         if not own or not any(feed.is_unread and feed.error is None for feed in feeds):

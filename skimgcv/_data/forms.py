@@ -70,9 +70,9 @@ def _refuse_several_inputs(X: Any) -> None:
     is_dict = isinstance(X, Mapping) and not issparse(X)  # one of its formats is a dict
     if is_dict or in_lists:
         raise TypeError(
-            f"X must be one array of images; it is a {type(X).__name__} of several inputs. Give "
-            "it what the others hold as further channels, or as columns of flat rows, and take "
-            "it apart with layers of the model."
+            f"X must be one array of images; it is a {type(X).__name__} of several inputs. Pass "
+            "the others as further channels, or as columns of flat rows, and divide X with layers "
+            "of the model."
         )
 
 
@@ -145,7 +145,7 @@ def _from_pillow(image: Any, row: int) -> Any:
         return image
     if image.mode in _PALETTES:
         raise ValueError(
-            f"Image {row} of X has a palette, whose numbers are no colours; pass "
+            f"Image {row} of X has a palette, whose numbers are not colours; pass "
             'image.convert("RGB").'
         )
     return np.asarray(image)

@@ -151,7 +151,7 @@ def _check_source(source: Any) -> Any:
             f"h5py.Dataset or zarr.Array; {type(source).__name__} has no {lacking[0]}."
         )
     if isinstance(source, np.ma.MaskedArray):
-        raise TypeError("source has a mask, which is lost on the way; pass source.filled(value).")
+        raise TypeError("source has a mask, which would be lost; pass source.filled(value).")
     if len(source.shape) not in (3, 4):
         raise ValueError(
             "source must be images (n, height, width) or (n, height, width, channels); it has "

@@ -183,8 +183,8 @@ def check_groups(groups: Any, n: int) -> np.ndarray | None:
     lacking = [row for row, group in enumerate(array.tolist()) if group is None or group != group]
     if lacking:
         raise ValueError(
-            f"groups must not be missing; row {lacking[0]} has {array[lacking[0]]!r}. Give an "
-            "image that belongs to no other a group of its own."
+            f"groups must not be missing; row {lacking[0]} has {array[lacking[0]]!r}. An image "
+            "that belongs to no other needs its own group."
         )
     return array
 

@@ -114,8 +114,8 @@ class ModelFactory(SciKerasHooks):
         elif len(model.inputs) > 1:
             raise ValueError(
                 f"The model must have one input, of images {self.image_shape_}; it has "
-                f"{len(model.inputs)}. Give X what the others need as further channels, or as "
-                "columns of flat rows, and take it apart with layers."
+                f"{len(model.inputs)}. Pass the others as further channels of X, or as columns of "
+                "flat rows, and divide X with layers."
             )
         self.compiles = not model.compiled
         return model, self._compile(model)
@@ -149,8 +149,8 @@ class ModelFactory(SciKerasHooks):
         if self._weighs_labels:
             if arguments.get("weighted_metrics"):
                 raise ValueError(
-                    "class_weight with multilabel=True gives each label of a row a weight of its "
-                    "own, which weighted_metrics cannot take; pass them as metrics."
+                    "class_weight with multilabel=True gives each label of a row its own weight, "
+                    "which weighted_metrics do not support; pass them as metrics."
                 )
             mended["loss"] = loss = by_label(loss)
         kind = TARGETS[self._estimator._target_kind]
@@ -260,7 +260,7 @@ class ModelFactory(SciKerasHooks):
         for name in self._estimator._routed_names():
             if self._is_auto and name.startswith("loss__"):
                 raise ValueError(
-                    f"{name} needs a loss to go to, and loss='auto' takes no parameters; pass a "
+                    f"{name} is for a loss, and loss='auto' takes no parameters; pass a "
                     "class, for instance loss=keras.losses.CategoricalCrossentropy."
                 )
             prefix, _, rest = name.partition("__")

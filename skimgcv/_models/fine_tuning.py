@@ -40,8 +40,8 @@ class FineTuning:
         """
         if type(model).compile is not keras.Model.compile:
             raise ValueError(
-                f"fine_tune_epochs compiles the model anew, and {type(model).__name__} has a "
-                "compile() of its own, whose arguments are not known; use fine_tune_epochs=0."
+                f"fine_tune_epochs compiles the model again, and {type(model).__name__} has its "
+                "own compile(), whose arguments are unknown; use fine_tune_epochs=0."
             )
         self._optimizer(model)
         frozen = _frozen(model)

@@ -114,8 +114,8 @@ class LabelTargets:
         n_labels = width_of(model, meta["n_classes_"], "labels")
         if ends_with_softmax(model) or "categorical" in name_of_loss(loss):
             raise ValueError(
-                "multilabel=True needs a probability for each label by itself, and a softmax, or "
-                "a categorical loss, shares 1 out among them; end the model with "
+                "multilabel=True needs an independent probability for each label, and with a "
+                "softmax or a categorical loss they sum to 1; end the model with "
                 "activation='sigmoid', and use loss='auto'."
             )
         outputs = outputs_are(model, loss)
@@ -159,7 +159,7 @@ class NumberTargets:
         n_outputs = width_of(model, meta["n_outputs_"], "numbers a row")
         if "categorical" in name_of_loss(loss):
             raise ValueError(
-                f"The loss {name_of_loss(loss)} is of classes, and y of numbers; use "
+                f"The loss {name_of_loss(loss)} is for classes, and y has numbers; use "
                 "loss='auto', which is the mean squared error, or an AugmentedKerasClassifier."
             )
         if n_outputs == 1 and ends_with_softmax(model):

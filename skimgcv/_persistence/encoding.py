@@ -264,7 +264,7 @@ class Decoder:
     def _read_keras_class(self, data: Any) -> type:
         symbol = harmless_symbol(str(data["name"]))
         if symbol is None:
-            raise SavedFileError(f"{data['name']!r} is no class of Keras' that only computes")
+            raise SavedFileError(f"{data['name']!r} is not a class of Keras that only computes")
         return symbol
 
     def _read_reference(self, data: Any) -> Any:

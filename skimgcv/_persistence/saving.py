@@ -114,7 +114,7 @@ def load_estimator(
     # A forged manifest may lead to errors of many types.
     except Exception as error:
         raise SavedFileError(
-            f"{os.fspath(path)}: it does not hold what an estimator needs ({error!r})"
+            f"{os.fspath(path)}: it lacks a part of an estimator ({error!r})"
         ) from error
     vars(estimator).update(values)
     return estimator
@@ -145,7 +145,7 @@ def _check_classes(values: Mapping[str, Any]) -> None:
         return
     n_classes = targets.n_classes if targets.kind == "classes" else targets.n_labels
     if n_classes != len(values["classes_"]) or "class_weight_" not in values:
-        raise SavedFileError("its model and its classes are not as many")
+        raise SavedFileError("its model has another number of outputs than it has classes")
 
 
 def _as_fitted_augmenter(value: Any) -> Augmenter:

@@ -56,8 +56,8 @@ def fit_key(
     seed = estimator.random_state
     if not isinstance(seed, (int, np.integer)):
         raise ValueError(
-            "checkpoint_dir needs random_state to be an int, so that a fit that goes on is "
-            f"the same one; it is {seed!r}."
+            "checkpoint_dir needs random_state to be an int, so that a resumed fit is the same "
+            f"one; it is {seed!r}."
         )
     said = hashlib.blake2b(digest_size=16)
     with _explained():
@@ -97,7 +97,7 @@ def _explained() -> Iterator[None]:
         yield
     except UnprovableError as reason:
         raise ValueError(
-            "checkpoint_dir cannot tell whether this is the same fit as one that was interrupted: "
+            "checkpoint_dir cannot prove that this is the interrupted fit: "
             f"{reason}. Make it of numbers, texts, arrays and functions that only compute; "
             "or fit without checkpoint_dir."
         ) from reason

@@ -171,8 +171,8 @@ def _fine_tuning(estimator: Any, model: keras.Model, call: FitCall) -> FineTunin
         return None
     if call.resume:
         raise ValueError(
-            "fine_tune_epochs is for fits that begin anew, and warm_start goes on with the model "
-            "of the last one; set fine_tune_epochs=0 or warm_start=False."
+            "fine_tune_epochs needs a new model, and warm_start continues with the last one; "
+            "set fine_tune_epochs=0 or warm_start=False."
         )
     tuning = FineTuning(estimator.fine_tune_layers, estimator.fine_tune_learning_rate)
     tuning.check(model)
@@ -226,8 +226,8 @@ def _key(
         return None
     if call.resume:
         raise ValueError(
-            "checkpoint_dir is for fits that begin anew, and warm_start goes on from the last "
-            "one; use one of them."
+            "checkpoint_dir needs a new model, and warm_start continues with the last one; "
+            "use one of them."
         )
     return fit_key(estimator, data, model, callbacks, options)
 

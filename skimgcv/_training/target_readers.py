@@ -237,7 +237,7 @@ def _refuse_what_is_of_classes(estimator: Any) -> None:
         raise ValueError(
             "sampling_strategy draws rows of one class more often, and with multilabel=True a row "
             "has several labels: drawing one more often draws the others too. Use class_weight, "
-            "which weighs each label by itself, or sample_weight."
+            "which has a weight for each label, or sample_weight."
         )
     if estimator.class_augmenters:
         raise ValueError(

@@ -152,7 +152,7 @@ def check_shape(result: Any, shape: tuple[int, ...]) -> None:
     if np.shape(result) != shape:
         raise ValueError(
             f"an augmenter needs to return images of the shape that it gets, {shape}, this one "
-            f"returned {np.shape(result)}. Crop or resize before fit and predict alike: "
+            f"returned {np.shape(result)}. Crop or resize images before both fit and predict: "
             "ImageFiles(paths, image_shape), load_images(folder, image_shape), or X itself"
         )
 

@@ -65,9 +65,9 @@ class GeneratorAugmenter(SeededAugmenter):
         """
         if self.learns:
             raise ValueError(
-                f"a file cannot hold what a {type(self._generator).__name__} learned, a subclass "
-                "of ImageDataGenerator; use ImageAugmenter, which takes the same parameters, or "
-                "pickle the classifier for readers who trust you"
+                f"a file cannot contain the statistics of a {type(self._generator).__name__}, a "
+                "subclass of ImageDataGenerator; use ImageAugmenter, which takes the same "
+                "parameters, or a pickle for readers who trust you"
             )
         fixed = None if self._fixed is None else [*self._fixed]
         return {"generator": self._generator, "fixed": fixed}

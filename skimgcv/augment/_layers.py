@@ -48,9 +48,9 @@ def _checked(function: Any) -> Any:
     applications = [m for m in vars(keras.applications).values() if isinstance(m, ModuleType)]
     if not any(function is getattr(m, "preprocess_input", None) for m in applications):
         raise ValueError(
-            f"preprocessing_function={function!r} is Python, which no Keras model holds; only "
-            "keras.applications' preprocess_input can be taken along. Do the same by rescale, "
-            "by Keras layers as augmenter, or by layers in the model."
+            f"preprocessing_function={function!r} is Python code, which a Keras model cannot "
+            "contain; only keras.applications' preprocess_input is allowed. Use rescale, Keras "
+            "layers as augmenter, or layers in the model."
         )
     return function
 

@@ -136,8 +136,8 @@ def _results_of(search: Any) -> Mapping[str, Any]:
         )
     if "n_resources" in results:
         raise ValueError(
-            "a halving search scores its candidates on different rows: they are not to be "
-            "compared; search the last of them again by GridSearchCV"
+            "a halving search scores its candidates on different rows: they cannot be compared; "
+            "search the last of them again with GridSearchCV"
         )
     return results
 

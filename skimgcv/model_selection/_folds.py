@@ -34,7 +34,7 @@ def fold_sizes_of(search: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndar
     """
     if isinstance(search.cv, Iterator):
         raise ValueError(
-            "search.cv is an iterator, which fit has used up; search with cv=list(...), or pass "
+            "search.cv is an iterator, which fit has consumed; search with cv=list(...), or pass "
             "n_train and n_test"
         )
     y = np.asarray(y)
