@@ -43,6 +43,7 @@ PUBLIC = {
     "skimgcv.exceptions",
     "skimgcv.model_selection",
     "skimgcv._data.label_tables",
+    "skimgcv._data.numeric_targets",
     "skimgcv._data.stratification",
     "skimgcv._runtime.chunks",
     "skimgcv._runtime.optional",

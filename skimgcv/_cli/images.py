@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +12,8 @@ import numpy as np
 from tqdm.std import tqdm
 
 from skimgcv import ImageFiles, load_image_table, load_images
+from skimgcv._cli.table import Table
+from skimgcv._cli.tasks import Task
 from skimgcv._runtime.chunks import slices
 from skimgcv.model_selection import duplicate_groups
 
@@ -28,7 +28,10 @@ class Images:
     ----------
     X : ImageFiles
         With its groups, if there are any.
-    y : ndarray of str, shape (n,)
+    y : ndarray of shape (n,), (n, n_labels) or (n, n_outputs)
+        Classes, labels as 0 and 1, or numbers.
+    target_names : list of str
+        Of the classes, or of the columns of y.
     names : list of str
     left_out : list of str
         Sentences about files that cannot be read.
@@ -40,13 +43,14 @@ class Images:
 
     X: ImageFiles
     y: np.ndarray
+    target_names: list[str]
     names: list[str]
     left_out: list[str]
     duplicates: np.ndarray | None = None
     doubts: list[str] = field(default_factory=list)
 
 
-def listed_images(asked: argparse.Namespace) -> Images:
+def listed_images(asked: argparse.Namespace, task: Task) -> Images:
     """List the files of a folder or a table, without reading them."""
     options: dict[str, Any] = {
         "image_shape": (asked.size, asked.size),
@@ -56,22 +60,34 @@ def listed_images(asked: argparse.Namespace) -> Images:
         "cache": "memory" if asked.cache is None else Path(asked.cache),
     }
     if asked.table is None:
+        _check_folder(asked.folder, "FOLDER", "it needs a folder of images for each class")
         X, y, names = load_images(asked.folder, return_names=True, **options)
-        return Images(X, y, names, [])
-    table = _Table(Path(asked.table))
-    file_column, label_column = asked.file_column or "file", asked.label_column or "label"
-    for column in filter(None, (file_column, label_column, asked.group_column)):
-        table.check(column)
-    root = Path(asked.table).parent if asked.root is None else Path(asked.root)
-    X, y = load_image_table(
+        return Images(X, y, np.unique(y).tolist(), names, [])
+    table = Table(Path(asked.table))
+    file_column, label_columns = asked.file_column or "file", asked.label_column or ["label"]
+    table.check(file_column, "--file-column")
+    if asked.group_column is not None:
+        table.check(asked.group_column, "--group-column")
+    y, target_names = task.read(table, label_columns)
+    root = Path(asked.table).parent
+    if asked.root is not None:
+        _check_folder(asked.root, "--root", "paths of --table begin there")
+        root = Path(asked.root)
+    X, _ = load_image_table(
         table,
         file_column,
-        label_column,
+        label_columns[0],
         folder=root,
         group_col=asked.group_column,
         **options,
     )
-    return Images(X, y, table[file_column], [])
+    return Images(X, y, target_names, table[file_column], [])
+
+
+def _check_folder(folder: str, name: str, needed: str) -> None:
+    if not Path(folder).is_dir():
+        what = "a file" if Path(folder).exists() else "not there"
+        raise ValueError(f"{name} {folder!r} is {what}; {needed}")
 
 
 def readable(images: Images) -> Images:
@@ -88,11 +104,12 @@ def readable(images: Images) -> Images:
             "--table begin in its folder, or in --root"
         )
     good = np.setdiff1d(np.arange(len(X)), [error.row for error in bad])
-    return Images(
-        X[good],
-        images.y[good],
-        [images.names[row] for row in good],
-        [f"{error.path}: {error.reason}" for error in bad],
+    return replace(
+        images,
+        X=X[good],
+        y=images.y[good],
+        names=[images.names[row] for row in good],
+        left_out=[f"{error.path}: {error.reason}" for error in bad],
     )
 
 
@@ -107,32 +124,3 @@ def with_duplicates(images: Images, *, keep_together: bool) -> Images:
         duplicates=found,
         doubts=[str(warning.message) for warning in caught],
     )
-
-
-class _Table:
-    """A CSV file, as ``load_image_table`` wants a data frame."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} needs to be a CSV file in UTF-8") from error
-        first = text.partition("\n")[0]
-        # Spreadsheets write semicolons where a comma is a decimal point.
-        separator = max(",;\t", key=first.count)
-        self._path = path
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        self.columns = list(reader.fieldnames or [])
-        self._rows = list(reader)
-
-    def __getitem__(self, column: str) -> list[str]:
-        # A space that nobody sees would make another class.
-        return [(row[column] or "").strip() for row in self._rows]
-
-    def check(self, column: str) -> None:
-        """Refuse a column that is not there, or has empty cells."""
-        if column not in self.columns:
-            raise ValueError(f"{self._path} has no column {column!r}; it has {self.columns}")
-        for line, value in enumerate(self[column], 2):
-            if not value:
-                raise ValueError(f"{self._path} has no {column!r} in line {line}")

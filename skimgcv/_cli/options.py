@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="skimgcv",
         usage="%(prog)s (FOLDER | --table FILE) [options]",
-        description="Cross-validate an image classifier, and write a report that opens in any "
+        description="Cross-validate a network for images, and write a report that opens in any "
         "browser. Training images are augmented, test images never are. What is wrong with the "
         "folds is printed first.",
         epilog="Example: skimgcv --table labels.csv --group-column patient --size 96",
@@ -73,9 +73,42 @@ def check_together(parser: argparse.ArgumentParser, asked: argparse.Namespace) -
         parser.error("--model and --backbone each name a network; give one of the two")
     if asked.backbone is not None and asked.color_mode == "rgba":
         parser.error("--backbone needs --color-mode rgb or grayscale: it has 3 channels")
+    _check_task(parser, asked)
     _check_fine_tuning(parser, asked)
     if asked.no_augment and asked.no_flip:
         parser.error("--no-augment does not mirror images either; leave --no-flip out")
+
+
+def _check_task(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
+    if asked.task != "classification" and asked.table is None:
+        parser.error(
+            f"--task {asked.task} needs --table: in a folder of classes each image has one class"
+        )
+    columns = asked.label_column or []
+    if asked.task == "classification" and len(columns) > 1:
+        parser.error(
+            "--task classification needs one --label-column; for several labels pass --task "
+            "multilabel, for several numbers --task regression"
+        )
+    if len(set(columns)) < len(columns):
+        parser.error(f"--label-column needs each column once; got {' '.join(columns)}")
+    if asked.task == "regression":
+        for option in ("balanced", "oversample"):
+            if getattr(asked, option):
+                parser.error(
+                    f"--{option} is about rare classes, and --task regression has numbers; leave "
+                    "it out"
+                )
+    if asked.task == "multilabel" and asked.oversample:
+        parser.error(
+            "--oversample shows the images of one class more often, and with --task multilabel "
+            "an image has several labels; pass --balanced, which weighs each label by itself"
+        )
+    if asked.balanced and asked.oversample:
+        parser.error(
+            "--balanced and --oversample both correct the same imbalance: rare classes would "
+            "count twice; give one of the two"
+        )
 
 
 def _check_fine_tuning(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
@@ -98,7 +131,20 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         help="a CSV file with a line for each image, in the place of FOLDER",
     )
     group.add_argument("--file-column", metavar="NAME", help='of --table. Default: "file"')
-    group.add_argument("--label-column", metavar="NAME", help='of --table. Default: "label"')
+    group.add_argument(
+        "--label-column",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        help='of --table. Default: "label". --task multilabel and regression take several',
+    )
+    group.add_argument(
+        "--task",
+        choices=("classification", "multilabel", "regression"),
+        default="classification",
+        help="what an image has: a class; several labels, which the label column separates by "
+        '";", or a column of 0 and 1 for each; or a number, or a column for each of several',
+    )
     group.add_argument(
         "--group-column",
         metavar="NAME",
@@ -149,8 +195,8 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model",
         metavar="MODULE:BUILDER",
-        help="a function build(meta) -> keras.Model; meta has image_shape_ and n_classes_. "
-        "Default: a small CNN",
+        help="a function build(meta) -> keras.Model; meta has image_shape_, and n_classes_ "
+        "or, for numbers, n_outputs_. Default: a small CNN",
     )
     group.add_argument(
         "--backbone",
@@ -177,7 +223,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         help="hold out this share of a fold's training images, and stop once their loss has "
         f"not fallen for {EPOCHS_WITHOUT_GAIN} epochs",
     )
-    group.add_argument("--balanced", action="store_true", help="weigh rare classes more")
+    group.add_argument("--balanced", action="store_true", help="weigh rare classes or labels more")
     group.add_argument(
         "--oversample", action="store_true", help="show images of rare classes more often"
     )

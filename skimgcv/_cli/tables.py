@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from skimgcv.report._scores import interval_in_words, without_interval
+from skimgcv.report._scores import shown as score_shown
+
 Folds = list[dict[str, float]]
 
 
@@ -32,15 +35,33 @@ def printed(
     scores: Mapping[str, np.ndarray],
     intervals: Mapping[str, tuple[float, float]],
 ) -> str:
-    """Return a line a fold, their mean, and its interval."""
-    lines = [f"{'fold':>6}{'train':>7}{'test':>6}" + "".join(f"{name:>19}" for name in scores)]
-    for fold in folds:
-        row = f"{fold['fold']:6}{fold['n_train']:7}{fold['n_test']:6}"
-        lines.append(row + "".join(f"{fold[name]:19.3f}" for name in scores))
-    lines.append(f"{'mean':>19}" + "".join(f"{np.mean(v):19.3f}" for v in scores.values()))
-    within = "".join(f"{f'{low:.3f} to {high:.3f}':>19}" for low, high in intervals.values())
-    lines.append(f"{'95% interval':>19}" + within)
-    return "\n".join(lines)
+    """Return a line a fold, their mean, and its interval or why there is none."""
+    widths = {name: max(19, len(name) + 2) for name in scores}
+
+    def line(start: str, cells: Mapping[str, str]) -> str:
+        return f"{start:>19}" + "".join(f"{cells[name]:>{n}}" for name, n in widths.items())
+
+    def shown(name: str, value: float) -> str:
+        return score_shown(name, value) if np.isfinite(value) else "undefined"
+
+    known = {name: values[np.isfinite(values)] for name, values in scores.items()}
+    means = {name: shown(name, v.mean() if len(v) else np.nan) for name, v in known.items()}
+    within = {name: interval_in_words(name, each) for name, each in intervals.items()}
+    return "\n".join(
+        [
+            line(f"{'fold':>6}{'train':>7}{'test':>6}", {name: name for name in scores}),
+            *(
+                line(
+                    f"{fold['fold']:6}{fold['n_train']:7}{fold['n_test']:6}",
+                    {name: shown(name, fold[name]) for name in scores},
+                )
+                for fold in folds
+            ),
+            line("mean", means),
+            line("95% interval", within),
+            *without_interval(scores, intervals),
+        ]
+    )
 
 
 def write_scores(path: Path, folds: Folds) -> None:
@@ -51,21 +72,13 @@ def write_scores(path: Path, folds: Folds) -> None:
 def write_predictions(
     path: Path,
     predictions: Mapping[str, np.ndarray],
-    classes: np.ndarray,
+    columns: Mapping[str, Sequence[Any]],
     names: Sequence[str],
 ) -> None:
-    """Write a line for each test of an image."""
-    _write_csv(
-        path,
-        ["file", "fold", "label", "predicted", *(f"p({label})" for label in classes)],
-        (
-            [names[row], fold, label, predicted, *map(float, proba)]
-            for row, fold, label, predicted, proba in zip(
-                *(predictions[n] for n in ("row", "fold", "label", "predicted", "proba")),
-                strict=True,
-            )
-        ),
-    )
+    """Write a line for each test of an image: its file, its fold, and columns of the task."""
+    files = [names[row] for row in predictions["row"]]
+    of_all = {"file": files, "fold": predictions["fold"].tolist(), **columns}
+    _write_csv(path, list(of_all), zip(*of_all.values(), strict=True))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -70,7 +70,7 @@ class FoldHistoryDisplay:
         line_kw: Mapping[str, Any] | None = None,
         mean_line_kw: Mapping[str, Any] | None = None,
     ) -> FoldHistoryDisplay:
-        """Draw the curves of ``history_`` of several classifiers.
+        """Draw the curves of ``history_`` of several estimators.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class FoldHistoryDisplay:
         Parameters
         ----------
         cv_results : dict
-            With the fitted classifiers as ``"estimator"``.
+            With the fitted estimators as ``"estimator"``.
         metric : str, default="loss"
             Which curve. ``"val_" + metric`` is also drawn if all folds have it.
         ax, line_kw, mean_line_kw
@@ -162,7 +162,7 @@ class FoldHistoryDisplay:
         line_kw: Mapping[str, Any] | None = None,
         mean_line_kw: Mapping[str, Any] | None = None,
     ) -> FoldHistoryDisplay:
-        """Draw the curves of fitted classifiers, or of pipelines or searches around them.
+        """Draw the curves of fitted estimators, or of pipelines or searches around them.
 
         Parameters
         ----------
@@ -230,12 +230,14 @@ class FoldHistoryDisplay:
         return self
 
 
-def classifier_in(estimator: Any) -> Any:
-    """Return the fitted classifier in a Pipeline or a search; None without one."""
+def keras_estimator_in(estimator: Any) -> Any:
+    """Return the fitted estimator in a Pipeline or a search; None without one."""
     inner = estimator
     while not hasattr(inner, "history_"):
         if hasattr(inner, "best_estimator_"):
             inner = inner.best_estimator_
+        elif hasattr(inner, "regressor_"):  # TransformedTargetRegressor
+            inner = inner.regressor_
         elif hasattr(inner, "steps"):
             inner = inner.steps[-1][1]
         else:
@@ -244,13 +246,13 @@ def classifier_in(estimator: Any) -> Any:
 
 
 def _history_of(estimator: Any) -> Mapping[str, Sequence[float]]:
-    classifier = classifier_in(estimator)
-    if classifier is None:
+    inner = keras_estimator_in(estimator)
+    if inner is None:
         raise ValueError(
-            "a fold needs a fitted AugmentedKerasClassifier, or a Pipeline or search around "
-            f"one, for its history_; {type(estimator).__name__} has none"
+            "a fold needs a fitted AugmentedKerasClassifier or AugmentedKerasRegressor, or a "
+            f"Pipeline or search around one, for its history_; {type(estimator).__name__} has none"
         )
-    history: Mapping[str, Sequence[float]] = classifier.history_
+    history: Mapping[str, Sequence[float]] = inner.history_
     return history
 
 

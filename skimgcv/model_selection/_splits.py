@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from skimgcv import ImageArray, ImageFiles
 from skimgcv._data.label_tables import as_label_table
+from skimgcv._data.numeric_targets import check_numbers
 
 from ._duplicates import duplicate_groups
 from ._folds import folds_of
@@ -101,6 +102,7 @@ def check_splits(
     groups: Any = None,
     *,
     duplicates: Any = None,
+    classifier: bool | None = None,
     n_jobs: int | None = None,
 ) -> SplitReport:
     """Look for faults of the splits that make scores wrong.
@@ -124,6 +126,9 @@ def check_splits(
         default the groups of an ``ImageFiles`` or ``ImageArray``.
     duplicates : array-like of shape (n,), optional
         The result of ``duplicate_groups(X)``, if you have it already.
+    classifier : bool, optional
+        Whether y has classes, or several labels (n, labels). False means numbers, (n,) or
+        (n, outputs). By default y has numbers if it is one-dimensional and not all are whole.
     n_jobs : int, optional
         Number of threads for the search.
 
@@ -162,7 +167,7 @@ use a stratified splitter
     >>> check_splits(None, y, cv=5)
     5 folds, no problem found
     """
-    target = _Target.of(y)
+    target = _Target.of(y, classifier)
     y = target.y
     if groups is None and isinstance(X, (ImageArray, ImageFiles)):
         groups = X.groups
@@ -196,7 +201,7 @@ use a stratified splitter
         shared_rows=on_both_sides(rows),
         untrained_classes=tuple(target.lacking(train) for train, _ in splits),
         untested_classes=tuple(target.lacking(test) for _, test in splits),
-        skewed_folds=_skewed_folds(target.strata, [test for _, test in splits]),
+        skewed_folds=target.skewed_folds([test for _, test in splits]),
     )
 
 
@@ -209,31 +214,46 @@ class _Target:
     y : ndarray of shape (n,) or (n, labels)
     classes : ndarray
         Or labels; none of numbers.
-    strata : ndarray of shape (n,)
-        Classes, or quarters of numbers; all alike of several labels.
+    strata : list of ndarray of shape (n,)
+        Classes; or quarters of each output's numbers; none of several labels.
     is_numeric : bool
     """
 
     y: np.ndarray
     classes: np.ndarray
-    strata: np.ndarray
+    strata: list[np.ndarray]
     is_numeric: bool
 
     @classmethod
-    def of(cls, y: Any) -> _Target:
+    def of(cls, y: Any, classifier: bool | None) -> _Target:
+        if classifier is False:
+            return cls._of_numbers(check_numbers(y, n_rows=len(y), name="check_splits"))
         if getattr(y, "ndim", np.ndim(y)) == 2:
             names = getattr(y, "columns", None)
             table = as_label_table(y)
             labels = np.arange(table.shape[1]) if names is None else np.asarray(list(names))
-            return cls(table, labels, np.zeros(len(table), int), is_numeric=False)
+            return cls(table, labels, [], is_numeric=False)
         y = _labels(y, len(y), "y")
-        if not type_of_target(y).startswith("continuous"):
-            return cls(y, np.unique(y), y, is_numeric=False)
-        quarters = np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y)
+        if classifier is None and type_of_target(y).startswith("continuous"):
+            return cls._of_numbers(y)
+        return cls(y, np.unique(y), [y], is_numeric=False)
+
+    @classmethod
+    def _of_numbers(cls, y: np.ndarray) -> _Target:
+        outputs = y.reshape(len(y), -1).T
+        quarters = [np.searchsorted(np.quantile(o, [0.25, 0.5, 0.75]), o) for o in outputs]
         return cls(y, y[:0], quarters, is_numeric=True)
+
+    def skewed_folds(self, tests: list[np.ndarray]) -> np.ndarray:
+        """Return the folds that test other classes or numbers than sorted rows have in all."""
+        found = [np.empty(0, dtype=np.intp)]
+        found += [_skewed_folds(strata, tests) for strata in self.strata]
+        return np.unique(np.concatenate(found))
 
     def lacking(self, rows: np.ndarray) -> np.ndarray:
         """Return the classes that some rows lack."""
+        if self.is_numeric:
+            return self.classes
         if self.y.ndim == 1:
             return np.setdiff1d(self.classes, self.y[rows])
         return self.classes[self.y.any(axis=0) & ~self.y[rows].any(axis=0)]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from skimgcv import ImageFiles
-from skimgcv.display._history import classifier_in
+from skimgcv.display._history import keras_estimator_in
 from skimgcv.report._findings import Finding
-from skimgcv.report._predictions import FoldPredictions
 from skimgcv.report._scores import FoldScores
+from skimgcv.report._targets import Targets
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,10 @@ class CrossValidation:
 
     Attributes
     ----------
-    X, y
+    X
         All rows.
+    targets : Targets
+        y of all rows.
     groups : ndarray of shape (n,), or None
     names : sequence of str, or None
         Of the images.
@@ -33,7 +35,7 @@ class CrossValidation:
         Training and test rows.
     seconds : ndarray of shape (n_folds,)
         That a fold took; not a number where that is not known.
-    predictions : FoldPredictions
+    predictions : ClassPredictions, LabelPredictions or NumberPredictions
     scores : list of FoldScores
     confidence_level : float
         Of their intervals.
@@ -41,20 +43,20 @@ class CrossValidation:
     copies_were_sought : bool
     command : str or None
     settings : dict of str to object
-        What was chosen beside the classifier's parameters.
+        What was chosen beside the estimator's parameters.
     about_network : str or None
     n_mistakes : int
         How many to show.
     """
 
     X: Any
-    y: np.ndarray
+    targets: Targets
     groups: np.ndarray | None
     names: Sequence[str] | None
     estimators: list[Any]
     splits: list[tuple[np.ndarray, np.ndarray]]
     seconds: np.ndarray
-    predictions: FoldPredictions
+    predictions: Any
     scores: list[FoldScores]
     confidence_level: float
     findings: list[Finding]
@@ -65,21 +67,37 @@ class CrossValidation:
     n_mistakes: int
 
     @property
-    def classifier(self) -> Any:
-        """The first fold's, out of its pipeline or search; None where there is none."""
-        return classifier_in(self.estimators[0])
+    def estimator(self) -> Any:
+        """The first fold's Keras estimator, out of its pipeline or search; None without one."""
+        return keras_estimator_in(self.estimators[0])
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """The shape of an image, or of a row where they are no images."""
-        flat = getattr(self.classifier, "image_shape", None)
         X = self.X if hasattr(self.X, "shape") else np.asarray(self.X)
-        return tuple(int(side) for side in flat or X.shape[1:])
+        return tuple(int(side) for side in self.flat_shape or X.shape[1:])
+
+    @property
+    def flat_shape(self) -> tuple[int, ...] | None:
+        """The shape of the image that a flat row is, where the estimator was told."""
+        shape: tuple[int, ...] | None = getattr(self.estimator, "image_shape", None)
+        return shape
 
     @property
     def has_images(self) -> bool:
         """Whether a row can be looked at."""
         return len(self.image_shape) in (2, 3)
+
+    @property
+    def about_images(self) -> dict[str, Any]:
+        """What every kind of y says of the images."""
+        return {
+            "n": len(self.targets.y),
+            "shape": self.image_shape,
+            "has_images": self.has_images,
+            "n_folds": len(self.splits),
+            "n_groups": None if self.groups is None else len(np.unique(self.groups)),
+        }
 
     def name_of(self, row: int) -> str:
         """Return an image's name, or its row."""

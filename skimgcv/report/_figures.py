@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from skimgcv.display import FoldHistoryDisplay, FoldScoresDisplay
 from skimgcv.display._plotting import loose_axes, svg_of
 from skimgcv.report._curves import ClassCurves
@@ -16,7 +18,7 @@ _INK, _ACCENT, _SECOND, _PALE = "#1d2733", "#1f6f8b", "#c8553d", "#9aa5b1"
 
 
 def scores_figure(scores: Sequence[FoldScores], confidence_level: float) -> str:
-    """Draw the scores that lie between 0 and 1: a row each."""
+    """Draw the scores of which 1 is the best: a row each."""
     axes = loose_axes((5.2, 0.9 + 0.55 * len(scores)), _PURPOSE)
     FoldScoresDisplay(
         {score.title: score.values for score in scores},
@@ -25,7 +27,8 @@ def scores_figure(scores: Sequence[FoldScores], confidence_level: float) -> str:
         confidence_level=confidence_level,
     ).plot(axes, scatter_kw={"color": _INK, "s": 26}, errorbar_kw={"color": _ACCENT})
     low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -0.01), min(high, 1.01))
+    lowest = min(score.limits[0] for score in scores)
+    axes.set_xlim(max(low, lowest - 0.01), min(high, 1.01))
     return _drawn(axes)
 
 
@@ -60,6 +63,40 @@ def class_figure(curves: ClassCurves) -> str:
     axes.set(xlabel="false alarms" if is_roc else "found (recall)")
     axes.set(ylabel="found" if is_roc else "right (precision)")
     return _drawn(axes)
+
+
+def predicted_figure(true: np.ndarray, predicted: np.ndarray) -> str:
+    """Draw a point for each test, and the line on which predictions are right."""
+    axes = _square_axes()
+    ends = np.array([min(true.min(), predicted.min()), max(true.max(), predicted.max())])
+    axes.plot(ends, ends, color=_PALE, ls="--", lw=1, zorder=0)
+    _points(axes, true, predicted)
+    axes.set(xlabel="true", ylabel="predicted")
+    return _drawn(axes)
+
+
+def residuals_figure(true: np.ndarray, predicted: np.ndarray) -> str:
+    """Draw how far each test is off, over the true number."""
+    axes = _square_axes()
+    axes.axhline(0, color=_PALE, ls="--", lw=1, zorder=0)
+    _points(axes, true, predicted - true)
+    axes.set(xlabel="true", ylabel="predicted minus true")
+    return _drawn(axes)
+
+
+_MOST_SHAPES = 1000  # more points are an image within the figure, or the page becomes large
+
+
+def _points(axes: Any, x: np.ndarray, y: np.ndarray) -> None:
+    alpha = float(np.clip(30 / np.sqrt(len(x)), 0.15, 0.7))
+    style = {"color": _ACCENT, "s": 16, "lw": 0, "alpha": alpha}
+    axes.scatter(x, y, rasterized=len(x) > _MOST_SHAPES, **style)
+
+
+def _square_axes() -> Any:
+    axes = loose_axes((3.9, 3.5), _PURPOSE)
+    axes.figure.set_dpi(150)
+    return axes
 
 
 def _drawn(axes: Any) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skimgcv.model_selection import SplitReport
+
+if TYPE_CHECKING:
+    from skimgcv._models.targets import Kind
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,32 @@ class Finding:
 _MOST = 12
 
 
-def findings_in(report: SplitReport, names: Sequence[str] | None) -> list[Finding]:
+@dataclass(frozen=True)
+class _Words:
+    """How findings speak of a kind of y."""
+
+    one: str
+    many: str
+    cannot: str
+    sorted_by: str
+    other: str
+    splitter: str
+
+
+_CLASSES = _Words(
+    "class", "classes", "be recognised", "class", "other classes", "StratifiedGroupKFold"
+)
+_LABELS = _Words("label", "labels", "be found", "label", "", "MultilabelStratifiedKFold")
+_NUMBERS = _Words("", "", "", "number", "larger or smaller numbers", "GroupKFold")
+_WORDS: dict[Kind, _Words] = {"classes": _CLASSES, "labels": _LABELS, "numbers": _NUMBERS}
+
+
+def findings_in(
+    report: SplitReport,
+    names: Sequence[str] | None,
+    kind: Kind = "classes",
+    target_names: Sequence[Any] = (),
+) -> list[Finding]:
     """Return a finding for each kind of problem with the folds.
 
     Parameters
@@ -46,12 +75,22 @@ def findings_in(report: SplitReport, names: Sequence[str] | None) -> list[Findin
     report : SplitReport
     names : sequence of str, optional
         Of the images; by default they are "image 0" and so on.
+    kind : {"classes", "labels", "numbers"}
+        What y has.
+    target_names : sequence
+        Of labels.
     """
+    folds, words = report.n_folds, _WORDS[kind]
 
     def files(rows: Sequence[int]) -> list[str]:
         return [f"image {row}" if names is None else names[row] for row in rows]
 
-    folds = report.n_folds
+    def columns(labels: Sequence[Any]) -> list[str]:
+        """Names of labels, also where y had none for its columns."""
+        by_number = dict(enumerate(target_names))
+        return [str(by_number.get(label, label)) for label in labels]
+
+    classes = columns if kind == "labels" else None
     found = [
         _finding(
             report.shared_rows,
@@ -75,27 +114,31 @@ def findings_in(report: SplitReport, names: Sequence[str] | None) -> list[Findin
             folds,
             "{n} groups have images on both sides of a test{where}. A network can recognise "
             "them, so the scores may be too high.",
-            "Keep groups together: --group-column on the command line, StratifiedGroupKFold in "
+            f"Keep groups together: --group-column on the command line, {words.splitter} in "
             "Python.",
         ),
         _finding(
             report.untrained_classes,
             folds,
-            "{n} classes have no training image{where}. Such a class cannot be recognised there.",
+            f"{{n}} {words.many} have no training image{{where}}. Such a {words.one} cannot "
+            f"{words.cannot} there.",
             "Use fewer folds, or add images of other groups.",
+            classes,
         ),
         _finding(
             report.untested_classes,
             folds,
-            "{n} classes have no test image{where}. The scores there say nothing about them.",
+            f"{{n}} {words.many} have no test image{{where}}. The scores there say nothing about "
+            "them.",
             "Use fewer folds, or add images of other groups.",
+            classes,
         ),
     ]
     if len(report.skewed_folds):
         found.append(
             Finding(
-                f"The images come sorted by class, and {len(report.skewed_folds)} of {folds} "
-                "tests have other classes than their training images.",
+                f"The images come sorted by {words.sorted_by}, and {len(report.skewed_folds)} of "
+                f"{folds} tests have {words.other} than their training images.",
                 "Shuffle the images, or use stratified folds.",
             )
         )
@@ -125,6 +168,7 @@ def _singular(text: str, n: int) -> str:
         ("1 groups have", "1 group has"),
         ("recognise them", "recognise it"),
         ("1 classes have", "1 class has"),
+        ("1 labels have", "1 label has"),
         ("about them", "about it"),
     ):
         text = text.replace(many, one)

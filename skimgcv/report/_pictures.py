@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from skimgcv.display import AugmentationDisplay, MistakesDisplay
-from skimgcv.display._plotting import loose_axes, pixels, value_range
-from skimgcv.report._predictions import FoldPredictions, take
+from skimgcv.display import AugmentationDisplay
+from skimgcv.display._plotting import loose_axes, pixels, read_images, value_range
+from skimgcv.report._targets import Targets
 
 _LONGEST_SIDE = 192  # pixels: twice what is shown, for sharp screens and print
 _PURPOSE = "CrossValidationReport"
@@ -40,56 +40,10 @@ def image_uri(image: np.ndarray) -> str:
     return uri(cv2.imencode(".jpg", values, quality)[1].tobytes(), "image/jpeg")
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong prediction.
-
-    Attributes
-    ----------
-    image : str
-        A data URI.
-    row : int
-    truth, predicted : object
-    confidence : float
-    fold : int
-        From 1.
-    """
-
-    image: str
-    row: int
-    truth: object
-    predicted: object
-    confidence: float
-    fold: int
-
-
-def mistakes_of(
-    X: Any, predictions: FoldPredictions, image_shape: tuple[int, ...] | None, n_images: int
-) -> list[Mistake]:
-    """Return the most confident wrong predictions, one an image."""
-    by_row = predictions.by_row()
-    display = MistakesDisplay.from_predictions(
-        take(X, by_row.rows),
-        by_row.labels,
-        by_row.proba,
-        classes=by_row.classes,
-        n_images=n_images,
-        image_shape=image_shape,
-        ax=loose_axes((2, 2), _PURPOSE),
-    )
-    shown = pixels(display.images, value_range(display.images))
-    return [
-        Mistake(image_uri(image), int(by_row.rows[at]), truth, predicted, float(confidence), fold)
-        for image, at, truth, predicted, confidence, fold in zip(
-            shown,
-            display.rows,
-            display.true_labels.tolist(),
-            display.predicted_labels.tolist(),
-            display.confidence,
-            (by_row.folds[display.rows] + 1).tolist(),
-            strict=True,
-        )
-    ]
+def image_uris(X: Any, rows: np.ndarray, image_shape: tuple[int, ...] | None) -> list[str]:
+    """Return rows of X as data URIs."""
+    images = read_images(X, rows, image_shape)
+    return [image_uri(image) for image in pixels(images, value_range(images))]
 
 
 @dataclass(frozen=True)
@@ -102,16 +56,17 @@ class Versions:
 
 
 def augmented(
-    classifier: Any, X: Any, y: np.ndarray, *, n_images: int = 6, n_draws: int = 4
+    estimator: Any, X: Any, targets: Targets, *, n_images: int = 6, n_draws: int = 4
 ) -> list[Versions]:
     """Return what training does to some images; nothing where it changes none."""
-    if classifier.augmenter is None and not classifier.class_augmenters:
+    if estimator.augmenter is None and not getattr(estimator, "class_augmenters", None):
         return []
     display = AugmentationDisplay.from_estimator(
-        classifier,
+        estimator,
         X,
-        y,
+        targets.captions,
         n_images=n_images,
+        rows=targets.examples(n_images),
         n_draws=n_draws,
         ax=loose_axes((2, 2), _PURPOSE),
     )

@@ -6,21 +6,25 @@ import functools
 import math
 from typing import Any
 
+from skimgcv.report._scores import in_digits
+
 _NONE = "\N{EN DASH}"
 
 
-def render(title: str, made: str, sections: list[tuple[str, dict[str, Any]]]) -> str:
+def render(title: str, made: str, kind: str, sections: list[tuple[str, dict[str, Any]]]) -> str:
     """Return the whole HTML file.
 
     Parameters
     ----------
     title, made : str
         What it is about, and when it was made.
+    kind : str
+        Of y: the folder of templates that come before the common ones.
     sections : list of (str, dict)
         Names of templates, and what each needs.
     """
     page = _environment().get_template("report.html")
-    return page.render(title=title, made=made, sections=sections)
+    return page.render(title=title, made=made, kind=kind, sections=sections)
 
 
 @functools.cache
@@ -34,7 +38,12 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "count": count}
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "digits": in_digits,
+        "count": count,
+    }
     return environment
 
 

@@ -15,19 +15,22 @@ from skimgcv._runtime.optional import require
 from skimgcv.model_selection import SplitReport, check_splits
 from skimgcv.report._cross_validation import CrossValidation, names_in
 from skimgcv.report._findings import Finding, findings_in
-from skimgcv.report._predictions import predict_folds
 from skimgcv.report._rendering import render
 from skimgcv.report._scores import mean_ratio, scores_of
-from skimgcv.report._sections import SECTIONS
+from skimgcv.report._targets import targets_of
+from skimgcv.report._tasks import TASKS
 
 
 class CrossValidationReport:
     """A cross-validation as one HTML file: no network, no script, images included.
 
     Use ``from_cv_results``. The page says what was run, warns of what makes its scores
-    wrong, and shows scores with their interval, the confusion matrix, curves, the most
-    confident mistakes with the names of their files, what augmentation does, the network,
-    and what the numbers do not say. A notebook shows it as it is.
+    wrong, and shows scores with their interval, what augmentation does, the network, and what
+    the numbers do not say. A notebook shows it as it is.
+
+    For classes it shows the confusion matrix, curves and the most confident mistakes with the
+    names of their files; for several labels the same label by label; for numbers the predicted
+    and the true ones, and the images with the largest errors.
 
     Attributes
     ----------
@@ -36,15 +39,21 @@ class CrossValidationReport:
     scores : dict of str to ndarray of shape (n_folds,)
         As on the page: of a loss the loss itself, without ``neg_`` in its name.
     intervals : dict of str to (float, float)
-        Of their means, as on the page: cut where the score cannot go.
-    confusion_matrix : ndarray of int, shape (n_classes, n_classes)
-        A row a true class, a column a predicted one, over the tests of all folds.
-    classes : ndarray of shape (n_classes,)
+        Of their means, as on the page: cut where the score cannot go. NaN where they cannot be
+        told, since all folds score the same, or fewer than two have a score.
+    confusion_matrix : ndarray of int, shape (n_classes, n_classes), or None
+        A row a true class, a column a predicted one, over the tests of all folds. Of several
+        labels (n_labels, 2, 2), as ``sklearn.metrics.multilabel_confusion_matrix``; of numbers
+        None.
+    classes : ndarray of shape (n_classes,), or None
+        Or the names of several labels; of numbers None.
     warnings : list of str
         What was found to be wrong with the folds.
     predictions : dict of str to ndarray
-        ``"row"``, ``"fold"`` (from 1), ``"label"``, ``"predicted"``, each of shape
-        (n_tests,), and ``"proba"`` of shape (n_tests, n_classes), in the order of the rows.
+        In the order of the rows: ``"row"`` and ``"fold"`` (from 1), of shape (n_tests,). Of
+        classes ``"label"`` and ``"predicted"``, of shape (n_tests,), and ``"proba"`` of shape
+        (n_tests, n_classes). Of several labels the same, each of shape (n_tests, n_labels). Of
+        numbers ``"target"`` and ``"predicted"``, of shape (n_tests, n_outputs).
 
     Examples
     --------
@@ -77,18 +86,18 @@ class CrossValidationReport:
         self._run = cross_validation
         self.title = title
         self.made = made
+        self._task = TASKS[self._run.targets.kind]
         predictions = self._run.predictions
         self.scores = {score.name: score.values for score in self._run.scores}
         self.intervals = {score.name: score.interval for score in self._run.scores}
-        self.confusion_matrix = predictions.confusion()
-        self.classes = predictions.classes
+        is_numeric = self._run.targets.kind == "numbers"
+        self.confusion_matrix = None if is_numeric else predictions.confusion()
+        self.classes = None if is_numeric else predictions.classes
         self.warnings = [str(finding) for finding in self._run.findings]
         self.predictions = {
             "row": predictions.rows,
             "fold": predictions.folds + 1,
-            "label": predictions.labels,
-            "predicted": predictions.predicted,
-            "proba": predictions.proba,
+            **self._task.public(predictions),
         }
 
     @classmethod
@@ -100,6 +109,7 @@ class CrossValidationReport:
         *,
         groups: Any = None,
         names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
         split_report: SplitReport | None = None,
         notes: Sequence[str] = (),
         title: str = "Cross-validation",
@@ -115,13 +125,18 @@ class CrossValidationReport:
         ----------
         cv_results : dict
             Of ``cross_validate(..., return_estimator=True, return_indices=True)``, of
-            classifiers with ``predict_proba``. All of its test scores are shown.
+            regressors, or of classifiers with ``predict_proba``. All of its test scores are
+            shown.
         X, y
-            What ``cross_validate`` was given. Each fold's model predicts its test rows.
+            What ``cross_validate`` was given. Each fold's model predicts its test rows. A label
+            of several counts as predicted if its probability is above 0.5.
         groups : array-like of shape (n,), optional
             What ``cross_validate`` was given; by default the groups that X carries.
         names : sequence of str, of length n, optional
             Of the images. By default the files of an ``ImageFiles``, and rows otherwise.
+        target_names : sequence of str, optional
+            Of the columns of a ``y`` of several labels or of numbers. By default those of a
+            data frame.
         split_report : SplitReport, optional
             What ``check_splits(X, y, cv, groups)`` found. By default the folds are checked
             here, but not for copies of images, which takes longer.
@@ -131,11 +146,12 @@ class CrossValidationReport:
         command : str, optional
             What was typed to run it.
         settings : dict of str to object, optional
-            What was chosen beside the classifier's parameters, such as how folds were made.
+            What was chosen beside the estimator's parameters, such as how folds were made.
         about_network : str, optional
             A sentence about the network, such as where its weights come from.
         n_mistakes : int, default=12
-            How many mistakes to show at most.
+            How many mistakes to show at most. Of several labels the surest of each label come
+            first, then the second of each.
         confidence_level : float, default=0.95
             Of the intervals of :func:`~skimgcv.model_selection.corrected_interval`.
 
@@ -147,31 +163,40 @@ class CrossValidationReport:
         ------
         ValueError
             Where ``cv_results`` lacks estimators or indices, a fold failed, or the lengths
-            do not fit each other; where ``y`` has several labels a row, or numbers.
+            do not fit each other.
         """
-        y = np.asarray(y)
         splits = _splits_in(cv_results)
-        _check(X, y, names, n_mistakes)
+        estimators = list(cv_results["estimator"])
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        _check(n_rows, names, n_mistakes)
+        targets = targets_of(y, estimators[0], target_names, n_rows)
+        TASKS[targets.kind].check_fitted(estimators)
         groups = getattr(X, "groups", None) if groups is None else np.asarray(groups)
-        predictions = predict_folds(cv_results["estimator"], [t for _, t in splits], X, y)
         names = names_in(X) if names is None else names
-        found = split_report or check_splits(None, y, cv=splits, groups=groups)
+        is_numeric = targets.kind == "numbers"
+        found = split_report or check_splits(
+            None, targets.y, cv=splits, groups=groups, classifier=not is_numeric
+        )
         run = CrossValidation(
             X,
-            y,
+            targets,
             groups,
             names,
-            list(cv_results["estimator"]),
+            estimators,
             splits,
             _seconds_in(cv_results, len(splits)),
-            predictions,
+            TASKS[targets.kind].predict(estimators, [test for _, test in splits], X, targets),
             scores_of(
                 cv_results,
+                kind=targets.kind,
                 test_train_ratio=mean_ratio(splits),
                 confidence_level=confidence_level,
             ),
             confidence_level,
-            [*(Finding(note) for note in notes), *findings_in(found, names)],
+            [
+                *(Finding(note) for note in notes),
+                *findings_in(found, names, targets.kind, targets.names.tolist()),
+            ],
             split_report is not None,
             command,
             settings or {},
@@ -193,9 +218,10 @@ class CrossValidationReport:
             Where Jinja2 or Matplotlib is missing.
         """
         require("jinja2", extra="report", purpose="CrossValidationReport")
-        sections = [(section.__name__, section(self._run)) for section in SECTIONS]
+        sections = [(section.__name__, section(self._run)) for section in self._task.sections]
         made = self.made.strftime("%d %B %Y, %H:%M")
-        page = render(self.title, made, [(name, of) for name, of in sections if of is not None])
+        shown = [(name, of) for name, of in sections if of is not None]
+        page = render(self.title, made, self._run.targets.kind, shown)
         # Names of files may be bytes that are no text.
         return page.encode("utf-8", "backslashreplace").decode()
 
@@ -230,25 +256,11 @@ def _splits_in(cv_results: Mapping[str, Any]) -> list[tuple[np.ndarray, np.ndarr
             f"cv_results needs {lacking}, it has {sorted(cv_results)}; call "
             "cross_validate(..., return_estimator=True, return_indices=True)"
         )
-    for fold, fitted in enumerate(cv_results["estimator"]):
-        if not hasattr(fitted, "classes_") or not hasattr(fitted, "predict_proba"):
-            raise ValueError(
-                "a report needs a fitted classifier with predict_proba of each fold; fold "
-                f"{fold} has {type(fitted).__name__}: where a fit failed, mend that first"
-            )
     indices = cv_results["indices"]
     return list(zip(indices["train"], indices["test"], strict=True))
 
 
-def _check(X: Any, y: np.ndarray, names: Sequence[str] | None, n_mistakes: int) -> None:
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
-    if y.shape != (n,):
-        several = (
-            ". For several labels draw FoldScoresDisplay and MistakesDisplay"
-            if y.ndim == 2
-            else ""
-        )
-        raise ValueError(f"y needs a label a row, shape ({n},), it has {y.shape}{several}")
+def _check(n: int, names: Sequence[str] | None, n_mistakes: int) -> None:
     if names is not None and len(names) != n:
         raise ValueError(f"names needs one for each of the {n} images, it has {len(names)}")
     if n_mistakes < 0:

@@ -69,8 +69,9 @@ def test_a_folder_becomes_a_table_and_a_report(folder, tmp_path, capsys):
     accuracies = [float(s["accuracy"]) for s in scores]
     assert np.mean(accuracies) > 0.8  # there is nothing to tell apart but brightness
     assert f"{'mean':>19}{np.mean(accuracies):19.3f}" in printed
-    low, high = corrected_interval(accuracies, test_train_ratio=6 / 12)
-    assert f"{max(low, 0):.3f} to {min(high, 1):.3f}" in printed
+    losses = [float(s["log_loss"]) for s in scores]
+    low, high = corrected_interval(losses, test_train_ratio=6 / 12)
+    assert f"{max(low, 0):.3f} to {high:.3f}" in printed
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert f"skimgcv {folder} --folds 3 --epochs 8" in page
     assert f"{np.mean(accuracies):.3f}" in page
@@ -102,7 +103,13 @@ def test_without_jinja2_it_says_that_there_is_no_report(folder, tmp_path, capsys
     ("arguments", "said"),
     [
         ([], "needs FOLDER or --table FILE, one of the two"),
-        (["/nowhere"], "No such file or directory: '/nowhere'"),
+        (["/nowhere"], "FOLDER '/nowhere' is not there; it needs a folder of images for each"),
+        (["FOLDER/dark/0.png"], "is a file; it needs a folder of images for each class"),
+        (["--table", "/nowhere.csv"], "--table /nowhere.csv is not there; it needs a CSV file"),
+        (["--table", "FOLDER"], "is a folder; it needs a CSV file"),
+        (["FOLDER", "--balanced", "--oversample"], "rare classes would count twice; give one"),
+        (["FOLDER", "--task", "multilabel"], "--task multilabel needs --table"),
+        (["FOLDER", "--task", "regression"], "--task regression needs --table"),
         (["FOLDER", "--folds", "1"], "argument --folds: needs an integer of 2 or more: '1'"),
         (["FOLDER", "--folds", "10"], "'bright' has 9"),
         (["FOLDER", "--epochs", "many"], "argument --epochs: needs an integer of 1 or more"),
@@ -159,7 +166,7 @@ def test_python_m_runs_it_and_what_is_wrong_is_all_that_it_prints():
         env=environment,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith("skimgcv: [Errno 2]")
+    assert done.stderr.startswith("skimgcv: FOLDER '/nowhere' is not there")
 
 
 @pytest.mark.usefixtures("own_random")  # as any bare Keras model

@@ -11,8 +11,9 @@ from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold, cross_validate
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, load_image_table
-from skimgcv._cli.classifier import about_network, make_classifier
+from skimgcv._cli.classification import Classification
 from skimgcv._cli.command import main
+from skimgcv._cli.estimator import about_network, make_estimator
 from skimgcv._cli.options import make_parser
 from skimgcv._cli.small_cnn import small_cnn
 
@@ -195,12 +196,19 @@ def test_fine_tuning_is_passed_on_and_told(cells, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "more", "said"),
     [
-        ({}, ["--label-column", "class"], "has no column 'class'; it has ['file', 'label', "),
+        (
+            {},
+            ["--label-column", "class"],
+            "no column 'class'; --label-column needs one of ['file', ",
+        ),
+        ({}, ["--file-column", "path"], "no column 'path'; --file-column needs one of ['file', "),
+        ({}, ["--group-column", "p"], "has no column 'p'; --group-column needs one of ['file', "),
         ({"label": ""}, [], "has no 'label' in line 7"),
         ({"patient": " "}, ["--group-column", "patient"], "has no 'patient' in line 7"),
         ({}, ["--group-column", "patient", "--folds", 7], "--folds 7 needs as many groups; there"),
         ({}, ["--group-column", "label"], "needs as many groups; there are 2"),
-        ({}, ["--root", "nowhere"], "none of the 24 files can be read: "),
+        ({}, ["--root", "nowhere"], "--root 'nowhere' is not there; paths of --table begin there"),
+        ({}, ["--root", "/"], "none of the 24 files can be read: "),
         ({}, ["--fine-tune-epochs", 1], "needs a network with frozen layers"),
         ({}, ["--fine-tune-layers", 2], "--fine-tune-layers needs --fine-tune-epochs"),
         ({}, ["--fine-tune-learning-rate", 0], "needs a number above 0: '0'"),
@@ -235,7 +243,7 @@ def test_a_class_of_a_single_group_is_refused_before_training(cells, tmp_path, c
 )
 def test_a_backbone_gets_values_of_0_to_255(more, weights, trainable, rescale):
     asked = make_parser().parse_args(["cells", "--backbone", "MobileNetV2", *more])
-    classifier = make_classifier(asked, None)
+    classifier = make_estimator(asked, Classification(), None)
     options = classifier.model.keywords
     assert options["backbone"] == "MobileNetV2"
     assert (options["weights"], options["trainable"]) == (weights, trainable)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from builders import dense
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 from sklearn.model_selection import (
     KFold,
@@ -333,10 +333,14 @@ def test_it_is_saved_as_it_is(report, tmp_path):
     [
         ({"without": "estimator"}, r"needs \['estimator'\].*return_estimator=True"),
         ({"without": "indices"}, r"needs \['indices'\].*return_indices=True"),
-        ({"unfitted": True}, "fold 0 has LogisticRegression: where a fit failed"),
+        (
+            {"unfitted": True},
+            "fold 0 has LogisticRegression, which is not fitted: where a fit failed",
+        ),
         ({"y": np.zeros(5)}, r"shape \(30,\), it has \(5,\)"),
-        ({"y": np.eye(30, 2)}, r"it has \(30, 2\). For several labels draw FoldScoresDisplay"),
-        ({"of": LinearRegression()}, "needs a fitted classifier .* fold 0 has LinearRegression"),
+        ({"y": np.eye(30, 2)}, r"shape \(30, 2\), several labels a row, and the .* predicts one"),
+        ({"of": Perceptron()}, "fold 0 has Perceptron, without predict_proba"),
+        ({"target_names": ["a"]}, "classes have the names that y has"),
         ({"names": ["a"]}, "names needs one for each of the 30 images, it has 1"),
         ({"n_mistakes": -1}, "n_mistakes needs 0 or more, got -1"),
     ],

@@ -1,4 +1,4 @@
-"""The classifier that the command line trains."""
+"""The estimator that the command line trains."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from skimgcv import ImageAugmenter
 from skimgcv._cli.options import EPOCHS_WITHOUT_GAIN
+from skimgcv._cli.tasks import Task
 
 _TRANSFORMS: dict[str, Any] = {
     "rotation_range": 10,
@@ -40,25 +41,23 @@ def named_builder(name: str) -> Callable[..., Any]:
     return build
 
 
-def make_classifier(asked: argparse.Namespace, build: Callable[..., Any] | None) -> Any:
-    """Return the classifier that the options describe.
+def make_estimator(asked: argparse.Namespace, task: Task, build: Callable[..., Any] | None) -> Any:
+    """Return the estimator that the options describe.
 
     Parameters
     ----------
     asked : Namespace
+    task : Task
     build : callable or None
         What ``--model`` names.
     """
     import keras
 
-    from skimgcv import AugmentedKerasClassifier
-
     stop = keras.callbacks.EarlyStopping(patience=EPOCHS_WITHOUT_GAIN, restore_best_weights=True)
-    return AugmentedKerasClassifier(
-        build or _builder(asked),
+    return task.estimator(
+        asked,
+        model=build or builder_of(asked),
         augmenter=_augmenter(asked),
-        class_weight="balanced" if asked.balanced else None,
-        sampling_strategy="auto" if asked.oversample else None,
         validation_split=asked.val_split,
         callbacks=stop if asked.val_split else None,
         epochs=asked.epochs,
@@ -74,7 +73,8 @@ def _fine_tuning(asked: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
 
 
-def _builder(asked: argparse.Namespace) -> Callable[..., Any]:
+def builder_of(asked: argparse.Namespace) -> Callable[..., Any]:
+    """Return the builder of ``--backbone``, or of the small network."""
     if asked.backbone is None:
         from skimgcv._cli.small_cnn import small_cnn
 
@@ -84,17 +84,6 @@ def _builder(asked: argparse.Namespace) -> Callable[..., Any]:
     weights = None if asked.weights == "none" else asked.weights or "imagenet"
     # Random weights that are never trained would be of no use.
     return pretrained(asked.backbone, weights=weights, trainable=weights is None)
-
-
-def check_builds(classifier: Any, shape: tuple[int, ...], n_classes: int) -> None:
-    """Build a pretrained network once: what is wrong with it is said before anything is read.
-
-    Raises
-    ------
-    OSError, ValueError
-        Where its name is not known, or its weights cannot be had.
-    """
-    classifier.model({"image_shape_": shape, "n_classes_": n_classes})
 
 
 def _augmenter(asked: argparse.Namespace) -> ImageAugmenter:
