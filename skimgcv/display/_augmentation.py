@@ -87,11 +87,11 @@ class AugmentationDisplay:
         ax: Any = None,
         im_kw: Mapping[str, Any] | None = None,
     ) -> AugmentationDisplay:
-        """Draw augmented versions of some images, by a classifier or an augmenter.
+        """Draw augmented versions of some images, by an estimator or an augmenter.
 
         Parameters
         ----------
-        estimator : AugmentedKerasClassifier or augmenter
+        estimator : AugmentedKerasClassifier, AugmentedKerasRegressor or augmenter
             Fitted or not; it does not change. If it is not fitted, statistics are learned
             from the images that are shown.
         X : array-like of shape (n, height, width[, channels]), or flat with ``image_shape``

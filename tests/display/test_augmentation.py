@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from samples import classifier
 
-from skimgcv import ImageAugmenter
+from skimgcv import AugmentedKerasRegressor, ImageAugmenter
 from skimgcv.display import AugmentationDisplay
 
 
@@ -113,6 +113,13 @@ def test_held_out_images_go_through_the_validation_augmenter(own, added):
     )
     originals, draws = shown(display)
     np.testing.assert_allclose((draws[:, 0] - originals) * 255, added, atol=0.01)
+
+
+def test_a_regressor_shows_its_augmenter():
+    X = images_like(channels=1) // 4
+    regressor = AugmentedKerasRegressor(builders.linear, augmenter=Brighter(10))
+    originals, draws = shown(AugmentationDisplay.from_estimator(regressor, X, n_draws=1))
+    np.testing.assert_allclose((draws[:, 0] - originals) * 255, 10, atol=0.01)
 
 
 def test_a_fitted_classifier_standardises_as_it_learned(digits):

@@ -4,9 +4,11 @@ import builders
 import numpy as np
 import pytest
 from samples import blobs, classifier
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import Pipeline
 
+from skimgcv import AugmentedKerasRegressor
 from skimgcv.display import FoldHistoryDisplay
 
 HISTORIES = [
@@ -61,6 +63,13 @@ def test_reads_the_estimators_of_cross_validate_and_trains_nothing(monkeypatch):
     for line, search in zip(display.lines_, results["estimator"], strict=True):
         history = search.best_estimator_.steps[-1][1].history_
         np.testing.assert_array_equal(line.get_ydata(), history["loss"])
+
+
+def test_finds_a_regressor_whose_numbers_are_scaled():
+    X, y = blobs()
+    scaled = TransformedTargetRegressor(AugmentedKerasRegressor(builders.linear))
+    display = FoldHistoryDisplay.from_estimators([scaled.fit(X, y)])
+    assert display.lines_[0].get_ydata().tolist() == scaled.regressor_.history_["loss"]
 
 
 def test_lines_are_drawn_as_matplotlib_is_told():

@@ -119,3 +119,21 @@ def test_numbers_have_no_classes_but_may_be_sorted():
     report = check_splits(None, np.sort(y), cv=4)
     assert report.skewed_folds.tolist() == [0, 1, 2, 3]
     assert not check_splits(None, np.sort(y), cv=KFold(4, shuffle=True, random_state=0)).problems
+
+
+def test_whole_numbers_are_numbers_where_that_is_said():
+    ages = np.arange(80) // 2
+    assert len(check_splits(None, ages, cv=KFold(4)).untested_classes[0]) == 30
+    report = check_splits(None, ages, cv=KFold(4), classifier=False)
+    assert [len(found) for found in report.untested_classes] == [0] * 4
+    assert report.skewed_folds.tolist() == [0, 1, 2, 3]
+    mixed = np.random.default_rng(0).permutation(ages)
+    assert not check_splits(None, mixed, cv=4, classifier=False).problems
+    # Of several outputs one is sorted.
+    both = np.c_[mixed, ages]
+    assert check_splits(None, both, cv=KFold(4), classifier=False).skewed_folds.tolist() == [
+        0, 1, 2, 3,
+    ]  # fmt: skip
+    # Numbers with fractions may be classes.
+    halves = np.repeat([0.5, 1.5], 40)
+    assert check_splits(None, halves, cv=KFold(2), classifier=True).untested_classes[0] == [1.5]

@@ -8,7 +8,8 @@ import subprocess
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_validate
+from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -35,21 +36,39 @@ def browser():
     return found
 
 
-@pytest.fixture(scope="module")
-def page():
-    rng = np.random.default_rng(0)
-    y = np.repeat(["a" * 60, "b", *(f"class {i}" for i in range(10))], 6)
-    X = rng.integers(0, 255, (len(y), 4, 4, 3)).astype(np.uint8)
+def page_of(model, y, cv, scoring, **options):
+    X = np.random.default_rng(0).integers(0, 255, (len(y), 4, 4, 3)).astype(np.uint8)
     cv_results = cross_validate(
-        make_pipeline(FunctionTransformer(flat), LogisticRegression()),
+        make_pipeline(FunctionTransformer(flat), model),
         X,
         y,
-        cv=StratifiedKFold(3),
-        scoring=["accuracy"],
+        cv=cv,
+        scoring=scoring,
         return_estimator=True,
         return_indices=True,
     )
-    return CrossValidationReport.from_cv_results(cv_results, X, y).to_html()
+    return CrossValidationReport.from_cv_results(cv_results, X, y, **options).to_html()
+
+
+@pytest.fixture(scope="module")
+def page():
+    y = np.repeat(["a" * 60, "b", *(f"class {i}" for i in range(10))], 6)
+    return page_of(LogisticRegression(), y, StratifiedKFold(3), ["accuracy"])
+
+
+@pytest.fixture(scope="module")
+def page_of_labels():
+    y = (np.random.default_rng(0).random((60, 12)) < 0.4).astype(int)
+    names = ["a" * 60, *(f"label {i}" for i in range(11))]
+    scores = ["accuracy", "f1_macro"]
+    return page_of(KNeighborsClassifier(3), y, KFold(3), scores, target_names=names)
+
+
+@pytest.fixture(scope="module")
+def page_of_numbers():
+    y = np.random.default_rng(0).random((60, 3)) * [1e-6, 1, 1e7]
+    names = ["a" * 60, "age", "weight"]
+    return page_of(KNeighborsRegressor(3), y, KFold(3), ["r2"], target_names=names)
 
 
 def flat(X):
@@ -85,8 +104,12 @@ def test_the_browser_reports_no_error(browser, page, tmp_path):
     assert opened(browser, tmp_path, broken, 1280)[1]
 
 
-@pytest.mark.parametrize("width", [500, 1280])  # headless Chromium opens no narrower window
-def test_images_are_there_and_the_page_fits(browser, page, tmp_path, width):
+@pytest.mark.parametrize(
+    ("kind", "width"),  # headless Chromium opens no narrower window
+    [("page", 500), ("page", 1280), ("page_of_labels", 500), ("page_of_numbers", 500)],
+)
+def test_images_are_there_and_the_page_fits(browser, request, tmp_path, kind, width):
+    page = request.getfixturevalue(kind)
     probed = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", page)
     assert probed != page  # the policy would stop the probe
     document, console = opened(

@@ -214,6 +214,22 @@ def test_intervals_end_where_scores_do():
     assert "to 1.000" in report.to_html()
 
 
+def test_folds_that_score_the_same_have_no_interval():
+    X = np.r_[np.arange(20.0), -np.arange(1, 21.0)].reshape(-1, 1)
+    y = (X[:, 0] >= 0).astype(int)
+    cv_results = run(LogisticRegression(), X, y, StratifiedKFold(4))
+    cv_results["test_accuracy"] = np.full(4, 0.1 + 0.2)
+    cv_results["test_f1"] = np.full(4, 0.5)
+    report = CrossValidationReport.from_cv_results(cv_results, X, y)
+    assert np.isnan(report.intervals["accuracy"]).all()
+    shown = Page(report.to_html())
+    interval = shown.row("95% interval of the mean")
+    assert interval[1] == interval[3] == "cannot be told"
+    assert " to " in interval[2]
+    assert "accuracy, f1: all folds score the same. That does not make it certain" in shown.text
+    assert "accuracy: mean 0.300, interval cannot be told" in shown.images[0]["alt"]
+
+
 def test_a_score_of_ones_own_is_not_cut():
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.tile([0, 1], 15)
     cv_results = run(LogisticRegression(), X, y, StratifiedKFold(3), scoring=["accuracy"])
