@@ -1,16 +1,25 @@
 """What holds for one class a row, for several labels and for numbers alike."""
 
+import keras
 import numpy as np
 import pytest
 from builders import linear
 from samples import Log, RecordingAugmenter, numbered, same_model
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skimgcv import AugmentedKerasClassifier, AugmentedKerasRegressor, ImageAugmenter
+from skimgcv import (
+    AugmentedKerasClassifier,
+    AugmentedKerasRegressor,
+    ImageAugmenter,
+    clear_compiled_models,
+    clear_features,
+)
+from skimgcv._features import trunk
+from skimgcv.models import pretrained
 
 N = 24
 RNG = np.random.default_rng(0)
@@ -66,6 +75,33 @@ def test_rows_of_weight_0_are_as_if_they_were_not_in_x(face):
     )  # fmt: skip
     assert same_model(make().fit(X[6:], y[6:], sample_weight=weight[6:]), result["estimator"][0])
     assert not same_model(make().fit(X[6:], y[6:]), result["estimator"][0])
+
+
+def test_folds_share_a_compiled_model(face, traces):
+    make, y = face
+    clear_compiled_models()
+    cross_val_score(make(epochs=2), X, y, cv=KFold(3))
+    assert traces == {"train_step": 1, "test_step": 0, "predict_step": 1}
+
+
+@pytest.mark.usefixtures("own_random")  # of the bare Keras model
+@pytest.mark.parametrize("kind", FACES)
+def test_a_pretrained_trunk_runs_once(kind, monkeypatch):
+    base, own, y = FACES[kind]
+    backbone = keras.Sequential([keras.layers.Input((4, 4, 3)), keras.layers.Conv2D(4, 3)])
+    settings = {"model": pretrained(backbone, dropout=0.0), "random_state": 0, "epochs": 3}
+    plain = base(feature_cache=None, **settings, **own).fit(X, y)
+    clear_features()
+    counts, run = [], trunk.Trunk.features
+    monkeypatch.setattr(
+        trunk.Trunk, "features", lambda self, x: counts.append(len(x)) or run(self, x)
+    )
+    kept = base(**settings, **own).fit(X, y)
+    assert sum(counts) == N
+    # Images that run together in other numbers may be rounded otherwise, in float32.
+    name = "predict" if kind == "numbers" else "predict_proba"
+    outputs = [getattr(fitted, name)(X) for fitted in (plain, kept)]
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["labels", "numbers"])

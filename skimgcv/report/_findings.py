@@ -42,6 +42,22 @@ class Finding:
 _MOST = 12
 
 
+def double_correction(estimator: Any) -> list[Finding]:
+    """Say if an imbalance is corrected twice, as a warning of each fit did."""
+    balanced = getattr(estimator, "class_weight", None)
+    if not (isinstance(balanced, str) and balanced == "balanced"):
+        return []
+    if getattr(estimator, "sampling_strategy", None) is None:
+        return []
+    return [
+        Finding(
+            "Class weights and oversampling both correct the same imbalance: rare classes count "
+            "twice in training.",
+            "Use one of the two.",
+        )
+    ]
+
+
 @dataclass(frozen=True)
 class _Words:
     """How findings speak of a kind of y."""

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from skimgcv._runtime.optional import require
+from skimgcv.display._history import keras_estimator_in
 from skimgcv.model_selection import SplitReport, check_splits
 from skimgcv.report._cross_validation import CrossValidation, names_in
-from skimgcv.report._findings import Finding, findings_in
+from skimgcv.report._findings import Finding, double_correction, findings_in
 from skimgcv.report._rendering import render
 from skimgcv.report._scores import mean_ratio, scores_of
 from skimgcv.report._targets import targets_of
@@ -48,7 +49,7 @@ class CrossValidationReport:
     classes : ndarray of shape (n_classes,), or None
         Or the names of several labels; of numbers None.
     warnings : list of str
-        What was found to be wrong with the folds.
+        What was found to be wrong with the folds, or corrected twice.
     predictions : dict of str to ndarray
         In the order of the rows: ``"row"`` and ``"fold"`` (from 1), of shape (n_tests,). Of
         classes ``"label"`` and ``"predicted"``, of shape (n_tests,), and ``"proba"`` of shape
@@ -195,6 +196,7 @@ class CrossValidationReport:
             confidence_level,
             [
                 *(Finding(note) for note in notes),
+                *double_correction(keras_estimator_in(estimators[0])),
                 *findings_in(found, names, targets.kind, targets.names.tolist()),
             ],
             split_report is not None,

@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
 from skimgcv._runtime import optional
+from skimgcv.exceptions import DoubleCorrectionWarning
 from skimgcv.model_selection import check_splits, corrected_interval
 from skimgcv.report import CrossValidationReport
 
@@ -289,6 +290,18 @@ def test_copies_are_named():
     )
     assert report.warnings[0].startswith("3 test images have a copy")
     assert "image 0, image 1, image 11" in Page(report.to_html()).text
+
+
+def test_an_imbalance_that_is_corrected_twice_is_told():
+    X, y = np.random.default_rng(0).random((24, 4, 4, 1)), np.arange(24) % 3 // 2
+    twice = AugmentedKerasClassifier(
+        dense, class_weight="balanced", sampling_strategy="auto", random_state=0
+    )
+    with pytest.warns(DoubleCorrectionWarning):
+        cv_results = run(twice, X, y, StratifiedKFold(2))
+    report = CrossValidationReport.from_cv_results(cv_results, X, y)
+    assert "rare classes count twice" in report.warnings[0]
+    assert "rare classes count twice" in Page(report.to_html()).text
 
 
 def test_a_notebook_shows_the_page_in_a_frame(report):
