@@ -226,7 +226,7 @@ class _Policy:
 
 def _policy(estimator: Any, images: np.ndarray, labels: np.ndarray | None, subset: str) -> _Policy:
     none = np.zeros(len(images), dtype=np.intp)
-    if not hasattr(estimator, "validation_augmenter"):
+    if not hasattr(estimator, "class_augmenters"):
         augmenter = _ready(estimator, images)
         return _Policy(augmenter, [augmenter], none, none > 0)
     augmenter = _ready(getattr(estimator, "augmenter_", estimator.augmenter), images)
@@ -234,7 +234,7 @@ def _policy(estimator: Any, images: np.ndarray, labels: np.ndarray | None, subse
         own = estimator.validation_augmenter
         halves = [] if own is None else [_beside(own, images)]
         return _Policy(augmenter, halves, none + len(halves) - 1, none > 0)
-    own = {} if labels is None else getattr(estimator, "class_augmenters", None) or {}
+    own = {} if labels is None else estimator.class_augmenters or {}
     halves = [augmenter, *(_beside(each, images) for each in own.values())]
     places = {label: place for place, label in enumerate(own, start=1)}
     which = none if labels is None else np.array([places.get(k, 0) for k in labels.tolist()])

@@ -47,7 +47,7 @@ def double_correction(estimator: Any) -> list[Finding]:
     balanced = getattr(estimator, "class_weight", None)
     if not (isinstance(balanced, str) and balanced == "balanced"):
         return []
-    if getattr(estimator, "sampling_strategy", None) is None:
+    if estimator.sampling_strategy is None:
         return []
     return [
         Finding(
@@ -107,6 +107,8 @@ def findings_in(
         return [str(by_number.get(label, label)) for label in labels]
 
     classes = columns if kind == "labels" else None
+    # What was found of numbers that were taken for classes means nothing.
+    has_classes = kind != "numbers"
     found = [
         _finding(
             report.shared_rows,
@@ -134,7 +136,7 @@ def findings_in(
             "Python.",
         ),
         _finding(
-            report.untrained_classes,
+            report.untrained_classes if has_classes else (),
             folds,
             f"{{n}} {words.many} have no training image{{where}}. Such a {words.one} cannot "
             f"{words.cannot} there.",
@@ -142,7 +144,7 @@ def findings_in(
             classes,
         ),
         _finding(
-            report.untested_classes,
+            report.untested_classes if has_classes else (),
             folds,
             f"{{n}} {words.many} have no test image{{where}}. The scores there say nothing about "
             "them.",

@@ -59,7 +59,7 @@ def augmented(
     estimator: Any, X: Any, targets: Targets, *, n_images: int = 6, n_draws: int = 4
 ) -> list[Versions]:
     """Return what training does to some images; nothing where it changes none."""
-    if estimator.augmenter is None and not getattr(estimator, "class_augmenters", None):
+    if estimator.augmenter is None and not estimator.class_augmenters:
         return []
     display = AugmentationDisplay.from_estimator(
         estimator,

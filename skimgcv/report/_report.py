@@ -171,13 +171,18 @@ class CrossValidationReport:
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         _check(n_rows, names, n_mistakes)
         targets = targets_of(y, estimators[0], target_names, n_rows)
-        TASKS[targets.kind].check_fitted(estimators)
+        task = TASKS[targets.kind]
+        task.check_fitted(estimators)
         groups = getattr(X, "groups", None) if groups is None else np.asarray(groups)
         names = names_in(X) if names is None else names
-        is_numeric = targets.kind == "numbers"
         found = split_report or check_splits(
-            None, targets.y, cv=splits, groups=groups, classifier=not is_numeric
+            None, targets.y, cv=splits, groups=groups, classifier=targets.kind != "numbers"
         )
+        findings = [
+            *(Finding(note) for note in notes),
+            *double_correction(keras_estimator_in(estimators[0])),
+            *findings_in(found, names, targets.kind, targets.names.tolist()),
+        ]
         run = CrossValidation(
             X,
             targets,
@@ -186,7 +191,7 @@ class CrossValidationReport:
             estimators,
             splits,
             _seconds_in(cv_results, len(splits)),
-            TASKS[targets.kind].predict(estimators, [test for _, test in splits], X, targets),
+            task.predict(estimators, [test for _, test in splits], X, targets),
             scores_of(
                 cv_results,
                 kind=targets.kind,
@@ -194,11 +199,7 @@ class CrossValidationReport:
                 confidence_level=confidence_level,
             ),
             confidence_level,
-            [
-                *(Finding(note) for note in notes),
-                *double_correction(keras_estimator_in(estimators[0])),
-                *findings_in(found, names, targets.kind, targets.names.tolist()),
-            ],
+            findings,
             split_report is not None,
             command,
             settings or {},

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, RepeatedKFold, cross_val_predict, cro
 from sklearn.preprocessing import StandardScaler
 
 from skimgcv import AugmentedKerasRegressor, ImageAugmenter
-from skimgcv.model_selection import corrected_interval
+from skimgcv.model_selection import check_splits, corrected_interval
 from skimgcv.report import CrossValidationReport
 
 RNG = np.random.default_rng(0)
@@ -132,6 +132,11 @@ def test_sorted_numbers_and_equal_ones_are_told():
     assert len(report.warnings) == 1
     assert "come sorted by number, and" in report.warnings[0]
     assert "larger or smaller numbers than their training images" in report.warnings[0]
+    # Whole numbers look like classes where nobody says that they are none.
+    found = check_splits(None, y, cv=KFold(3))
+    assert any(len(classes) for classes in found.untested_classes)
+    again = CrossValidationReport.from_cv_results(cv_results, ROWS, y, split_report=found)
+    assert not any("no test image" in said for said in again.warnings)
     # R2 of the fold of zeros is undefined, and so is its mean.
     rows = Page(report.to_html()).rows
     header = next(row for row in rows if row[-1] == "R\N{SUPERSCRIPT TWO}")
