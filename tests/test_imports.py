@@ -35,7 +35,8 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # What users can see is all that these build on; and how rows are cut, the error that names an
-# extra, and how rows of several labels are checked and shared out, as the hold-out's are.
+# extra, and how numbers and rows of several labels are checked and shared out, as the hold-out's
+# are.
 ON_PUBLIC_NAMES = {"model_selection", "display", "cluster"}
 PUBLIC = {
     "skimgcv",
