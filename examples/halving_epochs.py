@@ -59,7 +59,7 @@ def compare(*, n_images=300, max_epochs=18, grid=GRID):
     halving = HalvingGridSearchCV(
         clf,
         grid,
-        # Not rows: every candidate sees all of them, for so many epochs.
+        # The resource is epochs: each candidate trains on all rows.
         resource="epochs",
         min_resources=max(1, max_epochs // 9),
         max_resources=max_epochs,

@@ -65,7 +65,7 @@ def suggest(trial, epochs):
 
 
 def pruning(trial):
-    """Return a callback that reports each epoch, and ends the trial when it is told to."""
+    """Return a callback that reports each epoch, and ends the trial if Optuna prunes it."""
 
     # A function, not a class with the trial in it: fits copy callbacks, and a copied trial
     # would report to a copied study.
@@ -101,7 +101,7 @@ def run(*, n_images=300, n_trials=15, epochs=8, n_startup_trials=4):
 
 
 def is_pruned(trial):
-    """Say so by the state: the value of a pruned trial is the last one that it reported."""
+    """Return whether a trial was pruned. Its value is then the last one that it reported."""
     return trial.state is optuna.trial.TrialState.PRUNED
 
 

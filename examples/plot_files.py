@@ -30,7 +30,7 @@ FIGURE = Path(__file__).with_suffix(".png")
 
 
 def write_tiles(folder, *, n_images=400, side=100, seed=0):
-    """Cut squares out of two photographs, and write each to the folder of its own."""
+    """Cut squares out of two photographs, and write them to a folder for each."""
     import cv2
 
     rng = np.random.default_rng(seed)

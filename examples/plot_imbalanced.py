@@ -48,7 +48,7 @@ BATCH_SIZE = 32
 
 @dataclass
 class Data:
-    """Images with what suits them; the first class is the common one."""
+    """Images, and the settings for them; the first class is the common one."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -127,7 +127,7 @@ def score(classifier, images, labels):
 
 
 def compare(data, *, n_splits=3, n_repeats=2, steps=150):
-    """Return a table of scores: a row a policy and fold."""
+    """Return a table of scores: a row for each policy and fold."""
     folds = [
         fold
         for seed in range(n_repeats)
@@ -176,7 +176,7 @@ def plot(table, path):
     means = table.drop(columns="steps").groupby("policy", sort=False).mean()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     at = np.arange(means.shape[1])
-    # Colours that colour-blind people can tell apart, each with a marker of its own.
+    # Colours that colour-blind people can distinguish, each with its own marker.
     looks = zip(
         means.iterrows(), ("#000000", "#e69f00", "#0072b2", "#cc79a7"), "osD^", strict=True
     )

@@ -5,8 +5,8 @@ A pretrained network for a few images
 You learn what a pretrained network gains when you have few images, and how to fine-tune it inside
 a cross-validation.
 
-A small network first learns the digits 0 to 6. It then serves to tell 7, 8 and 9 apart, from nine
-images. Three ways, with the same splits, augmentation and number of epochs:
+A small network first learns the digits 0 to 6. It then helps to distinguish 7, 8 and 9 with
+nine training images. Three ways, with the same splits, augmentation and number of epochs:
 
 ============ ===============================================================================
 from scratch the same network with random weights

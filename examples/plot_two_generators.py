@@ -2,7 +2,7 @@
 A second generator for early stopping
 =====================================
 
-You learn how to augment the hold-out set otherwise than the training images, and what this
+You learn how to augment the hold-out set in another way than the training images, and what this
 changes.
 
 One generator augments the training images, and another the hold-out set of early stopping. Each
@@ -28,7 +28,7 @@ from sklearn.model_selection import StratifiedKFold, cross_validate
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter
 
 FIGURE = Path(__file__).with_suffix(".png")
-COLOURS = ("#0072b2", "#d55e00", "#009e73")  # told apart by colour-blind people, too
+COLOURS = ("#0072b2", "#d55e00", "#009e73")  # also for colour-blind people
 
 
 def build(meta):
@@ -54,7 +54,7 @@ def compare(*, n_images=400, n_splits=3, epochs=40):
         zoom_range=0.1,
         rescale=1 / 16,
     )
-    # Rescaling is the first generator's to say, for every image; the second only shifts.
+    # The first generator rescales every image; the second only shifts.
     second = ImageAugmenter(width_shift_range=0.1, height_shift_range=0.1)
     results = {}
     for name, validation in [("plain", None), ("shifted", second)]:

@@ -25,7 +25,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-# Before anything that imports cv2: where that is missing or broken, this says what to do.
+# Before the first import of cv2: if it is missing or broken, this says what to do.
 from skimgcv._runtime import opencv as _opencv  # noqa: F401
 
 # isort: split
@@ -67,8 +67,8 @@ callbacks. skops cannot write Keras layers as augmenters; ``save`` can.
 __version__ = "0.1.0"
 
 
-# TensorFlow takes seconds to import, and prints to the terminal: lists of files, workers that
-# read them, and the command line's --help need none of it.
+# TensorFlow takes seconds to import, and prints to the terminal. Lists of files, workers that read
+# them, and the command line's --help do not need it.
 _NEEDS_KERAS = {
     "AugmentedKerasClassifier": "skimgcv._classifier",
     "AugmentedKerasRegressor": "skimgcv._regressor",

@@ -26,7 +26,7 @@ def _has_labels(estimator: Any) -> bool:
 class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     """Keras image classifier that augments its training rows, and nothing else.
 
-    ``fit`` transforms its training images at random, anew in each epoch. Prediction and
+    In each epoch, ``fit`` applies new random transforms to its training images. Prediction and
     scoring use plain images. So scikit-learn's tools, which fit on one fold and score
     another, do not leak augmented images.
 
@@ -99,9 +99,9 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     epochs : int, default=1
         Number of epochs, or of epochs in the first phase.
     fine_tune_epochs : int, default=0
-        Number of epochs in a second phase, after ``epochs``. The second phase unfreezes
-        layers, compiles the model anew and trains on, on the same rows. Callbacks start
-        each phase anew, as in two calls of Keras' ``fit``. A ``CSVLogger`` appends to its file.
+        Number of epochs in a second phase, after ``epochs``. The second phase unfreezes layers,
+        compiles the model again, and continues on the same rows. Callbacks start again in each
+        phase, as in two calls of Keras' ``fit``. A ``CSVLogger`` appends to its file.
     fine_tune_layers : "all", int, str or callable, default="all"
         Only used if ``fine_tune_epochs`` is above 0, so a grid can have both.
         The frozen layers to train in the second phase: all of them; the last ``n``, counted as
@@ -318,7 +318,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         Parameters
         ----------
         X : array-like of shape (n, height, width[, channels]) or (n, features)
-            Never changed, never copied whole.
+            Never changed, and never copied as a whole.
         y : array-like of shape (n,), or one-hot (n, classes)
             With ``multilabel`` (n, labels) of 0 and 1: an array, a data frame with the labels'
             names, or a sparse matrix.

@@ -207,15 +207,15 @@ use a stratified splitter
 
 @dataclass(frozen=True)
 class _Target:
-    """What may be missing from a fold, or unevenly in it.
+    """The classes or strata whose share of each fold is checked.
 
     Attributes
     ----------
     y : ndarray of shape (n,) or (n, labels)
     classes : ndarray
-        Or labels; none of numbers.
+        Classes or labels. Empty for numbers.
     strata : list of ndarray of shape (n,)
-        Classes; or quarters of each output's numbers; none of several labels.
+        Classes, or quarters of the numbers of each output. Empty for several labels.
     is_numeric : bool
     """
 
@@ -281,6 +281,6 @@ def _is_skewed(codes: np.ndarray, shares: np.ndarray) -> bool:
     counts = np.bincount(codes, minlength=len(shares))
     expected = shares * max(1, len(codes))
     moved = np.abs(counts - expected).sum() / 2 / max(1, len(codes))
-    # Small folds are far from the shares by chance.
+    # By chance, small folds differ much from the shares.
     by_chance = chi2.sf(((counts - expected) ** 2 / expected).sum(), max(1, len(shares) - 1))
     return bool(moved >= 0.25 and by_chance < 0.01)
