@@ -1,4 +1,4 @@
-"""What estimators of images share: parameters, training, raw outputs, files and copies."""
+"""The base of the estimators: parameters, training, raw outputs, files and copies."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class AugmentedKerasEstimator(CallbackSupportMixin, DocumentationLink, BaseEstim
 
     _parameter_constraints = CONSTRAINTS
     _file_kind: str
-    """What ``save`` calls its files."""
+    """The kind of the files of ``save``."""
 
-    # What is said of classes alone, where y has none.
+    # Values of parameters for classes, if y has none.
     class_augmenters: Any = None
     sampling_strategy: Any = None
     class_weight: Any = None

@@ -72,7 +72,7 @@ class Rows:
         ------
         ValueError, TypeError
             Where X is sparse, empty, ragged, masked, not numeric or not finite,
-            or where its shape does not fit ``image_shape``.
+            or if its shape does not fit ``image_shape``.
         """
         array = check_form(X, name)
         if fitted_shape is not None and len(array.shape) == 2:

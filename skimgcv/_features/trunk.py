@@ -88,7 +88,7 @@ class Trunk:
 
     @functools.cached_property
     def _values(self) -> list[Any]:
-        """The weights as the backend's tensors: not needed where all features are kept."""
+        """The weights as tensors of the backend. Not needed if all features are cached."""
         return [keras.ops.convert_to_tensor(array) for array in self._arrays]
 
     def features(self, images: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from skimgcv._models.outputs import (
 )
 
 Kind = Literal["classes", "labels", "numbers"]
-"""What y is: one class a row, several labels, or numbers."""
+"""The kind of y: one class for each row, several labels, or numbers."""
 
 
 @dataclass(frozen=True)

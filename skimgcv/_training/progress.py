@@ -74,7 +74,7 @@ class FitBar(keras.callbacks.Callback):
         self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the line as it is."""
+        """Keep the line."""
         self._bar.close()
         if not self._live:
             sys.stderr.write(f"{self._bar}\n")

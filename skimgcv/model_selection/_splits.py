@@ -19,7 +19,7 @@ from ._folds import folds_of
 
 @dataclass(frozen=True, repr=False)
 class SplitReport:
-    """What :func:`check_splits` found, fold by fold.
+    """The result of :func:`check_splits`, fold by fold.
 
     Attributes
     ----------
