@@ -88,11 +88,12 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         With ``None`` all layers run on each batch.
     optimizer, loss, metrics
         As for ``keras.Model.compile``, if the builder does not compile the model.
-        ``loss="auto"`` is the crossentropy that fits the model's output and the metrics: for
-        class numbers, or for one-hot rows if MixUp or a Keras metric needs them. A Keras
-        metric gives what scikit-learn gives for the same predictions; for two classes it is
-        of the second. A metric for which this is impossible is an error. Your own metric gets
-        ``y_true`` as the loss does: see :doc:`/metrics`.
+        ``loss="auto"`` is the crossentropy that fits the model's output and the metrics: the
+        binary one for sigmoid units; else that of class numbers, or of one-hot rows if MixUp or
+        a Keras metric needs them. A Keras metric equals scikit-learn's for the same
+        predictions; for two classes it is that of the second. A metric for which this is
+        impossible is an error. Your own metric gets the ``y_true`` of the loss: see
+        :doc:`/metrics`.
     batch_size : int or None, default=32
         ``None`` means 32, as in Keras. ``predict`` pads batches to a multiple of 24; results
         do not depend on it.

@@ -17,7 +17,7 @@ from skimgcv._runtime.step_internals import (
 from skimgcv._runtime.versions import given_up, require
 
 
-@given_up("keras", "Sharing compiled models", "each model is compiled for itself, which is slower")
+@given_up("keras", "sharing compiled models", "each model is compiled for itself, which is slower")
 def models_share_steps() -> bool:
     """Try it on two small models: a few hundredths of a second, once."""
     # Layers draw their seeds here; the user's random numbers do not change.

@@ -39,7 +39,7 @@ def check_form(X: Any, name: str) -> Any:
     Raises
     ------
     ValueError, TypeError
-        Where X is a stream of batches, sparse, ragged, masked, not numeric, or names of files.
+        If X is a stream of batches, sparse, ragged, masked, not numeric, or names of files.
     """
     refuse_streams(X, name)
     _refuse_several_inputs(X)

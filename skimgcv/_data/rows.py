@@ -71,7 +71,7 @@ class Rows:
         Raises
         ------
         ValueError, TypeError
-            Where X is sparse, empty, ragged, masked, not numeric or not finite,
+            If X is sparse, empty, ragged, masked, not numeric or not finite,
             or if its shape does not fit ``image_shape``.
         """
         array = check_form(X, name)

@@ -27,7 +27,7 @@ def row_shape(
     Raises
     ------
     ValueError
-        Where X is empty, or its shape does not fit ``image_shape``.
+        If X is empty, or its shape does not fit ``image_shape``.
     """
     row = _row_shape(shape, image_shape)
     if 0 in (shape[0], *row):

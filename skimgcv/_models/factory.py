@@ -10,7 +10,7 @@ import keras
 
 from skimgcv._models.copies import check_callback, copy_callbacks, fresh_copy, unshared
 from skimgcv._models.metrics import check_names, named, need_rows, right_metrics
-from skimgcv._models.outputs import check_activation, has_graph
+from skimgcv._models.outputs import check_activation, ends_with_sigmoid, has_graph
 from skimgcv._models.routing import (
     BUILDER_EXTRAS,
     FIT_OPTIONS,
@@ -163,6 +163,7 @@ class ModelFactory(SciKerasHooks):
         one_hot = self._one_hot or (
             kind == "classes"
             and units_of(model, meta["n_classes_"]) > 1
+            and not ends_with_sigmoid(model)
             and need_rows(arguments.get("metrics"), arguments.get("weighted_metrics"))
         )
         return auto_loss(model, kind, meta, one_hot=one_hot)

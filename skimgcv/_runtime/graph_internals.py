@@ -137,7 +137,7 @@ def compile_alike(part: keras.Model, model: keras.Model) -> None:
     vars(part).update({name: vars(model)[name] for name in _SHARED})
 
 
-@given_up("keras", "Running frozen layers once", "they run for each batch, which is slower")
+@given_up("keras", "running frozen layers once", "they run for each batch, which is slower")
 def graphs_can_be_cut() -> bool:
     """Try it on a small model: a few hundredths of a second, once."""
     layers = keras.layers

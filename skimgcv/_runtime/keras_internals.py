@@ -399,7 +399,7 @@ def adapted(feed: Any) -> Any | None:
 _HELPERS = {"jax": "get_jax_iterator", "torch": "get_torch_dataloader"}
 
 
-@given_up("keras", "Passing batches on", "Keras takes them in its own way, which is slower")
+@given_up("keras", "passing batches on", "Keras takes them in its own way, which is slower")
 def _adapter_class() -> type:
     base = private("trainers.data_adapters.data_adapter", "DataAdapter")
     adapter = _adapter(base)

@@ -66,7 +66,7 @@ def is_loky_worker() -> bool:
     )
 
 
-@given_up("joblib", "Recognising workers", "the first may take all memory of a GPU")
+@given_up("joblib", "recognising workers", "the first may take all memory of a GPU")
 def _loky_process() -> Any:
     return sys.modules[_LOKY].LokyProcess
 
@@ -81,7 +81,7 @@ def dask_workers() -> list[Any]:
     return list(worker._instances) if worker else []
 
 
-@given_up("distributed", "Recognising workers", "each may use all cores and all memory of a GPU")
+@given_up("distributed", "recognising workers", "each may use all cores and all memory of a GPU")
 def _dask_worker() -> Any:
     worker = sys.modules["distributed.worker"].Worker
     iter(worker._instances)

@@ -344,7 +344,7 @@ def reduce_nothing(optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
         vars(optimizer)["_all_reduce_sum_gradients"] = unreduced
 
 
-@given_up("keras", "Freeing a step's memory", "each kind of model keeps a megabyte")
+@given_up("keras", "freeing a step's memory", "each kind of model keeps a megabyte")
 def _unreduced() -> Any:
     filter_empty_gradients = private("backend.tensorflow.optimizer", "filter_empty_gradients")
     require(
@@ -410,7 +410,7 @@ def drop_kernels() -> None:
         clear()
 
 
-@given_up("tensorflow", "Freeing the memory of kernels", "each fit keeps a little memory")
+@given_up("tensorflow", "freeing the memory of kernels", "each fit keeps a little memory")
 def _kernel_cache() -> Any:
     from tensorflow.python.eager import context
 

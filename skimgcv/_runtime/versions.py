@@ -29,8 +29,8 @@ def version_of(package: str) -> str:
 def unsupported(package: str, purpose: str, error: BaseException) -> UnsupportedVersionError:
     """Return an error that names the package that lacks something for ``purpose``."""
     return UnsupportedVersionError(
-        f"skimgcv cannot work with {package} {version_of(package)}: it lacks something needed "
-        f"{purpose} ({type(error).__name__}: {error}). Install another version of {package}, or "
+        f"{package} {version_of(package)} lacks something that skimgcv needs {purpose} "
+        f"({type(error).__name__}: {error}). Install another version of {package}, or "
         "a newer skimgcv."
     )
 
@@ -111,7 +111,7 @@ def given_up(package: str, feature: str, instead: str) -> Callable[[Callable[[],
                 raise
             except Exception as error:
                 warnings.warn(
-                    f"{feature} does not work with {package} {version_of(package)} "
+                    f"{package} {version_of(package)} does not support {feature} "
                     f"({type(error).__name__}: {error}). So {instead}. Results are the same.",
                     UnsupportedVersionWarning,
                     stacklevel=user_stacklevel(),

@@ -476,12 +476,14 @@ def test_a_metric_of_ones_own_gets_what_the_loss_takes():
     assert fit([own], loss="categorical_crossentropy").history_["own"] == [3]
     one_hot_too = fit([own, "f1_score"], loss="categorical_crossentropy")
     assert one_hot_too.history_["own"] == [3]
+    # Sigmoids get the binary crossentropy, which takes rows.
+    assert fit([own], model__activation="sigmoid").history_["own"] == [3]
     with pytest.warns(MetricTargetsWarning, match="OwnF1 is your own"):
         fit([OwnF1(average="macro")])
 
 
 def test_a_metric_of_ones_own_beside_one_that_needs_rows_is_not_guessed():
-    with pytest.raises(ValueError, match="F1Score needs one-hot rows, and what own needs"):
+    with pytest.raises(ValueError, match="F1Score needs one-hot rows"):
         fit([own, "f1_score"])
 
 
