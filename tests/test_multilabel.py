@@ -128,7 +128,7 @@ def test_labels_have_names_of_one_kind_each_once(names):
         ({"class_weight": "balanced", "loss": "mse"}, "a loss that is a mean over labels"),
         (
             {"class_weight": "balanced", "compile__weighted_metrics": ["mae"]},
-            "which weighted_metrics cannot take",
+            "which weighted_metrics do not support",
         ),
         ({"metrics": ["categorical_accuracy"]}, "is of one class a row, and y has several"),
         ({"multilabel": "yes"}, "The 'multilabel' parameter"),

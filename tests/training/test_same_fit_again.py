@@ -147,7 +147,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize(("given", "said"), UNKNOWN.values(), ids=UNKNOWN)
 def test_what_cannot_be_told_is_refused_before_training(given, said, tmp_path, goes_on):
-    with pytest.raises(ValueError, match=f"checkpoint_dir cannot tell.*{said}.*without check"):
+    with pytest.raises(ValueError, match=f"checkpoint_dir cannot prove.*{said}.*without check"):
         run(goes_on, tmp_path / "fits", given(), train=True)
     assert not (tmp_path / "fits").exists()
 
