@@ -303,6 +303,14 @@ def test_a_model_without_frozen_layers_is_refused():
         est(open_model).fit(X, y)
 
 
+def test_without_a_second_phase_its_parameters_change_nothing():
+    # So that a grid can have fine_tune_epochs of 0 and 5: neither an error nor a warning.
+    given = {"fine_tune_layers": 1, "fine_tune_learning_rate": 0.5}
+    plain, with_them = (est(fine_tune_epochs=0, **more).fit(X, y) for more in ({}, given))
+    assert plain.fine_tune_start_ is with_them.fine_tune_start_ is None
+    np.testing.assert_array_equal(plain.predict_proba(X), with_them.predict_proba(X))
+
+
 def test_warm_start_is_refused():
     clf = est(warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="warm_start"):
