@@ -152,7 +152,8 @@ def in_digits(value: float) -> str:
 
 def as_given(value: float) -> str:
     """Return a number of y: whole if it is, and with four digits otherwise."""
-    return f"{value:,.0f}" if float(value).is_integer() else in_digits(value)
+    # -0.0 is 0, too.
+    return f"{value + 0.0:,.0f}" if float(value).is_integer() else in_digits(value)
 
 
 def scores_of(

@@ -47,7 +47,8 @@ def trained():
         optimizer__learning_rate=0.05,
         random_state=0,
     )
-    return classifier, run(classifier, X, FRAME)
+    # scikit-learn's average_precision looks for a class 1 among the names of a data frame.
+    return classifier, run(classifier, X, Y)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def shown(report):
 
 def test_its_numbers_are_those_of_cross_validate(trained, report, shown):
     classifier, cv_results = trained
-    proba = cross_val_predict(classifier, X, FRAME, cv=CV, method="predict_proba")
+    proba = cross_val_predict(classifier, X, Y, cv=CV, method="predict_proba")
     np.testing.assert_array_equal(report.predictions["proba"], proba)
     np.testing.assert_array_equal(report.predictions["label"], Y)
     np.testing.assert_array_equal(report.predictions["predicted"], proba > 0.5)
