@@ -135,8 +135,11 @@ def test_without_jinja2_it_says_that_there_is_no_report(folder, tmp_path, capsys
         (["--table", "FOLDER/dark/0.png"], "needs to be a CSV file in UTF-8"),
     ],
 )
-def test_bad_arguments_end_in_one_line_and_code_2(folder, arguments, said, capsys, monkeypatch):
+def test_bad_arguments_end_in_one_line_and_code_2(
+    folder, arguments, said, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)  # where it makes the folder of its report
     with pytest.raises(SystemExit) as caught:
         main([argument.replace("FOLDER", str(folder)) for argument in arguments])
     assert caught.value.code == 2

@@ -50,6 +50,12 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """The command line writes into the current folder where it is told no other."""
+    monkeypatch.chdir(tmp_path)
+
+
 def rows():
     return [
         {
