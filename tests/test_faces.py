@@ -1,5 +1,7 @@
 """What holds for one class a row, for several labels and for numbers alike."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,13 @@ from builders import linear
 from samples import Log, RecordingAugmenter, numbered, same_model
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -64,6 +72,55 @@ def test_an_interrupted_fit_has_the_bits_of_a_whole_one(face, tmp_path, pending)
         again.fit(X, y, checkpoint_dir=tmp_path)
     assert same_model(again.fit(X, y, checkpoint_dir=tmp_path), whole)
     assert again.history_ == whole.history_
+
+
+def test_an_image_has_its_transforms_in_any_order_and_company(face):
+    make, y = face
+
+    def drawn(rows):
+        recorder = RecordingAugmenter()
+        make(augmenter=recorder, epochs=2).fit(numbered(N)[rows], y[rows])
+        return sorted(recorder.seen)
+
+    whole = drawn(np.arange(N))
+    assert drawn(RNG.permutation(N)) == whole
+    some = FOLD[0]
+    assert drawn(some) == [(row, number) for row, number in whole if row in some]
+
+
+def test_copies_and_a_second_fit_have_the_same_bits(face):
+    make, y = face
+    settings = {"augmenter": ImageAugmenter(rotation_range=30), "epochs": 2, "batch_size": 5}
+    est = make(**settings).fit(X, y)
+    output = "predict_proba" if hasattr(est, "classes_") else "predict"
+    for other in (
+        make(**settings).fit(X, y),
+        clone(est).fit(X, y),
+        pickle.loads(pickle.dumps(est)),
+    ):
+        assert same_model(other, est)
+        np.testing.assert_array_equal(getattr(other, output)(X), getattr(est, output)(X))
+
+
+@pytest.mark.slow
+def test_folds_in_other_processes_have_the_same_bits():
+    for kind, own, y in FACES.values():
+        est = kind(linear, augmenter=ImageAugmenter(rotation_range=30), random_state=0, **own)
+        one, two = (cross_val_predict(est, X, y, cv=KFold(2), n_jobs=n) for n in (1, 2))
+        np.testing.assert_array_equal(one, two)
+        one, two = (cross_val_score(est, X, y, cv=KFold(2), n_jobs=n) for n in (1, 2))
+        np.testing.assert_array_equal(one, two)
+
+
+def test_predictions_are_averaged_over_transformed_versions(face):
+    make, y = face
+    est = make(augmenter=ImageAugmenter(horizontal_flip=True), epochs=2).fit(X, y)
+    output = "predict_proba" if hasattr(est, "classes_") else "predict"
+    plain, flipped = (getattr(est, output)(part) for part in (X, X[:, :, ::-1]))
+    averaged = getattr(est.set_params(tta_rounds=4), output)(X)
+    # Each of the four versions is flipped, or it is not; with this seed some are.
+    means = [plain + n / 5 * (flipped - plain) for n in (1, 2, 3, 4)]
+    assert any(np.allclose(averaged, mean, rtol=1e-6) for mean in means)  # sums of float32
 
 
 def test_rows_of_weight_0_are_as_if_they_were_not_in_x(face):
