@@ -82,7 +82,7 @@ class RowStreams:
         blocks = np.repeat(counters[:, np.newaxis], -(-k // 4), axis=1)
         # NumPy counts, and then makes four words.
         blocks[..., 0] += np.arange(1, blocks.shape[1] + 1, dtype=np.uint64)
-        return _philox(blocks, self._key).reshape(n_images, -1)[:, :k]
+        return _philox(blocks, self._key).reshape(n_images, 4 * blocks.shape[1])[:, :k]
 
     def _next(self, n_images: int) -> slice:
         if self._begun + n_images > len(self):

@@ -63,6 +63,13 @@ def test_as_many_are_drawn_as_there_are():
         streams().random((N + 1, 1))
 
 
+def test_no_images_have_no_numbers():
+    # Such as a class with an augmenter of its own, in a fold that lacks it.
+    none = streams(slice(0, 0))
+    assert none.random((0, 3)).shape == (0, 3)
+    assert none.integers(2**64, size=0, dtype=np.uint64).shape == (0,)
+
+
 def test_images_are_drawn_for_in_turn():
     each, whole = streams(), streams().random((N, 3))
     drawn = np.concatenate([each.random((20, 3)), each.random((30, 3))])
