@@ -300,7 +300,7 @@ def test_a_display_shows_what_a_hold_out_goes_through(digits):
 def test_the_same_to_all_images_of_a_class_warns(digits):
     X, y = digits
     clf = classifier(linear, class_augmenters={0: mirrored})
-    with pytest.warns(AugmenterStepWarning, match=r"every training image of its class \(mirrored"):
+    with pytest.warns(AugmenterStepWarning, match=r"of its class in the same way \(mirrored"):
         clf.fit(X, y)
 
 
