@@ -137,7 +137,7 @@ def test_groups_cannot_be_changed_from_outside(X):
     ("groups", "said"),
     [
         ([1, 2], r"one entry for each image, 48; it has \(2,\)"),
-        ([None, *range(N - 1)], "row 0 has None.*a group of its own"),
+        ([None, *range(N - 1)], "row 0 has None.*needs its own group"),
         (np.r_[np.nan, np.arange(N - 1)], "row 0 has.*nan"),
     ],
 )
