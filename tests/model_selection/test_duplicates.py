@@ -151,7 +151,7 @@ def test_a_long_chain_is_joined_and_warned_of():
 
 def test_small_images_are_warned_of_and_not_thrown_together(digits):
     X = digits[0][:100]
-    with pytest.warns(UserWarning, match="images of 8x8 pixels are too small"):
+    with pytest.warns(UserWarning, match="Images of 8x8 pixels are too small"):
         labels = duplicate_groups(np.concatenate([X, X[:, ::-1], X[:, :, ::-1]]))
     np.testing.assert_array_equal(labels, np.tile(np.arange(100), 3))
 
