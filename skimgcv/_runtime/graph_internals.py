@@ -121,7 +121,7 @@ def _like(tensor: Any) -> keras.KerasTensor:
 
 def mask_of(tensor: Any) -> Any:
     """Return a layer's mask of the steps that count in its output; None if all do."""
-    return private("backend", "get_keras_mask")(tensor)
+    return private("backend.common.masking", "get_keras_mask")(tensor)
 
 
 _SHARED = ("_compile_loss", "_compile_metrics", "_loss_tracker")

@@ -118,7 +118,11 @@ def same(a, b):
 
 @pytest.mark.parametrize(
     "name",
-    [("ops.node", "Node"), ("models.functional", "Functional"), ("backend", "get_keras_mask")],
+    [
+        ("ops.node", "Node"),
+        ("models.functional", "Functional"),
+        ("backend.common.masking", "get_keras_mask"),
+    ],
 )
 def test_a_graph_that_cannot_be_cut_is_run_whole(name, lacks):
     clf = AugmentedKerasClassifier(frozen, random_state=0)
