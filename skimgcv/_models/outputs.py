@@ -99,17 +99,27 @@ def check_activation(model: keras.Model, loss: Any) -> None:
         needed = [keras.activations.linear]
     elif "binary" in name or "categorical" in name:
         needed = needed[:1] if "binary" in name else needed[1:]
-    if activation in _KNOWN and activation not in needed:
+    if _is_unfit(activation, needed):
         raise ValueError(
             f"The loss {name}{' from logits' if _says_logits(loss) else ''} needs outputs with "
             f"the activation {' or '.join(a.__name__ for a in needed)}; the last layer, "
-            f"{layer.name}, has {activation.__name__}. Change one of them, or use loss='auto'."
+            f"{layer.name}, has {activation.__name__}. Change one of them"
+            f"{', or use loss=' + repr('auto') if activation in _KNOWN else ''}."
         )
 
 
 _OF_PROBABILITIES = re.compile("crossentropy|kl_?divergence")
 _SIGNED = (keras.activations.linear, keras.activations.tanh)
 _KNOWN = (*_SIGNED, keras.activations.sigmoid, keras.activations.softmax)
+# Their values are neither probabilities nor of either sign.
+_UNBOUNDED = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "exponential")
+
+
+def _is_unfit(activation: Any, needed: list[Any]) -> bool:
+    if activation in needed:
+        return False
+    unbounded = [getattr(keras.activations, name) for name in _UNBOUNDED]
+    return activation in _KNOWN or activation in unbounded
 
 
 def ends_with_softmax(model: keras.Model) -> bool:

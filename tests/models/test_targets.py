@@ -207,6 +207,12 @@ losses = keras.losses
         (None, losses.CategoricalFocalCrossentropy, "needs .* softmax; .* has linear"),
         (None, losses.kl_divergence, "sigmoid or softmax; .* has linear"),
         ("tanh", "binary_crossentropy", "needs .* sigmoid; .* has tanh"),
+        ("relu", "sparse_categorical_crossentropy", r"needs .* softmax; .* has relu\. Change one"),
+        (
+            "gelu",
+            losses.BinaryCrossentropy,
+            r"needs .* sigmoid; .* has gelu\. Change one of them\.",
+        ),
         ("softmax", "binary_crossentropy", "needs .* sigmoid; .* has softmax"),
         ("sigmoid", "categorical_crossentropy", "needs .* softmax; .* has sigmoid"),
         (
