@@ -16,57 +16,57 @@ Spec = tuple[tuple[tuple[int | None, ...], str], ...]
 
 Read = Callable[[int], tuple[np.ndarray, ...]]
 
+_MOST_BATCHES = 2**32
+"""Numbers of batches contain that of their connection, in the bits above these."""
+
 
 class Channel:
-    """A ``tf.data.Dataset`` that reads batch 0, 1, ... of the data that it is connected to.
+    """Makes TensorFlow data sets that read batch 0, 1, ... of the data that it is connected to.
 
-    With a new data set in each fit, three functions would be traced, which takes as long as some
-    folds. TensorFlow would keep them until the process ends.
+    The function that makes them is traced once. With a new data set in each fit, TensorFlow would
+    trace functions again, which takes as long as some folds, and keep them until the process ends.
     """
 
     def __init__(self, spec: Spec) -> None:
         import tensorflow as tf
 
         self.spec = spec
-        self._connection = self._n_batches = 0
-        self._readers: dict[int, Read] = {}
+        self._connection = 0
+        self._reader: Read | None = None
         dtypes = [dtype for _, dtype in spec]
 
-        def batches_of(_: Any) -> Any:
-            connection, n_batches = tf.numpy_function(self._begin, [], [tf.int64, tf.int64])
-            return tf.data.Dataset.range(n_batches).map(lambda batch: read(connection, batch))
-
-        def read(connection: Any, batch: Any) -> tuple[Any, ...]:
-            parts = tf.numpy_function(self._read, [connection, batch], dtypes)
+        def read(number: Any) -> tuple[Any, ...]:
+            parts = tf.numpy_function(self._read, [number], dtypes)
             for part, (shape, _) in zip(parts, spec, strict=True):
                 part.set_shape(shape)
             return tuple(parts)
 
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        # One batch is made while the model trains on the last one.
-        options.threading.private_threadpool_size = 1
-        once = tf.data.Dataset.from_tensors(0)
-        self.dataset = once.flat_map(batches_of).prefetch(1).with_options(options)
+        def batches(first: Any, end: Any) -> Any:
+            options = tf.data.Options()
+            options.autotune.enabled = False
+            # One batch is made while the model trains on the last one.
+            options.threading.private_threadpool_size = 1
+            return tf.data.Dataset.range(first, end).map(read).prefetch(1).with_options(options)
 
-    def connect(self, read: Read, n_batches: int) -> None:
-        """Connect it: iterators that start from now on read from here."""
+        number = tf.TensorSpec((), tf.int64)
+        self._dataset = tf.function(batches, input_signature=[number, number], autograph=False)
+
+    def connect(self, read: Read, n_batches: int) -> Any:
+        """Return a data set of this data. Iterators of earlier ones end."""
         self._connection += 1
-        self._n_batches = n_batches
-        self._readers = {self._connection: read}
+        self._reader = read
+        first = self._connection * _MOST_BATCHES
+        return self._dataset(first, first + n_batches)
 
     def disconnect(self) -> None:
-        """Disconnect it: running iterators end."""
-        self._readers = {}
+        """Let running iterators end."""
+        self._reader = None
 
-    def _begin(self) -> tuple[np.int64, np.int64]:
-        return np.int64(self._connection), np.int64(self._n_batches)
-
-    def _read(self, connection: np.int64, batch: np.int64) -> tuple[np.ndarray, ...]:
-        read = self._readers.get(int(connection))
-        if read is None:
+    def _read(self, number: np.int64) -> tuple[np.ndarray, ...]:
+        connection, batch = divmod(int(number), _MOST_BATCHES)
+        if self._reader is None or connection != self._connection:
             raise StopIteration
-        return read(int(batch))
+        return self._reader(batch)
 
 
 class Channels:

@@ -95,11 +95,10 @@ class Feed:
         return _Dataset(self) if adapter is None else adapter
 
     def dataset(self) -> Any:
-        """Return the channel's TensorFlow data set, connected to this data."""
+        """Return a TensorFlow data set of this data."""
         spec = tuple(((None, *part.shape[1:]), part.dtype.name) for part in self.first())
         self._channel = channels.take(spec)
-        self._channel.connect(self.read, self._n_batches)
-        return self._channel.dataset
+        return self._channel.connect(self.read, self._n_batches)
 
     def epoch(self) -> Iterator[Batch]:
         """Return one epoch of arrays."""
