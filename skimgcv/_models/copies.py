@@ -11,14 +11,25 @@ from skimgcv._models.custom_objects import check_config_says_all, custom_objects
 from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
 
 
-def fresh_copy(model: keras.Model) -> keras.Model:
-    """Clone a model with new weights, and compile it like the original."""
+def fresh_copy(model: keras.Model, clone_function: Any = None) -> keras.Model:
+    """Clone a model with new weights, and compile it like the original.
+
+    ``clone_function`` is that of ``keras.models.clone_model``.
+    """
     # Safe mode protects from files; these lambdas are the caller's own.
     with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
-        fresh = keras.models.clone_model(model)
+        fresh = keras.models.clone_model(model, clone_function=clone_function)
     if model.compiled:
         fresh.compile(**{k: unshared(v) for k, v in compile_arguments(model).items()})
     return fresh
+
+
+def with_policy(layer: keras.Layer) -> keras.Layer:
+    """Clone a layer with the same object as its dtype policy, as layers of one builder have it."""
+    config = layer.get_config()
+    if "dtype" in config:
+        config["dtype"] = layer.dtype_policy
+    return type(layer).from_config(config)
 
 
 def unshared(argument: Any) -> Any:

@@ -9,11 +9,13 @@ import keras
 import numpy as np
 
 from skimgcv._batches.batches import Batches, TrainingBatches
+from skimgcv._compiled.equality import fingerprint
 from skimgcv._compiled.run import make_variables
 from skimgcv._compiled.step_groups import looks_at_batches
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._features.cut import cut_of
 from skimgcv._features.parts import cut_and_fed, run_whole
+from skimgcv._models.copies import fresh_copy, with_policy
 
 Rebuild = Callable[[], keras.Model]
 
@@ -60,17 +62,34 @@ def trained_part(
         return whole
     cut, fed = parts
     features = np.zeros((1, *cut.feature_shape), cut.feature_dtype)
+    batch = (features, *batches.labels(np.arange(1)))
     try:
-        make_variables(cut.head, (features, *batches.labels(np.arange(1))))
+        make_variables(cut.head, batch)
     except UnprovableError as reason:
         run_whole(model, str(reason))
         return whole
     return Trained(
         cut.head,
-        None if rebuild is None else lambda: _head_of(rebuild()),
+        None if rebuild is None else lambda: _copy(cut.head, batch) or _head_of(rebuild()),
         fed[0],
         fed[1] if validation is not None else None,
     )
+
+
+def _copy(head: keras.Model, batch: tuple[np.ndarray, ...]) -> keras.Model | None:
+    """Copy a head by its layers' configs, faster than the user's function builds the whole model.
+
+    Returns
+    -------
+    keras.Model or None
+        None if the copy is not proved equal.
+    """
+    try:
+        copy = fresh_copy(head, with_policy)
+        make_variables(copy, batch)
+        return copy if fingerprint(copy).key == fingerprint(head).key else None
+    except Exception:  # any error of a layer that cannot be made of its config
+        return None
 
 
 def _head_of(model: keras.Model) -> keras.Model:
