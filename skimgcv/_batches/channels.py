@@ -52,14 +52,14 @@ class Channel:
         self._dataset = tf.function(batches, input_signature=[number, number], autograph=False)
 
     def connect(self, read: Read, n_batches: int) -> Any:
-        """Return a data set of this data. Iterators of earlier ones end."""
+        """Return a data set of this data. Iterators of earlier ones cannot read it."""
         self._connection += 1
         self._reader = read
         first = self._connection * _MOST_BATCHES
         return self._dataset(first, first + n_batches)
 
     def disconnect(self) -> None:
-        """Let running iterators end."""
+        """Release the data."""
         self._reader = None
 
     def _read(self, number: np.int64) -> tuple[np.ndarray, ...]:

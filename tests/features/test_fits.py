@@ -305,6 +305,46 @@ def test_heads_and_trunks_are_compiled_once(data, traces, monkeypatch):
     assert len(compiled) == 1
 
 
+class Scaled(keras.layers.Layer):
+    """A layer whose config lacks its factor, so that a copy of it is another layer."""
+
+    def __init__(self, factor=1.0, **settings):
+        super().__init__(**settings)
+        self.factor = factor
+
+    def get_config(self):
+        return {"name": self.name}
+
+    def call(self, x):
+        return self.factor * x
+
+
+def with_scaled_features(meta):
+    image = keras.Input(meta["image_shape_"])
+    frozen_layer = keras.layers.Conv2D(4, 3, activation="relu", trainable=False)
+    features = keras.layers.GlobalAveragePooling2D()(frozen_layer(image))
+    features = Scaled(0.5)(keras.layers.Dropout(0.2)(features))
+    return keras.Model(image, keras.layers.Dense(meta["n_classes_"])(features))
+
+
+@pytest.mark.parametrize("build", [frozen, with_scaled_features])
+def test_what_cannot_be_copied_is_built_again(build, data, traces):
+    clear_compiled_models()
+    built = []
+    X, y = data
+    whole = classifier(build, feature_cache=None).fit(X, y)
+    n_traced = traces["train_step"]
+
+    def counted(meta):
+        built.append(1)
+        return build(meta)
+
+    once = classifier(counted).fit(X, y)
+    assert traces["train_step"] == n_traced + 1
+    assert len(built) == (1 if build is frozen else 2)
+    assert_alike(once, whole, X)
+
+
 def test_an_image_is_the_same_in_any_order_and_company(data):
     X, y = data
     fitted = classifier().fit(X, y)
