@@ -49,14 +49,15 @@ class Channel:
             return tf.data.Dataset.range(first, end).map(read).prefetch(1).with_options(options)
 
         number = tf.TensorSpec((), tf.int64)
-        self._dataset = tf.function(batches, input_signature=[number, number], autograph=False)
+        # A traced function stays one under tf.config.run_functions_eagerly.
+        self._dataset = tf.function(batches, autograph=False).get_concrete_function(number, number)
 
     def connect(self, read: Read, n_batches: int) -> Any:
         """Return a data set of this data. Iterators of earlier ones cannot read it."""
         self._connection += 1
         self._reader = read
         first = self._connection * _MOST_BATCHES
-        return self._dataset(first, first + n_batches)
+        return self._dataset(np.int64(first), np.int64(first + n_batches))
 
     def disconnect(self) -> None:
         """Release the data."""
