@@ -25,14 +25,14 @@ def models_share_steps() -> bool:
     # Layers draw their seeds here; the user's random numbers do not change.
     with seeded(0):
         one, other = _model("one"), _model("other")
-    mine, theirs = fingerprint(one), fingerprint(other)
-    require(mine.key == theirs.key, "equal models look different")
-    require(len(mine.variables) > 8, "variables are missed")
+    of_one, of_other = fingerprint(one), fingerprint(other)
+    require(of_one.key == of_other.key, "equal models look different")
+    require(len(of_one.variables) > 8, "variables are missed")
     require(metric_names(one) == metric_names(other), "metrics have no names")
     for step in ("train_function", "test_function", "predict_function"):
         require(step in vars(one), f"no {step}")
     if keras.backend.backend() == "tensorflow":
-        _check_exchange(one, mine, other, theirs)
+        _check_exchange(one, of_one, other, of_other)
     return True
 
 
@@ -56,7 +56,7 @@ def _model(name: str) -> keras.Model:
 
 
 def _check_exchange(
-    model: keras.Model, mine: Fingerprint, other: keras.Model, theirs: Fingerprint
+    model: keras.Model, of_one: Fingerprint, other: keras.Model, of_other: Fingerprint
 ) -> None:
     """Let a model take a step with another's variables, and compare it with its own step."""
     gradients = [keras.ops.ones(v.shape) for v in model.trainable_variables]
@@ -64,7 +64,9 @@ def _check_exchange(
         variable.assign(variable * 0 + 7)
     start = model.get_weights()
     state = [np.array(keras.ops.convert_to_numpy(v)) for v in model.optimizer.variables]
-    with in_places_of(mine.variables, mine.optimizers, theirs.variables, theirs.optimizers):
+    with in_places_of(
+        of_one.variables, of_one.optimizers, of_other.variables, of_other.optimizers
+    ):
         require(_same(model, start) and _same(other, start), "values are not put in")
         model.optimizer.apply(gradients, model.trainable_variables)
         require(_same(other, model.get_weights()), "variables are not exchanged")

@@ -188,21 +188,21 @@ def _borrowed(
         return
     try:
         make_variables(model, feed.first())
-        mine = fingerprint(model)
-        make = None if rebuild is None else lambda: _make_twin(mine, rebuild, feed.first())
-        twin = _twins.take(mine, make)
+        of_model = fingerprint(model)
+        make = None if rebuild is None else lambda: _make_twin(of_model, rebuild, feed.first())
+        twin = _twins.take(of_model, make)
     except UnprovableError as reason:
         _log.debug("Compiling %s for itself: %s.", model.name, reason)
         yield 1
         return
     before = _global_seeds()
     group = group_size(model, callbacks, feed.first()[0], verbose)
-    with in_place_of(twin, model, mine, group):
+    with in_place_of(twin, model, of_model, group):
         yield group
     if _global_seeds() != before:
         # The steps keep a reference to Keras' current seed generator.
-        _twins.refuse(mine.key, "it draws from Keras' global seed generator")
-    elif _twins.give_back(mine.key, twin):
+        _twins.refuse(of_model.key, "it draws from Keras' global seed generator")
+    elif _twins.give_back(of_model.key, twin):
         # A twin was dropped. Its graphs have reference cycles, and its kernels are in TensorFlow's
         # cache.
         gc.collect()
@@ -239,7 +239,7 @@ def make_variables(model: keras.Model, batch: tuple[np.ndarray, ...]) -> None:
 
 
 def _make_twin(
-    mine: Fingerprint,
+    of_model: Fingerprint,
     rebuild: Callable[[], keras.Model],
     batch: tuple[np.ndarray, ...],
 ) -> Twin:
@@ -248,23 +248,23 @@ def _make_twin(
         with seeded(0):
             model = rebuild()
             make_variables(model, batch)
-        theirs = fingerprint(model)
-        _check_twins(mine, theirs, model)
+        of_twin = fingerprint(model)
+        _check_twins(of_model, of_twin, model)
     except UnprovableError as reason:
-        _twins.refuse(mine.key, str(reason))
+        _twins.refuse(of_model.key, str(reason))
         raise
-    reduce_nothing(theirs.optimizers)
+    reduce_nothing(of_twin.optimizers)
     model.make_train_function()
     model.make_test_function()
     model.make_predict_function()
     trace_for_any_rows(model)
-    return Twin(model, theirs.variables, theirs.optimizers)
+    return Twin(model, of_twin.variables, of_twin.optimizers)
 
 
-def _check_twins(mine: Fingerprint, theirs: Fingerprint, model: keras.Model) -> None:
-    if theirs.key != mine.key:
+def _check_twins(of_model: Fingerprint, of_twin: Fingerprint, model: keras.Model) -> None:
+    if of_twin.key != of_model.key:
         raise UnprovableError("built again, it is another model")
-    if {id(v) for v in mine.variables} & {id(v) for v in theirs.variables}:
+    if {id(v) for v in of_model.variables} & {id(v) for v in of_twin.variables}:
         raise UnprovableError("built again, it shares variables")
     if len(getattr(model, "outputs", None) or [None]) > 1:
         raise UnprovableError("it has several outputs")

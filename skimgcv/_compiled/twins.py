@@ -53,12 +53,12 @@ class Twins:
         self._idle: collections.OrderedDict[Hashable, list[Twin]] = collections.OrderedDict()
         self._refused: collections.OrderedDict[Hashable, str] = collections.OrderedDict()
 
-    def take(self, mine: Fingerprint, make: Callable[[], Twin] | None) -> Twin:
+    def take(self, of_model: Fingerprint, make: Callable[[], Twin] | None) -> Twin:
         """Return an equal twin, an idle or a new one."""
         with self._lock:
-            if mine.key in self._refused:
-                raise UnprovableError(self._refused[mine.key])
-            if idle := self._idle.get(mine.key):
+            if of_model.key in self._refused:
+                raise UnprovableError(self._refused[of_model.key])
+            if idle := self._idle.get(of_model.key):
                 return idle.pop()
         if make is None:
             raise UnprovableError("no equal model is compiled in this process")
@@ -89,11 +89,11 @@ class Twins:
 
 @contextlib.contextmanager
 def in_place_of(
-    twin: Twin, model: keras.Model, mine: Fingerprint, group: int = 1
+    twin: Twin, model: keras.Model, of_model: Fingerprint, group: int = 1
 ) -> Iterator[None]:
     """Let a model use its twin's steps, with this number of training steps in each call."""
     own_steps = {name: vars(model)[name] for name in _STEPS}
-    with _exchanged(mine, twin):
+    with _exchanged(of_model, twin):
         vars(model).update(_steps_of(twin, model, group))
         try:
             yield
@@ -138,11 +138,11 @@ def _renaming(step: Callable[[Any], Any], names: dict[str, str]) -> Callable[[An
 
 
 @contextlib.contextmanager
-def _exchanged(mine: Fingerprint, twin: Twin) -> Iterator[None]:
+def _exchanged(of_model: Fingerprint, twin: Twin) -> Iterator[None]:
     """Give the model the twin's variables for a while, with the model's values."""
     if keras.backend.backend() != "tensorflow":
         # On that backend a step gets the values of variables as arguments.
         yield
         return
-    with in_places_of(mine.variables, mine.optimizers, twin.variables, twin.optimizers):
+    with in_places_of(of_model.variables, of_model.optimizers, twin.variables, twin.optimizers):
         yield

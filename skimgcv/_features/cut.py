@@ -154,7 +154,7 @@ def _learns_statistics(layer: keras.Layer) -> bool:
 def _parted(model: keras.Model) -> tuple[list[Call], list[Call]]:
     """Divide a model's calls into the fixed ones, from its input on, and the others."""
     calls = list(calls_of(model))
-    trunk, _ = _told_apart(model, calls, {id(c): _is_fixed(c.operation) for c in calls})
+    trunk, _ = _divided(model, calls, {id(c): _is_fixed(c.operation) for c in calls})
     # A dropout of rate 0 belongs to the head, as in candidates with another rate, so that they
     # have the same trunk. An exception are frozen weights after it.
     leads_to_weights: set[int] = set()
@@ -165,10 +165,10 @@ def _parted(model: keras.Model) -> tuple[list[Call], list[Call]]:
             leads_to_weights.update(map(id, call.inputs))
         elif any(isinstance(layer, DROPOUTS) for layer in layers):
             fixed.remove(id(call))
-    return _told_apart(model, calls, {id(c): id(c) in fixed for c in calls})
+    return _divided(model, calls, {id(c): id(c) in fixed for c in calls})
 
 
-def _told_apart(
+def _divided(
     model: keras.Model, calls: list[Call], fixed: dict[int, bool]
 ) -> tuple[list[Call], list[Call]]:
     made = {id(tensor) for tensor in model.inputs}

@@ -140,9 +140,9 @@ class OnDisk:
     def _mapped(self, n: int) -> np.ndarray:
         """Return a map of at least n images, if the file has them."""
         if self._map is None or len(self._map) < n:
-            there = os.fstat(self._pixels).st_size // self._image_bytes
-            if self._map is None or there > len(self._map):
-                self._map = self._new_map(there)
+            n_stored = os.fstat(self._pixels).st_size // self._image_bytes
+            if self._map is None or n_stored > len(self._map):
+                self._map = self._new_map(n_stored)
                 self._pages = Pages(self._map)
         return self._map
 

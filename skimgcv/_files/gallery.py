@@ -19,8 +19,8 @@ def gallery(files: Any) -> str:
     """Return HTML with the description of an ``ImageFiles`` and a few of its images."""
     n = len(files)
     rows = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(int))
-    shown = "".join(_figure(files, row) for row in rows.tolist())
-    return f"<div><code>{html.escape(repr(files))}</code><br>{shown}</div>"
+    figures = "".join(_figure(files, row) for row in rows.tolist())
+    return f"<div><code>{html.escape(repr(files))}</code><br>{figures}</div>"
 
 
 def _figure(files: Any, row: int) -> str:
@@ -45,5 +45,5 @@ def _as_shown(image: np.ndarray) -> np.ndarray:
     # Files of 16 bits often use 12 of them.
     values = image.astype(np.float64)
     low, high = values.min(), values.max()
-    shown: np.ndarray = 255 * (values - low) / (high - low or 1)
-    return shown.astype(np.uint8)
+    grey_levels: np.ndarray = 255 * (values - low) / (high - low or 1)
+    return grey_levels.astype(np.uint8)

@@ -271,7 +271,7 @@ class ImageFiles(LazyImages):
             If files cannot be read. The message has their number and the first of them.
         """
         bad: list[ImageReadError] = []
-        with _bar(len(self), shown=progress) as bar:
+        with _bar(len(self), visible=progress) as bar:
             for rows in slices(len(self), _FILES_A_STEP):
                 bad += self._select(rows).errors()
                 bar.set_postfix(bad=len(bad), refresh=False)
@@ -323,16 +323,16 @@ class ImageFiles(LazyImages):
                     bar.set_postfix(bad=len(reasons), refresh=False)
                 bar.update()
 
-        with _bar(len(self), shown=progress) as bar:
+        with _bar(len(self), visible=progress) as bar:
             in_threads(check, range(len(self)))
         bad = [(place, self._paths[place], reasons[place]) for place in sorted(reasons)]
         return np.array(bad, dtype=[("row", np.intp), ("path", object), ("reason", object)])
 
 
-def _bar(n_files: int, *, shown: bool) -> Any:
+def _bar(n_files: int, *, visible: bool) -> Any:
     from tqdm.auto import tqdm  # not at import: in a notebook without ipywidgets it warns
 
-    return tqdm(total=n_files, desc="reading", unit="file", disable=not shown)
+    return tqdm(total=n_files, desc="reading", unit="file", disable=not visible)
 
 
 def _warn_unreadable(bad: list[ImageReadError], n_files: int) -> None:

@@ -69,9 +69,9 @@ def _read_block(
             stamps[place] = _stamp(path)
         except UnreadableError as error:
             failures[place] = error
-    there = list(stamps)
-    if store is not None and there:
-        there = _fetch(paths, stamps, store, out)
+    readable = list(stamps)
+    if store is not None and readable:
+        readable = _fetch(paths, stamps, store, out)
 
     def decode(place: int) -> None:
         try:
@@ -79,10 +79,10 @@ def _read_block(
         except UnreadableError as error:
             failures[place] = error
 
-    in_threads(decode, there)
-    there = [place for place in there if place not in failures]
-    if store is not None and there:
-        store.store([paths[p] for p in there], [stamps[p] for p in there], out[there])
+    in_threads(decode, readable)
+    readable = [place for place in readable if place not in failures]
+    if store is not None and readable:
+        store.store([paths[p] for p in readable], [stamps[p] for p in readable], out[readable])
     return failures
 
 

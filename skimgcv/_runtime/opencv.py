@@ -54,7 +54,7 @@ def _said(fault: str, *, headless: bool = False) -> str:
             installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    there = ", ".join(f"{name} {number}" for name, number in installed.items()) or "none"
+    versions = ", ".join(f"{name} {number}" for name, number in installed.items()) or "none"
     wanted = next(iter(installed), _PACKAGES[-1])
     if headless and not wanted.endswith("-headless"):
         wanted += "-headless"
@@ -62,7 +62,7 @@ def _said(fault: str, *, headless: bool = False) -> str:
     commands.append(f'pip install --force-reinstall --no-deps "{wanted}>={OLDEST[0]}.{OLDEST[1]}"')
     return (
         f"skimgcv needs OpenCV, but {fault}. Packages that bring it, and overwrite each other's "
-        f"files: {there}. Run\n    " + "\n    ".join(commands)
+        f"files: {versions}. Run\n    " + "\n    ".join(commands)
     )
 
 

@@ -259,11 +259,11 @@ def check_whitening_fits(n_rows: int, image_shape: tuple[int, ...]) -> None:
     if n_rows < d:
         # The rows, twice their directions, the products of pairs of rows, and the result.
         needed = 8 * (3 * n_rows * d + 4 * n_rows**2) + 4 * d**2
-    there = total_bytes()
-    if needed > there:
+    total = total_bytes()
+    if needed > total:
         raise MemoryError(
             f"zca_whitening of images of shape {image_shape} needs a matrix of {d} x {d} values "
             f"and {needed / 2**30:.1f} GiB of memory to work it out, this machine has "
-            f"{there / 2**30:.1f} GiB; use smaller images, or featurewise_center with "
+            f"{total / 2**30:.1f} GiB; use smaller images, or featurewise_center with "
             "featurewise_std_normalization"
         )

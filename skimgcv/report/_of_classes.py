@@ -72,8 +72,8 @@ def mistakes(run: CrossValidation) -> Section | None:
     by_row = run.predictions.by_row()
     confidence = by_row.proba.max(axis=1)
     wrong = np.flatnonzero(by_row.predicted != by_row.labels)
-    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][: run.n_mistakes]
-    pictures = image_uris(run.X, by_row.rows[shown], run.flat_shape)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][: run.n_mistakes]
+    pictures = image_uris(run.X, by_row.rows[surest], run.flat_shape)
     return {
         "mistakes": [
             {
@@ -84,7 +84,7 @@ def mistakes(run: CrossValidation) -> Section | None:
                 "confidence": confidence[at],
                 "fold": by_row.folds[at] + 1,
             }
-            for image, at in zip(pictures, shown, strict=True)
+            for image, at in zip(pictures, surest, strict=True)
         ],
         "n_wrong": len(wrong),
         "n_images": len(by_row.rows),

@@ -53,8 +53,8 @@ def errors(run: CrossValidation) -> Section | None:
     # Outputs of different units compare by how far the numbers of each are spread.
     spread = by_row.targets.std(axis=0)
     relative = np.abs(error) / np.where(spread > 0, spread, 1)
-    shown = np.argsort(-relative.max(axis=1), kind="stable")[: run.n_mistakes]
-    pictures = image_uris(run.X, by_row.rows[shown], run.flat_shape)
+    worst = np.argsort(-relative.max(axis=1), kind="stable")[: run.n_mistakes]
+    pictures = image_uris(run.X, by_row.rows[worst], run.flat_shape)
     return {
         "errors": [
             {
@@ -67,7 +67,7 @@ def errors(run: CrossValidation) -> Section | None:
                 "is_too_high": bool(error[at, output] > 0),
                 "fold": by_row.folds[at] + 1,
             }
-            for image, at in zip(pictures, shown, strict=True)
+            for image, at in zip(pictures, worst, strict=True)
             for output in [int(relative[at].argmax())]
         ],
         "n_outputs": error.shape[1],

@@ -223,8 +223,8 @@ class CrossValidationReport:
         require("jinja2", extra="report", purpose="CrossValidationReport")
         sections = [(section.__name__, section(self._run)) for section in self._task.sections]
         made = self.made.strftime("%d %B %Y, %H:%M")
-        shown = [(name, of) for name, of in sections if of is not None]
-        page = render(self.title, made, self._run.targets.kind, shown)
+        present = [(name, of) for name, of in sections if of is not None]
+        page = render(self.title, made, self._run.targets.kind, present)
         # Names of files may be bytes that are no text.
         return page.encode("utf-8", "backslashreplace").decode()
 

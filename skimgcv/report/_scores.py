@@ -113,12 +113,12 @@ class FoldScores:
         """Such as "0.757 to 0.943"."""
         return interval_in_words(self.name, self.interval)
 
-    def shown(self, value: float) -> str:
+    def formatted(self, value: float) -> str:
         """Return a value of this score as text; a dash where there is none."""
-        return shown(self.name, value) if math.isfinite(value) else _NONE
+        return formatted(self.name, value) if math.isfinite(value) else _NONE
 
 
-def shown(name: str, value: float) -> str:
+def formatted(name: str, value: float) -> str:
     """Return a value of a score of some name as text."""
     return in_digits(value) if name.endswith("_error") else f"{value:.3f}"
 
@@ -127,7 +127,7 @@ def interval_in_words(name: str, interval: tuple[float, float]) -> str:
     """Return the interval of a score, or that there is none."""
     if np.isnan(interval).any():
         return CANNOT_BE_TOLD
-    return " to ".join(shown(name, limit) for limit in interval)
+    return " to ".join(formatted(name, limit) for limit in interval)
 
 
 def without_interval(

@@ -43,7 +43,7 @@ def scores(run: CrossValidation) -> Section:
                 "n_train": len(train),
                 "n_test": len(test),
                 "seconds": run.seconds[fold],
-                "values": [score.shown(score.values[fold]) for score in run.scores],
+                "values": [score.formatted(score.values[fold]) for score in run.scores],
             }
             for fold, (train, test) in enumerate(run.splits)
         ],

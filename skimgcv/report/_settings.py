@@ -33,7 +33,7 @@ def settings_of(classifier: Any) -> list[tuple[str, str]]:
         for name, parameter in inspect.signature(type(classifier)).parameters.items()
     }
     return [
-        (name, shown(value))
+        (name, text_of(value))
         for name, value in sorted(classifier.get_params(deep=False).items())
         if name != "verbose"
         and (
@@ -46,12 +46,12 @@ def _is_default(value: Any, default: Any) -> bool:
     return value is default or (isinstance(value, (str, int, float, tuple)) and value == default)
 
 
-def shown(value: Any) -> str:
+def text_of(value: Any) -> str:
     """Return a value as text, without what only this process knows of it."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(text_of, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {shown(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {text_of(item)}" for key, item in value.items())
     function = getattr(value, "func", value)
     if callable(function) and hasattr(function, "__name__"):
         return f"{function.__module__}.{function.__name__}".removeprefix("__main__.")
@@ -76,7 +76,7 @@ def augmentation_in_words(augmenter: Any) -> list[str]:
         if name in _WORDS and isinstance(value, (int, float)):
             said.append(_in_words(name, value))
         elif name not in ("rescale", "fill_mode", "cval", "data_format", "dtype"):
-            said.append(f"{name.replace('_', ' ')}: {shown(value)}")
+            said.append(f"{name.replace('_', ' ')}: {text_of(value)}")
     return said
 
 
