@@ -32,7 +32,8 @@ class Channel:
 
         self.spec = spec
         self._connection = 0
-        self._reader: Read | None = None
+        # One object, since another thread may replace it at any time.
+        self._connected: tuple[int, Read] | None = None
         dtypes = [dtype for _, dtype in spec]
 
         def read(number: Any) -> tuple[Any, ...]:
@@ -46,7 +47,9 @@ class Channel:
             options.autotune.enabled = False
             # One batch is made while the model trains on the last one.
             options.threading.private_threadpool_size = 1
-            return tf.data.Dataset.range(first, end).map(read).prefetch(1).with_options(options)
+            with tf.device("CPU:0"):  # also if the user's code chose another device
+                numbers = tf.data.Dataset.range(first, end)
+                return numbers.map(read).prefetch(1).with_options(options)
 
         number = tf.TensorSpec((), tf.int64)
         # A traced function stays one under tf.config.run_functions_eagerly.
@@ -55,19 +58,20 @@ class Channel:
     def connect(self, read: Read, n_batches: int) -> Any:
         """Return a data set of this data. Iterators of earlier ones cannot read it."""
         self._connection += 1
-        self._reader = read
+        self._connected = (self._connection, read)
         first = self._connection * _MOST_BATCHES
         return self._dataset(np.int64(first), np.int64(first + n_batches))
 
     def disconnect(self) -> None:
         """Release the data."""
-        self._reader = None
+        self._connected = None
 
     def _read(self, number: np.int64) -> tuple[np.ndarray, ...]:
         connection, batch = divmod(int(number), _MOST_BATCHES)
-        if self._reader is None or connection != self._connection:
+        connected = self._connected
+        if connected is None or connected[0] != connection:
             raise StopIteration
-        return self._reader(batch)
+        return connected[1](batch)
 
 
 class Channels:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skimgcv.report._scores import formatted as formatted_score
-from skimgcv.report._scores import interval_in_words, without_interval
+from skimgcv.report._scores import formatted, interval_in_words, without_interval
 
 Folds = list[dict[str, float]]
 
@@ -41,11 +40,11 @@ def printed(
     def line(start: str, cells: Mapping[str, str]) -> str:
         return f"{start:>19}" + "".join(f"{cells[name]:>{n}}" for name, n in widths.items())
 
-    def formatted(name: str, value: float) -> str:
-        return formatted_score(name, value) if np.isfinite(value) else "undefined"
+    def cell(name: str, value: float) -> str:
+        return formatted(name, value) if np.isfinite(value) else "undefined"
 
     known = {name: values[np.isfinite(values)] for name, values in scores.items()}
-    means = {name: formatted(name, v.mean() if len(v) else np.nan) for name, v in known.items()}
+    means = {name: cell(name, v.mean() if len(v) else np.nan) for name, v in known.items()}
     within = {name: interval_in_words(name, each) for name, each in intervals.items()}
     return "\n".join(
         [
@@ -53,7 +52,7 @@ def printed(
             *(
                 line(
                     f"{fold['fold']:6}{fold['n_train']:7}{fold['n_test']:6}",
-                    {name: formatted(name, fold[name]) for name in scores},
+                    {name: cell(name, fold[name]) for name in scores},
                 )
                 for fold in folds
             ),

@@ -159,15 +159,7 @@ def _compiled(
         with keras.StatelessScope(list(zip(variables, values, strict=True))):
             return keras.tree.flatten(model(images, training=False))
 
-    traced: dict[tuple[int, ...], Any] = {}
-
-    def call(values: list[Any], images: np.ndarray) -> list[Any]:
-        # For hundreds of weights, to find the traced function takes as long as some steps.
-        if images.shape not in traced:
-            traced[images.shape] = run.get_concrete_function(values, tf.convert_to_tensor(images))
-        return traced[images.shape](values, tf.convert_to_tensor(images))
-
-    return call
+    return run
 
 
 def _difference(model: keras.Model, images: np.ndarray) -> str | None:

@@ -45,5 +45,5 @@ def _as_shown(image: np.ndarray) -> np.ndarray:
     # Files of 16 bits often use 12 of them.
     values = image.astype(np.float64)
     low, high = values.min(), values.max()
-    grey_levels: np.ndarray = 255 * (values - low) / (high - low or 1)
-    return grey_levels.astype(np.uint8)
+    levels: np.ndarray = 255 * (values - low) / (high - low or 1)
+    return levels.astype(np.uint8)

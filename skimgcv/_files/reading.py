@@ -69,9 +69,9 @@ def _read_block(
             stamps[place] = _stamp(path)
         except UnreadableError as error:
             failures[place] = error
-    readable = list(stamps)
-    if store is not None and readable:
-        readable = _fetch(paths, stamps, store, out)
+    to_decode = list(stamps)
+    if store is not None and to_decode:
+        to_decode = _fetch(paths, stamps, store, out)
 
     def decode(place: int) -> None:
         try:
@@ -79,10 +79,10 @@ def _read_block(
         except UnreadableError as error:
             failures[place] = error
 
-    in_threads(decode, readable)
-    readable = [place for place in readable if place not in failures]
-    if store is not None and readable:
-        store.store([paths[p] for p in readable], [stamps[p] for p in readable], out[readable])
+    in_threads(decode, to_decode)
+    decoded = [place for place in to_decode if place not in failures]
+    if store is not None and decoded:
+        store.store([paths[p] for p in decoded], [stamps[p] for p in decoded], out[decoded])
     return failures
 
 

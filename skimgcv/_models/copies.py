@@ -11,21 +11,32 @@ from skimgcv._models.custom_objects import check_config_says_all, custom_objects
 from skimgcv._runtime.keras_internals import compile_arguments, learning_rate_of, with_code
 
 
-def fresh_copy(model: keras.Model, clone_function: Any = None) -> keras.Model:
-    """Clone a model with new weights, and compile it like the original.
-
-    ``clone_function`` is that of ``keras.models.clone_model``.
-    """
+def fresh_copy(model: keras.Model) -> keras.Model:
+    """Clone a model with new weights, and compile it like the original."""
     # Safe mode protects from files; these lambdas are the caller's own.
     with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
-        fresh = keras.models.clone_model(model, clone_function=clone_function)
+        fresh = keras.models.clone_model(model)
     if model.compiled:
         fresh.compile(**{k: unshared(v) for k, v in compile_arguments(model).items()})
     return fresh
 
 
-def with_policy(layer: keras.Layer) -> keras.Layer:
-    """Clone a layer with the same object as its dtype policy, as layers of one builder have it."""
+def copy_by_config(model: keras.Model) -> keras.Model:
+    """Copy a compiled model by the configs of its layers and its loss.
+
+    It may differ where a config does not say all. Copies share dtype policies, as the layers of
+    one builder do, and no other object with state.
+    """
+    copied = keras.models.clone_model(model, clone_function=_with_policy)
+    arguments = {k: unshared(v) for k, v in compile_arguments(model).items()}
+    loss = arguments["loss"]
+    if isinstance(loss, keras.losses.Loss):
+        arguments["loss"] = type(loss).from_config(loss.get_config())
+    copied.compile(**arguments)
+    return copied
+
+
+def _with_policy(layer: keras.Layer) -> keras.Layer:
     config = layer.get_config()
     if "dtype" in config:
         config["dtype"] = layer.dtype_policy

@@ -100,11 +100,11 @@ def check_activation(model: keras.Model, loss: Any) -> None:
     elif "binary" in name or "categorical" in name:
         needed = needed[:1] if "binary" in name else needed[1:]
     if _is_unfit(activation, needed):
+        advice = ", or use loss='auto'" if activation in _KNOWN else ""
         raise ValueError(
             f"The loss {name}{' from logits' if _says_logits(loss) else ''} needs outputs with "
             f"the activation {' or '.join(a.__name__ for a in needed)}; the last layer, "
-            f"{layer.name}, has {activation.__name__}. Change one of them"
-            f"{', or use loss=' + repr('auto') if activation in _KNOWN else ''}."
+            f"{layer.name}, has {activation.__name__}. Change one of them{advice}."
         )
 
 

@@ -15,7 +15,7 @@ from skimgcv._compiled.step_groups import looks_at_batches
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._features.cut import cut_of
 from skimgcv._features.parts import cut_and_fed, run_whole
-from skimgcv._models.copies import fresh_copy, with_policy
+from skimgcv._models.copies import copy_by_config
 
 Rebuild = Callable[[], keras.Model]
 
@@ -85,7 +85,7 @@ def _copy(head: keras.Model, batch: tuple[np.ndarray, ...]) -> keras.Model | Non
         None if the copy is not proved equal.
     """
     try:
-        copy = fresh_copy(head, with_policy)
+        copy = copy_by_config(head)
         make_variables(copy, batch)
         return copy if fingerprint(copy).key == fingerprint(head).key else None
     except Exception:  # any error of a layer that cannot be made of its config

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from skimgcv import AugmentedKerasClassifier
+from skimgcv._models.copies import copy_by_config
 from skimgcv._runtime.seeding import seeded
 from skimgcv.exceptions import SharedPathWarning, UnusedWeightsWarning
 
@@ -804,3 +805,14 @@ def test_metrics_of_any_form_travel_in_a_pickle(metrics, own_random):
     )
     again = pickle.loads(pickle.dumps(clf))
     assert again.fit(X, y).history_ == clone(clf).fit(X, y).history_
+
+
+def test_a_copy_by_config_shares_no_state_with_its_model():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model = ready_model(optimizer="adam", loss=loss)
+    with seeded(0):
+        copied = copy_by_config(model)
+    assert copied.loss is not model.loss
+    assert copied.loss.get_config() == model.loss.get_config()
+    assert copied.optimizer is not model.optimizer
+    assert not set(map(id, copied.layers)) & set(map(id, model.layers))
