@@ -6,12 +6,15 @@ import pytest
 from keras import layers, ops
 
 from skimgcv._compiled.values import UnprovableError
+from skimgcv._features import trunk as trunks
 from skimgcv._features.cut import cut_of
 from skimgcv._features.trunk import BATCH, Trunk
 
 # Initial weights come from Python's generator.
 pytestmark = pytest.mark.usefixtures("own_random")
 X = np.random.default_rng(0).random((BATCH, 6, 6, 1), dtype="float32")
+# A step with constant weights multiplies kernels and batch norms first, which rounds otherwise.
+ROUNDING = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def frozen(*of):
@@ -35,6 +38,21 @@ def sequential():
     model = keras.Sequential(
         [layers.Input((6, 6, 1)), *parts, layers.Dropout(0.5), layers.Dense(2)]
     )
+    model.compile("sgd", "mse")
+    return model
+
+
+def separable():
+    """Convolutions without biases, each with a batch norm that was trained."""
+    first = layers.Conv2D(8, 3, use_bias=False)
+    norms = [layers.BatchNormalization(), layers.BatchNormalization()]
+    spread = layers.DepthwiseConv2D(3, padding="same", use_bias=False)
+    parts = [first, norms[0], layers.ReLU(6), spread, norms[1], layers.ReLU(6)]
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    model = keras.Sequential([layers.Input((6, 6, 1)), *frozen(*parts), *ends])
+    rng = np.random.default_rng(0)
+    for norm in norms:
+        norm.set_weights([rng.uniform(0.5, 1.5, 8) for _ in range(4)])
     model.compile("sgd", "mse")
     return model
 
@@ -82,6 +100,7 @@ def deep():
 
 CUTS = {
     "sequential": (sequential, (2,)),
+    "separable": (separable, (8,)),
     "nested": (nested, (72,)),
     "nested, thawed in part": (lambda: nested("b"), (6, 6, 3)),
     "called as it comes": (lambda: nested("b", calls_so=False), (6, 6, 3)),
@@ -100,8 +119,8 @@ def test_two_parts_are_the_whole(name):
     features = Trunk(cut, lambda: X).features(X)
     assert features.shape == (BATCH, *shape)
     expected = model.predict(X, batch_size=BATCH, verbose=0)
-    np.testing.assert_array_equal(
-        cut.head.predict(features, batch_size=BATCH, verbose=0), expected
+    np.testing.assert_allclose(
+        cut.head.predict(features, batch_size=BATCH, verbose=0), expected, **ROUNDING
     )
     assert not cut.trunk.trainable_variables
     trained = [id(v) for v in cut.head.trainable_variables]
@@ -204,11 +223,42 @@ def test_a_trunk_is_tried_in_training(how):
     Trunk(cut_of(ending(frozen(InTraining("nothing")), conv())), lambda: X[:2])
 
 
-def test_an_image_has_the_same_features_in_any_company():
-    trunk = Trunk(cut_of(sequential()), lambda: X)
+@pytest.mark.parametrize("build", [sequential, separable])
+def test_an_image_has_the_same_features_in_any_company(build):
+    trunk = Trunk(cut_of(build()), lambda: X)
     together = trunk.features(X)
     np.testing.assert_array_equal(trunk.features(X[::-1])[::-1], together)
     np.testing.assert_array_equal(trunk.features(X[5:8]), together[5:8])
+
+
+def test_weights_that_are_constants_change_rounding_alone(monkeypatch):
+    model = separable()
+    constant = Trunk(cut_of(model), lambda: X)
+    features = constant.features(X)
+    known = constant.lasting_key()
+    trunks.clear_trunks()
+    monkeypatch.setattr(trunks, "_MOST_CONSTANT", 0)
+    given = Trunk(cut_of(model), lambda: X)
+    np.testing.assert_allclose(given.features(X), features, **ROUNDING)
+    assert given.lasting_key() != known
+
+
+@pytest.mark.parametrize("most", [0, trunks._MOST_CONSTANT])
+def test_a_trunk_has_the_weights_of_its_making(most, monkeypatch):
+    monkeypatch.setattr(trunks, "_MOST_CONSTANT", most)
+    model = separable()
+    old, late = (Trunk(cut_of(model), lambda: X) for _ in range(2))
+    features = old.features(X)
+    model.layers[1].set_weights([np.full(8, 2.0)] * 4)
+    np.testing.assert_array_equal(late.features(X), features)
+    new = old.of_now()
+    np.testing.assert_allclose(
+        cut_of(model).head.predict(new.features(X), verbose=0),
+        model.predict(X, verbose=0),
+        **ROUNDING,
+    )
+    np.testing.assert_array_equal(old.features(X), features)
+    assert not np.allclose(new.features(X), features)
 
 
 def test_trunks_of_equal_structure_share_a_step_and_no_weights():
