@@ -1,6 +1,5 @@
 """The command line cross-validates a folder, and says in one line what is wrong."""
 
-import csv
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from csv_tables import read
 from PIL import Image
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import StratifiedKFold
@@ -38,11 +38,6 @@ def folder(tmp_path_factory):
 def run(folder, out, *more):
     options = ["--folds", 3, "--epochs", 8, "--size", 8, "--batch-size", 4, "--out", out]
     return main([str(option) for option in [folder, *options, *more]])
-
-
-def read(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_a_folder_becomes_a_table_and_a_report(folder, tmp_path, capsys):

@@ -1,12 +1,12 @@
 """The command line on a table with groups: its folds, what it finds, and how it trains."""
 
-import csv
 import shutil
 import sys
 
 import keras
 import numpy as np
 import pytest
+from csv_tables import Columns, read, written
 from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold, cross_validate
 
@@ -31,29 +31,9 @@ def cells(tmp_path):
     return tmp_path, rows
 
 
-def written(folder, rows, separator=","):
-    path = folder / "cells.csv"
-    with path.open("w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter=separator)
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def run(path, out, *more):
     options = ["--folds", 3, "--epochs", 1, "--size", 8, "--batch-size", 4, "--out", out]
     return main([str(option) for option in ["--table", path, *options, *more]])
-
-
-def read(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-class Columns(dict):
-    @property
-    def columns(self):
-        return list(self)
 
 
 TRANSFORMS = {
@@ -68,7 +48,7 @@ SCORES = ["accuracy", "balanced_accuracy", "neg_log_loss"]
 
 def by_hand(rows, folder, size, folds, repeats, **parameters):
     """What cross_validate gives for the command line's classifier and folds."""
-    table = Columns({name: [row[name] for row in rows] for name in rows[0]})
+    table = Columns.of(rows)
     group = list(rows[0])[2]
     X, y = load_image_table(
         table, "file", "label", folder=folder, group_col=group, image_shape=(size, size)
@@ -96,7 +76,9 @@ def assert_same_scores(written_scores, cv_results, splits):
 
 def test_its_scores_are_those_of_cross_validate_with_the_same_groups(cells, tmp_path, capsys):
     folder, rows = cells
-    path = written(folder, [rows[0] | {"label": "dark "}, *rows[1:]], separator=";")
+    path = written(
+        folder, [rows[0] | {"label": "dark "}, *rows[1:]], separator=";", encoding="utf-8-sig"
+    )
     more = ["--group-column", "patient", "--folds", 2, "--repeats", 2, "--val-split", 0.25]
     assert run(path, tmp_path / "out", *more, "--oversample", "--no-flip") == 0
     printed = capsys.readouterr().out
@@ -253,8 +235,7 @@ def test_a_backbone_gets_values_of_0_to_255(more, weights, trainable, rescale):
 
 @pytest.mark.data
 def test_blood_cells_by_smear_score_as_by_hand(blood_cells, tmp_path):
-    with (blood_cells / "labels.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))[:400]
+    rows = read(blood_cells / "labels.csv")[:400]
     more = ["--root", blood_cells, "--group-column", "smear", "--size", 16, "--batch-size", 32]
     path = written(tmp_path, rows)
     assert run(path, tmp_path / "out", *more, "--no-flip", "--balanced") == 0

@@ -1,10 +1,9 @@
 """--task multilabel and regression: folds, scores and predictions are those of Python by hand."""
 
-import csv
-
 import numpy as np
 import pytest
 from builders import linear
+from csv_tables import Columns, read, written
 from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
@@ -72,36 +71,20 @@ def rows():
     ]
 
 
-def written(folder, of_rows):
-    path = folder / "cells.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(of_rows[0]))
-        writer.writeheader()
-        writer.writerows(of_rows)
-    return path
-
-
 def run(path, *more):
     options = ["--folds", 2, "--epochs", 1, "--size", 8, "--batch-size", 4]
     options += ["--duplicates", "ignore"]
     return main([str(option) for option in ["--table", path, *options, *more]])
 
 
-def read(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-class Columns(dict):
-    @property
-    def columns(self):
-        return list(self)
-
-
 def images_of(of_rows, folder):
-    table = Columns({name: [row[name] for row in of_rows] for name in of_rows[0]})
     return load_image_table(
-        table, "file", "label", folder=folder, group_col="patient", image_shape=(8, 8)
+        Columns.of(of_rows),
+        "file",
+        "label",
+        folder=folder,
+        group_col="patient",
+        image_shape=(8, 8),
     )[0]
 
 
