@@ -6,11 +6,12 @@ import contextlib
 import functools
 import inspect
 import re
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
+import numpy as np
 
-from skimgcv._runtime.keras_internals import operation_of
+from skimgcv._runtime.keras_internals import call_of
 
 Outputs = Literal["probabilities", "logits", "scores"]
 
@@ -72,9 +73,7 @@ def outputs_are(model: keras.Model, loss: Any) -> Outputs:
     """Return the kind of a model's outputs. ``"scores"`` are neither of the others."""
     if _says_logits(loss):
         return "logits"
-    if _last_activation(model)[1] in _SIGNED:
-        return "scores"
-    return "probabilities"
+    return "scores" if _end_of(model).values in ("linear", "signed") else "probabilities"
 
 
 def check_activation(model: keras.Model, loss: Any) -> None:
@@ -93,43 +92,35 @@ def check_activation(model: keras.Model, loss: Any) -> None:
     name = name_of_loss(made)
     if own.__module__.partition(".")[0] != "keras" or not _OF_PROBABILITIES.search(name):
         return
-    layer, activation = _last_activation(model)
-    needed = [keras.activations.sigmoid, keras.activations.softmax]
+    layer, activation, values = _end_of(model)
+    needed, fit = "sigmoid or softmax", {"sigmoid", "softmax"}
     if _says_logits(loss):
-        needed = [keras.activations.linear]
-    elif "binary" in name or "categorical" in name:
-        needed = needed[:1] if "binary" in name else needed[1:]
-    if _is_unfit(activation, needed):
-        advice = ", or use loss='auto'" if activation in _KNOWN else ""
+        needed, fit = "linear", {"linear", "signed"}
+    elif "binary" in name:
+        needed, fit = "sigmoid", {"sigmoid"}
+    elif "categorical" in name:
+        needed, fit = "softmax", {"softmax"}
+    if values != "unknown" and values not in fit:
+        advice = "" if values in ("signed", "positive") else ", or use loss='auto'"
         raise ValueError(
             f"The loss {name}{' from logits' if _says_logits(loss) else ''} needs outputs with "
-            f"the activation {' or '.join(a.__name__ for a in needed)}; the last layer, "
-            f"{layer.name}, has {activation.__name__}. Change one of them{advice}."
+            f"the activation {needed}; the last layer, {layer.name}, has "
+            f"{getattr(activation, '__name__', type(activation).__name__)}. Change one of "
+            f"them{advice}."
         )
 
 
 _OF_PROBABILITIES = re.compile("crossentropy|kl_?divergence")
-_SIGNED = (keras.activations.linear, keras.activations.tanh)
-_KNOWN = (*_SIGNED, keras.activations.sigmoid, keras.activations.softmax)
-# Their values are neither probabilities nor of either sign.
-_UNBOUNDED = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "exponential")
-
-
-def _is_unfit(activation: Any, needed: list[Any]) -> bool:
-    if activation in needed:
-        return False
-    unbounded = [getattr(keras.activations, name) for name in _UNBOUNDED]
-    return activation in _KNOWN or activation in unbounded
 
 
 def ends_with_softmax(model: keras.Model) -> bool:
     """Whether it is known that a softmax gives the outputs."""
-    return _last_activation(model)[1] is keras.activations.softmax
+    return _end_of(model).values == "softmax"
 
 
 def ends_with_sigmoid(model: keras.Model) -> bool:
     """Whether it is known that a sigmoid gives the outputs."""
-    return _last_activation(model)[1] is keras.activations.sigmoid
+    return _end_of(model).values == "sigmoid"
 
 
 def _says_logits(loss: Any) -> bool:
@@ -147,25 +138,100 @@ def name_of_loss(loss: Any) -> str:
     return str(name).lower()
 
 
-def _last_activation(layer: keras.Operation) -> tuple[keras.Operation, Any]:
-    while has_graph(layer):
-        layer = operation_of(layer.outputs[0])
+Values = Literal["linear", "softmax", "sigmoid", "signed", "positive", "unknown"]
+"""What an activation gives. A function that is not Keras' own counts as what its values are like.
+
+The last two known ones are neither probabilities nor any number: of both signs, or not negative.
+"""
+
+
+class End(NamedTuple):
+    """The layer that gives a model's outputs, its activation, and the values this gives."""
+
+    layer: keras.Operation
+    activation: Any
+    values: Values
+
+
+# They move or average values. So logits stay logits, and probabilities stay probabilities.
+_PASSING = (
+    keras.layers.Average,
+    keras.layers.Flatten,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+    keras.layers.Identity,
+    keras.layers.Reshape,
+)
+_ACTIVATIONS = (
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
+)
+_NAMED: dict[Any, Values] = {
+    keras.activations.linear: "linear",
+    keras.activations.sigmoid: "sigmoid",
+    keras.activations.softmax: "softmax",
+}
+
+
+def _end_of(model: keras.Model) -> End:
+    if has_graph(model):
+        return _end_at(model.outputs[0])
+    return End(model, None, "unknown")
+
+
+def _end_at(tensor: Any) -> End:
+    layer, inputs, place = call_of(tensor)
+    if has_graph(layer):
+        return _end_at(layer.outputs[place])
+    is_activation = isinstance(layer, (keras.layers.Activation, *_ACTIVATIONS))
+    activation = getattr(layer, "activation", layer if is_activation else None)
     if isinstance(layer, keras.layers.Softmax):
-        return layer, keras.activations.softmax
-    activation = getattr(layer, "activation", None)
-    if isinstance(layer, keras.layers.Activation) and activation is keras.activations.linear:
-        # In mixed precision such a layer often only makes the outputs float32.
-        before = _last_activation(operation_of(layer.input))
-        return (layer, activation) if before[1] is None else before
-    return layer, activation
+        activation = keras.activations.softmax
+    if isinstance(layer, _PASSING) or (is_activation and activation is keras.activations.linear):
+        # In mixed precision such an activation often only makes the outputs float32.
+        before, *others = map(_end_at, inputs)
+        is_passed = all(end.values == before.values for end in others)
+        return before if is_passed else End(layer, None, "unknown")
+    for known, values in _NAMED.items():
+        if activation is known:
+            return End(layer, activation, values)
+    # Tried on numbers of both signs, if it sees such numbers.
+    is_keras = type(layer).call.__module__.partition(".")[0] == "keras"
+    is_tried = is_keras and callable(activation)
+    if is_tried and is_activation:
+        is_tried = _end_at(inputs[0]).values in ("linear", "signed")
+    tried = _tried(activation, tensor.shape[-1]) if is_tried else "unknown"
+    return End(layer, activation, tried)
+
+
+def _tried(activation: Any, width: Any) -> Values:
+    """Return what an activation gives for numbers of both signs."""
+    try:
+        probe = np.linspace(-8, 8, 5 * width, dtype=np.float32).reshape(5, width)
+        values = keras.ops.convert_to_numpy(activation(keras.ops.convert_to_tensor(probe)))
+    except Exception:  # of the user's own function
+        return "unknown"
+    least, most = values.min(), values.max()
+    rounding = 1e-3  # of float16
+    if np.isnan(values).any():
+        return "unknown"
+    if least < -rounding:
+        return "signed"
+    if most > 1 + rounding:
+        return "positive"
+    is_shared = width > 1 and np.allclose(values.sum(axis=-1), 1, atol=rounding)
+    return "softmax" if is_shared else "sigmoid"
 
 
 def outputs_logits(model: keras.Model) -> bool:
-    layer, activation = _last_activation(model)
+    layer, activation, values = _end_of(model)
     if activation is None:
         raise ValueError(
             f"loss='auto' cannot tell whether the outputs of {type(layer).__name__} are "
             "probabilities or logits; pass loss, for instance "
             "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
         )
-    return bool(activation is keras.activations.linear)
+    return values == "linear"

@@ -176,12 +176,13 @@ def learning_rate_of(value: Any) -> Any:
 
 
 @refusing("keras", "to see which layer gives a model's output")
-def operation_of(tensor: keras.KerasTensor) -> keras.Operation:
-    """Return the layer or operation of a symbolic tensor.
+def call_of(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor], int]:
+    """Return the layer or operation of a symbolic tensor, its inputs, and which output this is.
 
     Without it scores could be mistaken for probabilities: an error. Seen in Keras 3.8 to 3.16.
     """
-    return tensor._keras_history.operation
+    operation, node, place = tensor._keras_history
+    return operation, operation._inbound_nodes[node].input_tensors, place
 
 
 CHOICES_OF_VARIABLES = {

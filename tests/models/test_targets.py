@@ -229,6 +229,186 @@ def test_a_crossentropy_that_does_not_fit_the_activation(activation, loss, messa
         classifier(build_units, model__activation=activation, loss=loss).fit(X, y)
 
 
+def doubled(x):
+    return 2 * x
+
+
+def shares(x):
+    squares = keras.ops.square(x) + 1e-3
+    return squares / keras.ops.sum(squares, axis=-1, keepdims=True)
+
+
+def smoothed(p):
+    return 0.9 * p + 0.1 / 3
+
+
+def cooled_softmax(x):
+    return keras.activations.softmax(x / 2)
+
+
+def ending(*ends, activation=None):
+    """Return a builder of a model whose last dense layer is followed by others."""
+
+    def build(meta):
+        copies = [type(end).from_config(end.get_config()) for end in ends]
+        return keras.Sequential([*build_units(meta, activation).layers, *copies])
+
+    return build
+
+
+def smoothing(meta):
+    """A function after a softmax, which never sees other numbers."""
+    image = keras.Input(meta["image_shape_"])
+    end = build_units(meta, "softmax")(image)
+    return keras.Model(image, keras.layers.Activation(smoothed)(end))
+
+
+def convolutional(activation=None):
+    """Return a builder of a model that averages over positions at its end."""
+
+    def build(meta):
+        return keras.Sequential(
+            [
+                keras.layers.Input(meta["image_shape_"]),
+                keras.layers.Conv2D(meta["n_classes_"], 1, activation=activation),
+                keras.layers.GlobalAveragePooling2D(),
+            ]
+        )
+
+    return build
+
+
+def ensemble(*activations):
+    def build(meta):
+        image = keras.Input(meta["image_shape_"])
+        members = [build_units(meta, activation)(image) for activation in activations]
+        return keras.Model(image, keras.layers.Average()(members))
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("build", "loss", "message"),
+    [
+        (ending(keras.layers.ReLU()), "sparse_categorical_crossentropy", r"re_lu\w*, has ReLU\."),
+        (ending(keras.layers.LeakyReLU()), "categorical_crossentropy", "has LeakyReLU"),
+        (ending(keras.layers.Reshape((3,))), "categorical_crossentropy", r"dense\w*, has linear"),
+        (ending(activation=doubled), "categorical_crossentropy", r"softmax; .* has doubled\."),
+        (ending(activation="log_softmax"), "categorical_crossentropy", "has log_softmax"),
+        (ending(activation=cooled_softmax), "binary_crossentropy", "sigmoid; .* cooled_softmax"),
+        (ending(activation="hard_sigmoid"), "categorical_crossentropy", "has hard_sigmoid"),
+        (
+            ending(activation=shares),
+            losses.CategoricalCrossentropy(from_logits=True),
+            "from logits needs .* linear; .* has shares",
+        ),
+        (convolutional(), "sparse_categorical_crossentropy", r"conv\w*, has linear"),
+        (ensemble(None, None), "sparse_categorical_crossentropy", "has linear"),
+    ],
+)
+def test_a_crossentropy_that_does_not_fit_other_ends(build, loss, message):
+    X, y = blobs()
+    with pytest.raises(ValueError, match=message):
+        classifier(build, loss=loss).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("build", "loss"),
+    [
+        (ending(activation=shares), "categorical_crossentropy"),
+        (ending(activation=cooled_softmax), "categorical_crossentropy"),
+        (ending(keras.layers.ReLU(max_value=1)), "binary_crossentropy"),
+        (ending(activation="log_softmax"), losses.CategoricalCrossentropy(from_logits=True)),
+        (ending(activation=doubled), losses.CategoricalCrossentropy(from_logits=True)),
+        (smoothing, "categorical_crossentropy"),
+        (ensemble("softmax", None), "categorical_crossentropy"),  # unknown: the user decides
+    ],
+)
+def test_other_ends_that_fit_a_crossentropy(build, loss):
+    X, y = blobs()
+    proba = classifier(build, loss=loss).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("build", [convolutional, ensemble])
+@pytest.mark.parametrize(("activation", "logits"), [("softmax", False), (None, True)])
+def test_auto_looks_past_layers_that_average(build, activation, logits):
+    X, y = blobs()
+    clf = classifier(
+        build(activation) if build is convolutional else build(activation, activation)
+    )
+    clf.fit(X, y)
+    assert clf.model_.loss.from_logits is logits
+    outputs = clf.model_.predict(X, verbose=0).astype(float)
+    expected = softmax(outputs, axis=1) if logits else outputs
+    # A float32 softmax sums to 1 only roughly, and predict_proba divides by the sum.
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
+
+
+def test_log_probabilities_for_a_loss_of_ones_own_become_probabilities():
+    def likelihood(y_true, logp):
+        return -keras.ops.sum(y_true * logp, axis=-1)
+
+    X, y = blobs()
+    clf = classifier(ending(activation="log_softmax"), loss=likelihood).fit(X, y)
+    expected = np.exp(clf.model_.predict(X, verbose=0).astype(float))
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["softsign", "hard_tanh"])
+def test_signed_outputs_of_a_hinge_divide_at_0(activation):
+    model = model_of(1, activation)
+    proba = targets_of(model, "hinge", 2).predictions(np.array([[-0.2], [0.2], [0.7]]))
+    np.testing.assert_array_equal(proba.argmax(axis=1), [0, 1, 1])
+
+
+@pytest.mark.usefixtures("own_random")
+@pytest.mark.parametrize("again", ["built", "added", "shared"])
+def test_layers_that_are_called_again_pass_their_latest_input_on(again):
+    cast = keras.layers.Activation("linear", dtype="float32")
+    start = [keras.layers.Input((2,)), keras.layers.Dense(3, activation="softmax")]
+    if again == "built":
+        model = keras.Sequential([*start, cast])
+        model.build((None, 2))
+    elif again == "added":
+        model = keras.Sequential()
+        for layer in [*start, keras.layers.Flatten(), cast]:
+            model.add(layer)
+    else:
+        image = keras.Input((2,))
+        cast(keras.layers.Dense(3)(image))
+        model = keras.Model(image, cast(start[1](image)))
+    assert auto(model, 3) == ("SparseCategoricalCrossentropy", False)
+
+
+@pytest.mark.usefixtures("own_random")
+def test_the_output_of_a_nested_model_that_is_used_counts():
+    image, outer = keras.Input((2,)), keras.Input((2,))
+    ends = [keras.layers.Dense(3)(image), keras.layers.Dense(3, activation="softmax")(image)]
+    model = keras.Model(outer, keras.Model(image, ends)(outer)[1])
+    assert auto(model, 3) == ("SparseCategoricalCrossentropy", False)
+
+
+def test_a_layer_of_ones_own_is_not_taken_for_what_it_uses():
+    class Head(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.activation = keras.layers.ReLU()
+            self.last = keras.layers.Dense(3, activation="softmax")
+
+        def call(self, x):
+            return self.last(self.activation(x))
+
+    X, y = blobs()
+
+    def build(meta):
+        return keras.Sequential([*build_units(meta).layers, Head()])
+
+    clf = classifier(build, loss="sparse_categorical_crossentropy").fit(X, y)
+    expected = clf.model_.predict(X, verbose=0)
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
+
+
 def test_keras_trains_the_sigmoids_of_what_a_softmax_got():
     """Why the binary crossentropy of a softmax is refused: if this fails, allow it."""
     ends = [("softmax", losses.BinaryCrossentropy()), (None, losses.BinaryCrossentropy(True))]

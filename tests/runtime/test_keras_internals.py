@@ -467,9 +467,12 @@ def test_scores_are_not_taken_for_probabilities(monkeypatch):
     with seeded(0):
         model = keras.Sequential([layers.Input((4,)), layers.Dense(3)])
     output = types.SimpleNamespace(shape=(None, 3))
-    assert keras_internals.operation_of(model.outputs[0]) is model.layers[-1]
+    operation, inputs, place = keras_internals.call_of(model.outputs[0])
+    assert operation is model.layers[-1]
+    assert inputs[0] is model.inputs[0]
+    assert place == 0
     with pytest.raises(UnsupportedVersionError, match="which layer"):
-        keras_internals.operation_of(output)
+        keras_internals.call_of(output)
 
 
 def test_versions_are_the_modules_own(monkeypatch, tmp_path, fitted):

@@ -37,6 +37,7 @@ THEIRS = {
     "_trainable_variables_indices",
     "_weight_decay_by_var_key",
     "_learning_rate",
+    "_inbound_nodes",
     "_keras_history",
     "_seed_generators",
     "_distribute_strategy",
