@@ -11,7 +11,7 @@ import numpy as np
 from skimgcv._batches.augmenters import beside_another, check_standardizes_alike
 from skimgcv._batches.batches import Batches
 from skimgcv._batches.epochs import Draw, Epoch
-from skimgcv._compiled.run import predict_model
+from skimgcv._compiled.run import lock_of, predict_model
 from skimgcv._data.rows import Rows
 from skimgcv._features.parts import cut_and_fed
 from skimgcv._models.factory import ModelFactory
@@ -76,9 +76,10 @@ def _predict(estimator: Any, images: Rows, epoch: Epoch) -> np.ndarray:
     batches = Batches(images, epoch, estimator.augmenter_, batch_size=options["batch_size"])
     callbacks = factory.callbacks_of("predict")
     model = estimator.model_
-    parts = cut_and_fed(model, estimator.feature_cache, batches)
-    head, data = (None, batches) if parts is None else (parts[0].head, parts[1][0])
-    outputs = predict_model(model, data, head=head, callbacks=callbacks, **options)
+    with lock_of(model):
+        parts = cut_and_fed(model, estimator.feature_cache, batches)
+        head, data = (None, batches) if parts is None else (parts[0].head, parts[1][0])
+        outputs = predict_model(model, data, head=head, callbacks=callbacks, **options)
     predictions: np.ndarray = estimator._targets.predictions(outputs)
     return predictions
 

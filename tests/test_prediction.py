@@ -1,7 +1,11 @@
 """Probabilities of plain images, with test-time rounds, and the warning about their range."""
 
+import contextlib
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
 import pytest
 from builders import cnn, dense, linear
@@ -28,6 +32,40 @@ def with_tta(estimator, rounds, augmenter=None):
     other = clone(estimator).set_params(tta_rounds=rounds, tta_augmenter=augmenter)
     vars(other).update({k: v for k, v in vars(estimator).items() if k not in vars(other)})
     return other
+
+
+# -- threads ---------------------------------------------------------------------------
+
+PREDICTING, MOST = [], []
+BOTH = threading.Barrier(2)
+
+
+class Meets(keras.callbacks.Callback):
+    """Counts the predictions at one time, and waits a little for another one."""
+
+    def on_predict_begin(self, logs=None):
+        PREDICTING.append(1)
+        MOST.append(len(PREDICTING))
+        with contextlib.suppress(threading.BrokenBarrierError):
+            BOTH.wait(timeout=0.2)
+
+    def on_predict_end(self, logs=None):
+        PREDICTING.pop()
+
+
+def test_threads_predict_with_one_estimator_in_turns():
+    clf = classifier(cnn, predict__callbacks=Meets()).fit(X, Y)
+    parts = [X[:20], X[10:]]
+    expected = [clf.predict_proba(part) for part in parts]
+    weights = clf.model_.get_weights()
+    BOTH.reset()
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(clf.predict_proba, parts))
+    assert max(MOST) == 1
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    clf.fit(X, Y)  # borrows what the model borrowed
+    assert all(map(np.array_equal, clf.model_.get_weights(), weights))
 
 
 # -- one image among others ------------------------------------------------------------

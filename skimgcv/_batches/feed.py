@@ -105,9 +105,9 @@ class Feed:
         return (self.read(batch) for batch in range(self._n_batches))
 
     def on_epoch_begin(self) -> None:
-        """Let the data draw its next epoch."""
-        if self._data is not None:
-            self._data.on_epoch_begin()
+        """Let the data draw its next epoch. It returns True if batches are others than before."""
+        if self._data is not None and self._data.on_epoch_begin():
+            self._looked_at = None
 
     def on_epoch_end(self) -> None:
         """Call the data's hook for the end of an epoch."""

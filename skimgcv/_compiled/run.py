@@ -15,6 +15,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +28,7 @@ from skimgcv._compiled.canary import models_share_steps
 from skimgcv._compiled.equality import Fingerprint, fingerprint
 from skimgcv._compiled.explanations import explained
 from skimgcv._compiled.step_groups import batches_in_groups, group_size
-from skimgcv._compiled.twins import Twin, Twins, in_place_of, lent_steps
+from skimgcv._compiled.twins import Twin, Twins, in_place_of, lending, lent_steps
 from skimgcv._compiled.values import UnprovableError
 from skimgcv._models.outputs import has_graph
 from skimgcv._runtime.keras_internals import global_seed_generator
@@ -90,21 +92,22 @@ def fit_model(
     """
     feeds = [Feed(data)] + ([] if validation is None else [Feed(validation)])
     trained = model if head is None else head
+    after, before = lending(trained, model)
     with (
         released(feeds),
         _borrowed(trained, rebuild, feeds[0], callbacks, verbose) as group,
-        lent_steps(trained, model, "train_function", "test_function"),
+        lent_steps(trained, model),
         built_once(model),
         explained(model, feeds, "fit", "evaluate"),
         batches_in_groups(model, group) as first,
     ):
-        trace_for_any_rows(model)
+        trace_for_any_rows(trained)
         history = model.fit(
             feeds[0].for_keras(),
             validation_data=feeds[1].for_keras() if validation is not None else None,
             epochs=epochs,
             initial_epoch=initial_epoch,
-            callbacks=[*first, *callbacks],
+            callbacks=[*first, *after, *callbacks, *before],
             shuffle=False,
             verbose=verbose,
             **options,
@@ -152,6 +155,19 @@ def predict_model(
     ):
         filled = model.predict(feed.for_keras(), verbose=verbose, **options)
     return filled[: feed.n_rows]
+
+
+_locks: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
+# Another thread could hold a lock during a fork.
+after_fork(_locks.clear)
+
+
+def lock_of(model: keras.Model) -> Any:
+    """Return the lock of a fitted model: threads that predict with it take turns.
+
+    While it predicts, it has the variables of its twin.
+    """
+    return _locks.setdefault(model, threading.RLock())
 
 
 def clear_compiled_models() -> None:

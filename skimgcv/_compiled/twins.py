@@ -117,6 +117,66 @@ def lent_steps(part: keras.Model, model: keras.Model, *names: str) -> Iterator[N
         vars(model).update(own)
 
 
+def lending(
+    part: keras.Model, model: keras.Model
+) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
+    """Return the first and the last callbacks of a fit that trains a part of its model.
+
+    The model has the part's steps while Keras trains and validates. Callbacks between them may
+    train and evaluate the model itself, on images.
+    """
+    if part is model:
+        return [], []
+    lender = _Lender(part, model)
+    return [_GivesBack(lender)], [_Lends(lender)]
+
+
+class _Lender:
+    def __init__(self, part: keras.Model, model: keras.Model) -> None:
+        self._part, self._model = part, model
+        self._own: dict[str, Any] = {}
+
+    def lend(self, name: str) -> None:
+        getattr(self._part, f"make_{name}")()
+        self._own[name] = vars(self._model)[name]
+        vars(self._model)[name] = vars(self._part)[name]
+
+    def give_back(self, name: str) -> None:
+        if name in self._own:
+            vars(self._model)[name] = self._own.pop(name)
+
+
+class _Lends(keras.callbacks.Callback):
+    """Called last before Keras runs steps."""
+
+    def __init__(self, lender: _Lender) -> None:
+        super().__init__()
+        self._lender = lender
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._lender.lend("train_function")
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._lender.lend("test_function")
+
+
+class _GivesBack(keras.callbacks.Callback):
+    """Called first after Keras ran steps."""
+
+    def __init__(self, lender: _Lender) -> None:
+        super().__init__()
+        self._lender = lender
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._lender.give_back("train_function")
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self._lender.give_back("test_function")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._lender.give_back("train_function")
+
+
 def _steps_of(twin: Twin, model: keras.Model, group: int) -> dict[str, Any]:
     # Set without Keras' tracking, which would keep the twin as long as the model.
     steps = {name: vars(twin.model)[name] for name in _STEPS}

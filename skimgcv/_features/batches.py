@@ -55,12 +55,15 @@ class FeatureBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def on_epoch_begin(self) -> None:
-        """Let the image batches draw their next epoch."""
+    def on_epoch_begin(self) -> bool:
+        """Let the image batches draw their next epoch; return whether the trunk changed."""
         self._batches.on_epoch_begin()
-        if self._watched and (trunk := self._trunk.of_now()) is not self._trunk:
-            self._trunk, self._cache = trunk, FeatureCache(self._where, trunk)
-            self._begin()
+        trunk = self._trunk.of_now() if self._watched else self._trunk
+        if trunk is self._trunk:
+            return False
+        self._trunk, self._cache = trunk, FeatureCache(self._where, trunk)
+        self._begin()
+        return True
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
         at = self._batches.positions(batch)

@@ -20,6 +20,7 @@ from skimgcv._runtime.graph_internals import (
     called_again,
     calls_of,
     compile_alike,
+    fixes_training,
     graphs_can_be_cut,
     has_own_graph,
     opened,
@@ -64,11 +65,12 @@ def cut_of(model: keras.Model) -> Cut | None:
     if not any(map(_is_frozen, layers)):
         return None
     _check(model)
-    state = [(id(layer), layer.trainable, _draws(layer)) for layer in layers]
+    state = [(id(x), x.trainable, _draws(x), x.dtype_policy.name) for x in layers]
     known = _cuts.get(model)
     if known is None or known[0] != state:
         known = _cuts[model] = (state, _made(model))
     cut = known[1]
+    cut.trunk.jit_compile = model.jit_compile
     compile_alike(cut.head, model)
     trained = [id(v) for v in cut.head.trainable_variables]
     if trained != [id(v) for v in model.trainable_variables]:
@@ -102,6 +104,8 @@ def _check(model: keras.Model) -> None:
         raise UnprovableError(f"{type(model).__name__} may have a training step of its own")
     if not (has_graph(model) and len(model.outputs) == 1):
         raise UnprovableError("it has several outputs")
+    if fixes_training(model):
+        raise UnprovableError("a layer was called with training=..., which Keras obeys")
     if model.run_eagerly or is_spread(model):
         raise UnprovableError("it is run eagerly, or spread over devices")
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,39 @@ def calls_of(model: keras.Model) -> Iterator[Call]:
             if not node.is_input:
                 arguments = node.arguments
                 yield Call(node.operation, node.input_tensors, node.outputs, arguments.convert)
+
+
+def fixes_training(model: keras.Model) -> bool:
+    """Whether a layer was called with ``training``, and this version of Keras obeys it.
+
+    Up to 3.15 the training of the whole model replaces it. In 3.16 (nightly) it holds for the
+    layer, for what is in it, and for what comes after it: so parts of the model would train
+    otherwise than the whole.
+    """
+    return _says_training(model) and _training_is_obeyed()
+
+
+def _says_training(model: keras.Model) -> bool:
+    return any(
+        node.arguments.kwargs.get("training") is not None
+        or (_graph(node.operation) is not None and _says_training(node.operation))
+        for nodes in _graph(model)._nodes_by_depth.values()
+        for node in nodes
+        if not node.is_input
+    )
+
+
+@functools.cache
+def _training_is_obeyed() -> bool:
+    inner_input = keras.Input((64,), name="inner_input")
+    inside, after = (keras.layers.Dropout(0.5, seed=seed) for seed in (0, 1))
+    inner = keras.Model(inner_input, inside(inner_input), name="inner")
+    outer_input = keras.Input((64,), name="outer_input")
+    middle = inner(outer_input, training=False)
+    model = keras.Model(outer_input, [middle, after(middle)], name="outer")
+    ones = np.ones((1, 64), "float32")
+    middle, end = map(keras.ops.convert_to_numpy, model(ones, training=True))
+    return bool(middle.all() or np.count_nonzero(end) == np.count_nonzero(middle))
 
 
 def opened(model: keras.Model, is_open: Callable[[keras.Operation], bool]) -> keras.Model:

@@ -184,6 +184,33 @@ class Writes(keras.callbacks.Callback):
         self.model.layers[0].set_weights([-kernel, bias + 0.1])
 
 
+class Loads(keras.callbacks.Callback):
+    """Gives frozen layers weights before the first step."""
+
+    def on_train_begin(self, logs=None):
+        layer = self.model.layers[0]
+        layer.set_weights([w[::-1] + 0.1 for w in layer.get_weights()])
+
+
+IMAGES = np.random.default_rng(0).random((12, 8, 8, 1), dtype="float32")
+LABELS = np.arange(12) % 3
+
+
+class Evaluates(keras.callbacks.Callback):
+    """Evaluates the model on images of its own."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["own_loss"] = self.model.evaluate(IMAGES, LABELS, batch_size=5, verbose=0)
+        logs["batch_loss"] = self.model.test_on_batch(IMAGES, LABELS)
+
+
+class Trains(keras.callbacks.Callback):
+    """Trains the model on images of its own."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["own_loss"] = self.model.train_on_batch(IMAGES, LABELS)
+
+
 class Looks(keras.callbacks.Callback):
     """Looks at single batches."""
 
@@ -205,6 +232,9 @@ CALLBACKS = {
         keras.callbacks.LambdaCallback(on_epoch_end=is_told_of_losses),
     ],
     "writing": lambda path: [Writes()],
+    "loading": lambda path: [Loads()],
+    "evaluating": lambda path: [Evaluates()],
+    "training": lambda path: [Trains()],
     "looking": lambda path: [Looks()],
 }
 
@@ -216,7 +246,7 @@ def test_callbacks_do_what_they_do_otherwise(name, data, tmp_path, n_run, reason
     for cache in (None, "memory"):
         path = tmp_path / f"{cache}.csv"
         callbacks = CALLBACKS[name](path)
-        clf = classifier(epochs=3, feature_cache=cache, callbacks=callbacks)
+        clf = classifier(epochs=3, feature_cache=cache, callbacks=callbacks, validation_split=0.2)
         fitted.append(clf.fit(X, y))
     assert (n_run() > 0) == (name != "looking")
     assert ["Looks looks at single batches" in r for r in reasons()] == [True] * (
