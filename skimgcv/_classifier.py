@@ -572,7 +572,7 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
         -------
         ndarray of shape (n, labels), float64
         """
-        return np.nan_to_num(logit(self.predict_proba(X)))
+        return np.nan_to_num(logit(self.predict_proba(X)), nan=np.nan)
 
     @options_explained
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

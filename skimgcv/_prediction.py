@@ -18,7 +18,7 @@ from skimgcv._models.factory import ModelFactory
 from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv.augment._adapters import as_augmenter
-from skimgcv.exceptions import PixelScaleWarning
+from skimgcv.exceptions import NonFiniteLossWarning, PixelScaleWarning
 
 
 def predict_images(estimator: Any, X: Any) -> np.ndarray:
@@ -46,7 +46,9 @@ def predict_images(estimator: Any, X: Any) -> np.ndarray:
     total = _predict(estimator, images, rounds[0])
     for epoch in rounds[1:]:
         total = total + _predict(estimator, images, epoch)
-    return total / len(rounds)
+    mean: np.ndarray = total / len(rounds)
+    _check_finite(mean, name)
+    return mean
 
 
 def _transformed_rounds(estimator: Any, images: Rows) -> list[Epoch]:
@@ -91,6 +93,18 @@ def _whole_blocks(batch_size: int) -> int:
     the 31st of 32 images would get other bits than the first.
     """
     return batch_size if batch_size == 1 else 24 * math.ceil(batch_size / 24)
+
+
+def _check_finite(predictions: np.ndarray, name: str) -> None:
+    n_lost = np.count_nonzero(~np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1))
+    if n_lost:
+        warnings.warn(
+            f"{name} predicts NaN or infinite values for {n_lost} of {len(predictions)} images: "
+            "the model's weights or activations have overflowed. Lower the learning rate, or do "
+            "not train in half precision.",
+            NonFiniteLossWarning,
+            stacklevel=user_stacklevel(),
+        )
 
 
 def _check_scale(images: Rows, fitted: str | None, name: str) -> None:

@@ -127,7 +127,7 @@ class MetricTargetsWarning(SkimgcvWarning):
 
 
 class NonFiniteLossWarning(SkimgcvWarning):
-    """The loss became NaN or infinite. The model is useless from that epoch on."""
+    """The loss or a prediction became NaN or infinite. The model is useless from then on."""
 
 
 class OneHotLabelsWarning(SkimgcvWarning):

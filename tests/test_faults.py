@@ -17,6 +17,7 @@ import pytest
 from builders import cnn
 from samples import blobs, classifier, same_model
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
 
 from skimgcv.exceptions import NonFiniteLossWarning
 
@@ -241,6 +242,17 @@ def test_a_loss_that_is_not_a_number_warns_and_names_the_epoch():
     first = int(np.argmin(np.isfinite(clf.history_["loss"])))
     assert f"in epoch {first}:" in str(said.message)
     assert len(clf.history_["loss"]) == 3
+
+
+def test_predictions_that_are_no_numbers_are_told_and_stay_so():
+    clf = model().fit(X, Y)
+    last = clf.model_.layers[-1]
+    last.set_weights([np.full_like(w, np.nan) for w in last.get_weights()])
+    with pytest.warns(NonFiniteLossWarning, match=f"for {len(X)} of {len(X)} images"):
+        proba = clf.predict_proba(X)
+    assert np.isnan(proba).all()
+    with pytest.warns(NonFiniteLossWarning), pytest.raises(ValueError, match="NaN"):
+        log_loss(Y, clf.predict_proba(X))
 
 
 def test_keras_own_callback_stops_it():

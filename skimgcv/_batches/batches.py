@@ -11,6 +11,7 @@ import numpy as np
 
 from skimgcv._batches.epochs import Draw, Epoch, EpochPlan
 from skimgcv._data.rows import Rows
+from skimgcv.augment._mixing import mix_targets
 from skimgcv.augment._protocol import Augmenter, MixingAugmenter, mixing
 
 
@@ -134,18 +135,7 @@ class Batches(keras.utils.PyDataset):
         table = draw.table[draw.place[at]]
         partners = table["partner"]
         images, share = mixer.mix(self.prepare(at), self.prepare(partners), table)
-        targets, *weights = self.labels(at)
-        partner_targets, *partner_weights = self.labels(partners)
-        own, other = share[:, None], 1 - share[:, None]
-        if weights:
-            # The loss of a mixture is the weighted sum of the losses of its parts. Each label of a
-            # row may have its own weight.
-            by_part = (w[0].reshape(len(share), -1) for w in (weights, partner_weights))
-            own, other = own * next(by_part), other * next(by_part)
-            weights = [(own + other).reshape(weights[0].shape)]
-        # If all weights are 0, the value does not matter.
-        own = own / np.where(own + other > 0, own + other, 1)
-        return (images, own * targets + (1 - own) * partner_targets, *weights)
+        return (images, *mix_targets(share, self.labels(at), self.labels(partners)))
 
 
 def _checked(prepared: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -140,6 +140,7 @@ def _write(
         names=images.names,
         target_names=None if task.kind == "classes" else images.target_names,
         split_report=None if images.duplicates is None else found,
+        groups_are_copies=asked.duplicates == "group" and not asked.group_column,
         notes=_notes(images),
         title=f"Cross-validation of {Path(asked.folder or asked.table).resolve().name}",
         command=command,

@@ -77,6 +77,7 @@ class _Description:
         self._packages: set[str] = set()
         self._numbers: dict[int, int] = {}
         self._alive: list[Any] = []
+        self._known: set[tuple[str, str]] = set()
 
     def digest(self) -> str:
         """Return a name for everything that was added, and for the packages that it calls."""
@@ -127,6 +128,8 @@ class _Description:
             self._each("partial", (it.func, it.args, it.keywords))
         elif isinstance(it, (types.BuiltinFunctionType, np.ufunc)):
             self._built_in(it)
+        elif hasattr(it, "cache_parameters") and hasattr(it, "__wrapped__"):
+            self._each("cached", (it.__wrapped__,))
         else:
             self._add(it)
 
@@ -175,12 +178,13 @@ class _Description:
             self.add(value)
             return
         is_own = package_of(value.__name__, getattr(value, "__file__", None)) is None
-        if not is_own or id(value) in self._numbers:
+        if not is_own:
             self.add(value)
             return
-        self._numbers[id(value)] = len(self._numbers)
         for attribute in sorted({n for piece in _pieces(code) for n in piece.co_names}):
-            if hasattr(value, attribute):
+            # Another function may have named others of the module.
+            if hasattr(value, attribute) and (value.__name__, attribute) not in self._known:
+                self._known.add((value.__name__, attribute))
                 self._named(f"{name}.{attribute}", getattr(value, attribute), code)
 
     def _code(self, code: types.CodeType) -> None:
@@ -212,7 +216,7 @@ class _Description:
             kind = f"{type(it).__module__}.{type(it).__qualname__}"
             raise _UnknownError(f"an object of {kind}") from error
         if isinstance(parts, str):
-            self._library(type(it).__module__, None, parts)
+            self._library(getattr(it, "__module__", type(it).__module__), None, parts)
             return
         make, arguments, *rest = parts
         self._each("made", (make, arguments, *map(_listed, rest)))

@@ -84,9 +84,9 @@ class ClassTargets:
             outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         outputs = outputs.clip(0)
         total = outputs.sum(axis=1, keepdims=True)
-        # Independent sigmoids may all be 0. Then all classes are equally likely.
+        # Independent sigmoids may all be 0. Then all classes are equally likely. NaN stays NaN.
         uniform = np.full_like(outputs, 1 / self.n_classes)
-        return np.divide(outputs, total, out=uniform, where=total > 0)
+        return np.divide(outputs, total, out=uniform, where=total != 0)
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class LabelTargets:
                 "activation='sigmoid', and use loss='auto'."
             )
         outputs = outputs_are(model, loss)
-        hinge = outputs == "scores" and "hinge" in name_of_loss(loss)
-        return cls(n_labels, outputs == "logits" or hinge, _axis_of(loss) == ())
+        signed = outputs == "scores" and _takes_any_number(loss, n_labels)
+        return cls(n_labels, outputs == "logits" or signed, _axis_of(loss) == ())
 
     @property
     def n_outputs(self) -> int:
@@ -274,8 +274,7 @@ def units_of(model: keras.Model, n_classes: int) -> int:
 def _is_sparse(loss: Any, n_classes: int) -> bool:
     if "sparse" in name_of_loss(loss):
         return True
-    own = loss if isinstance(loss, FunctionType) else type(loss)
-    if isinstance(loss, str) or own.__module__.partition(".")[0] == "keras":
+    if not _is_own(loss):
         return False
     # The user's own loss: one-hot rows, unless it cannot take them.
     try:
@@ -285,12 +284,35 @@ def _is_sparse(loss: Any, n_classes: int) -> bool:
     return False
 
 
+def _is_own(loss: Any) -> bool:
+    """Whether a loss is the user's own."""
+    own = loss if isinstance(loss, FunctionType) else type(loss)
+    return not isinstance(loss, str) and own.__module__.partition(".")[0] != "keras"
+
+
 def _are_scores(model: keras.Model, loss: Any, n_classes: int) -> bool:
     outputs = outputs_are(model, loss)
     if outputs != "scores":
         return outputs == "logits"
     # For one output that is fitted to 0 and 1 the classes divide at 0.5; for a hinge, at 0.
-    return units_of(model, n_classes) > 1 or "hinge" in name_of_loss(loss)
+    return units_of(model, n_classes) > 1 or _takes_any_number(loss, 1)
+
+
+def _takes_any_number(loss: Any, n_outputs: int) -> bool:
+    """Whether a loss of 0 and 1 takes scores that divide at 0: a hinge, or one's own of logits."""
+    if "hinge" in name_of_loss(loss):
+        return True
+    if not _is_own(loss):
+        return False
+    ones = keras.ops.ones((2, n_outputs))
+    try:
+        sure, surer = (
+            float(keras.ops.mean(loss(ones, keras.ops.full((2, n_outputs), score))))
+            for score in (1.0, 8.0)
+        )
+    except Exception:  # of the user's own function
+        return False
+    return surer < sure
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from skimgcv._runtime.callers import user_stacklevel
 from skimgcv.exceptions import SharedPathWarning
 
 _PATHS = {
-    keras.callbacks.BackupAndRestore: "backup_dir",
     keras.callbacks.CSVLogger: "filename",
     keras.callbacks.ModelCheckpoint: "filepath",
     keras.callbacks.TensorBoard: "log_dir",
@@ -24,6 +23,21 @@ _PATHS = {
 # The estimator whose fit wrote to a path last, in this process.
 _writers: dict[str, weakref.ref[Any]] = {}
 _lock = threading.Lock()
+
+
+def refuse_backups(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuse Keras' own way to resume: it does not ask which fit it resumes.
+
+    Raises
+    ------
+    ValueError
+    """
+    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
+        raise ValueError(
+            "BackupAndRestore resumes what any fit left in its folder. This may be the fit of "
+            "another fold, which has seen this one's test rows. Pass checkpoint_dir to fit "
+            "(params={'checkpoint_dir': folder} to cross_validate): it resumes the same fit only."
+        )
 
 
 def warn_shared_paths(callbacks: Sequence[keras.callbacks.Callback], estimator: Any) -> None:

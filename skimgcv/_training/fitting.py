@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -25,8 +27,9 @@ from skimgcv._models.fine_tuning import FineTuning
 from skimgcv._models.targets import Targets, encode_weights
 from skimgcv._models.weights import warn_weights_unused
 from skimgcv._persistence.encoding import find_missing
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.seeding import seeded
-from skimgcv._training.callback_paths import warn_shared_paths
+from skimgcv._training.callback_paths import refuse_backups, warn_shared_paths
 from skimgcv._training.checkpoint import FitState
 from skimgcv._training.fit_key import fine_tuning_key, fit_key
 from skimgcv._training.going_on import Changes, record_of, restored_on_error
@@ -37,6 +40,7 @@ from skimgcv._training.sampling import resolve_sampling, sample_rows
 from skimgcv._training.tasks import FitTask
 from skimgcv._training.training_data import TrainingData
 from skimgcv.augment._protocol import Augmenter, mixing
+from skimgcv.exceptions import SkimgcvWarning
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,10 @@ def _run_fit(
         warn_input_scale(model, data.train, augmenter)
     tuning = _fine_tuning(estimator, model, call)
     callbacks = factory.callbacks_of("fit")
+    refuse_backups(callbacks)
     warn_shared_paths(callbacks, estimator)
+    if tuning is not None:
+        _warn_of_schedules(callbacks, estimator.epochs)
     options = _options(estimator, factory, call)
     key = _key(estimator, data, model, callbacks, options, call)
     phases = _phases(estimator, data, model, augmenter, targets, callbacks, options, call, task)
@@ -177,6 +184,23 @@ def _fine_tuning(estimator: Any, model: keras.Model, call: FitCall) -> FineTunin
     tuning = FineTuning(estimator.fine_tune_layers, estimator.fine_tune_learning_rate)
     tuning.check(model)
     return tuning
+
+
+def _warn_of_schedules(callbacks: Sequence[keras.callbacks.Callback], epochs: int) -> None:
+    for callback in callbacks:
+        schedule = getattr(callback, "schedule", None)
+        if not isinstance(callback, keras.callbacks.LearningRateScheduler) or schedule is None:
+            continue
+        with contextlib.suppress(TypeError, ValueError):  # it has no signature
+            inspect.signature(schedule).bind(0)  # takes the epoch alone
+            warnings.warn(
+                "LearningRateScheduler sets the learning rate of each epoch, also of the "
+                f"fine-tuning ones, which go on from epoch {epochs} (counted from 0): "
+                "fine_tune_learning_rate has no effect. Let the schedule take the current rate, "
+                "too, or depend on the epoch in this way.",
+                SkimgcvWarning,
+                stacklevel=user_stacklevel(),
+            )
 
 
 def _fine_tune(

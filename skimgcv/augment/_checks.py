@@ -39,16 +39,42 @@ def check_halves(augmenter: ImageAugmenter, images: Any, name: str) -> None:
     -----
     AugmenterStepWarning
         If a range has only one value, so that it changes each training image, and no image at
-        prediction.
+        prediction. If a parameter depends on white, and the images have another range.
     """
     if augmenter.preprocessing_function is not None:
         _check_deterministic(augmenter.preprocessing_function, images, name)
+    _check_levels(augmenter, images, name)
     alike = _unvarying(augmenter, tuple(images.shape[1:]))
     if alike:
         warnings.warn(
             f"{name} changes every training image in the same way in {', '.join(alike)}, but no "
             "image at prediction. To change all images, change X itself or use "
             "preprocessing_function; otherwise pass a range, or p below 1.",
+            AugmenterStepWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def _check_levels(augmenter: ImageAugmenter, images: Any, name: str) -> None:
+    names = ("noise_std", "jpeg_quality_range", "policy")
+    used = [name for name in names if getattr(augmenter, name)]
+    some = np.stack(samples(images, with_noise=False))
+    if not used or some.dtype == np.uint8 or some.dtype.kind not in "uif":
+        return
+    least, greatest = float(some.min()), float(some.max())
+    if some.dtype.kind == "f":
+        fits = greatest <= 1 or 2 < greatest <= 255
+        whites = "1 or 255"
+    else:
+        white = np.iinfo(some.dtype).max
+        fits = greatest <= 255 or greatest > white / 4
+        whites = f"255 or {white}"
+    if least < 0 or not fits:
+        warnings.warn(
+            f"{name} uses {', '.join(used)}, for which white is {whites}, and the values of X are "
+            f"from {least:g} to {greatest:g}. So training images may get quite other values than "
+            "images at prediction. Rescale X itself to values from 0 to 1 or 255, or leave these "
+            "parameters out.",
             AugmenterStepWarning,
             stacklevel=user_stacklevel(),
         )

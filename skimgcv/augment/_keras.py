@@ -201,6 +201,13 @@ class LayerAugmenter(SeededAugmenter):
         with self._lock:
             result = self._run_random(images, table)
         check_shape(result, images.shape)
+        if images.max() > 10 and result.max() <= 1:
+            raise ValueError(
+                f"{', '.join(self.random_steps)} needs to keep the range of the images, whose "
+                f"values go to {images.max():g}, and returned values of at most "
+                f"{result.max():g}. Pass value_range=(0, 255) to such layers, or give fit and "
+                "predict images within [0, 1]."
+            )
         return from_working(result, images.dtype)
 
     def standardize(self, images: np.ndarray) -> np.ndarray:

@@ -34,6 +34,39 @@ def draw_boxes(
     return np.stack([top, left, bottom - top, right - left], axis=1).astype(np.int32)
 
 
+def mix_targets(
+    share: np.ndarray,
+    own: tuple[np.ndarray, ...],
+    partner: tuple[np.ndarray, ...],
+) -> tuple[np.ndarray, ...]:
+    """Mix targets, and weights if there are any, by share and weight.
+
+    The loss of a mixture is the weighted sum of the losses of its parts. Each label of a row may
+    have its own weight.
+
+    Parameters
+    ----------
+    share : ndarray of shape (n,)
+        As ``mix`` returns it.
+    own, partner : tuple of ndarray
+        Targets of shape (n, n_outputs), and weights of shape (n,) or (n, n_outputs).
+
+    Returns
+    -------
+    tuple of ndarray
+    """
+    (targets, *weights), (partner_targets, *partner_weights) = own, partner
+    of_own, of_partner = share[:, None], 1 - share[:, None]
+    if weights:
+        by_part = (w[0].reshape(len(share), -1) for w in (weights, partner_weights))
+        of_own, of_partner = of_own * next(by_part), of_partner * next(by_part)
+        weights = [(of_own + of_partner).reshape(weights[0].shape)]
+    # If all weights are 0, the value does not matter.
+    total = of_own + of_partner
+    of_own = of_own / np.where(total > 0, total, 1)
+    return (of_own * targets + (1 - of_own) * partner_targets, *weights)
+
+
 def mix(
     images: np.ndarray, partners: np.ndarray, table: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

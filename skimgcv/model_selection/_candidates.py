@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from skimgcv.exceptions import SkimgcvWarning
 
 from ._folds import fold_sizes_of
 from ._resampled import check_finite, check_level, mean_ratio, resampled
@@ -113,6 +116,16 @@ def compare_candidates(
     order = np.argsort(-means, kind="stable")
     ranked = scores[order]
     against_best = resampled(ranked - ranked[0], ratio)
+    n_equal = np.count_nonzero(against_best.without_spread)
+    if n_equal:
+        warnings.warn(
+            f"{n_equal} of {len(order) - 1} candidates differ from the best by the same score in "
+            "all folds, so the error cannot be estimated from the spread. Their p_value and "
+            "interval are too certain; their p_value_adjusted is 1. Use more folds, or more test "
+            "images in each.",
+            SkimgcvWarning,
+            stacklevel=2,
+        )
     low, high = against_best.interval(confidence_level)
     return {
         "candidate": order,
@@ -179,8 +192,8 @@ def _split_scores(cv_results: Mapping[str, Any], scoring: str) -> np.ndarray:
 def _adjusted(ranked: np.ndarray, ratio: float) -> np.ndarray:
     """Holm's p-values over all pairs, for the pairs with the first candidate."""
     n = len(ranked)
-    pairs = [resampled(ranked[i + 1 :] - ranked[i], ratio).p_value for i in range(n - 1)]
-    p_values = np.concatenate([*pairs, []])
+    pairs = [resampled(ranked[i + 1 :] - ranked[i], ratio) for i in range(n - 1)]
+    p_values = np.concatenate([np.where(p.without_spread, 1, p.p_value) for p in pairs] + [[]])
     order = np.argsort(p_values)
     steps = p_values[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty_like(p_values)

@@ -11,6 +11,7 @@ import numpy as np
 
 from skimgcv.exceptions import SkimgcvWarning
 
+from ._folds import rows_of
 from ._resampled import check_finite, check_level, mean_ratio, resampled
 
 
@@ -177,7 +178,7 @@ def compare_scores(
     ratio = mean_ratio(n_train, n_test, len(scores_a))
     differences = scores_a - scores_b
     summary = resampled(differences, ratio)
-    if summary.standard_error == 0 and summary.mean != 0:
+    if summary.without_spread:
         warnings.warn(
             f"All {len(differences)} folds differ by the same {float(summary.mean):.4g}, so the "
             "error cannot be estimated from their spread. The p-value and the interval are too "
@@ -235,11 +236,16 @@ def _fold_sizes(a: Any, b: Any) -> tuple[Any, Any]:
     """Return the sizes of the folds, if both results have their rows."""
     if not all(isinstance(given, Mapping) and "indices" in given for given in (a, b)):
         return None, None
-    for fold, rows in enumerate(zip(a["indices"]["test"], b["indices"]["test"], strict=True)):
-        if not np.array_equal(np.sort(rows[0]), np.sort(rows[1])):
-            raise ValueError(
-                f"a and b were not tested on the same rows in fold {fold}; give both the same "
-                "folds: cv=list(splitter.split(X, y, groups)), or a splitter with a random_state"
-            )
-    sizes = {part: [len(rows) for rows in a["indices"][part]] for part in ("train", "test")}
-    return sizes["train"], sizes["test"]
+    sizes = []
+    for part, done in (("test", "tested"), ("train", "trained")):
+        of_a, of_b = (list(map(rows_of, given["indices"][part])) for given in (a, b))
+        for fold, (one, other) in enumerate(zip(of_a, of_b, strict=True)):
+            if not np.array_equal(np.sort(one), np.sort(other)):
+                raise ValueError(
+                    f"a and b were not {done} on the same rows in fold {fold}; give both the same "
+                    "folds: cv=list(splitter.split(X, y, groups)), or a splitter with a "
+                    "random_state"
+                )
+        sizes.append([len(rows) for rows in of_a])
+    n_test, n_train = sizes
+    return n_train, n_test

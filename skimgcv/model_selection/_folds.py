@@ -19,7 +19,7 @@ def folds_of(
     splitter = check_cv(cv, y, classifier=classifier)
     for_splitter = groups if _takes_groups(splitter) else None
     return [
-        (_rows(train), _rows(test))
+        (rows_of(train), rows_of(test))
         for train, test in splitter.split(np.empty(len(y)), y, for_splitter)
     ]
 
@@ -73,7 +73,7 @@ def _takes_groups(splitter: Any) -> bool:
     return splitter.get_metadata_routing().split.requests.get("groups") is True
 
 
-def _rows(selected: Any) -> np.ndarray:
+def rows_of(selected: Any) -> np.ndarray:
     """Return row numbers, also for a mask."""
     selected = np.asarray(selected)
     return np.flatnonzero(selected) if selected.dtype == bool else selected

@@ -23,6 +23,11 @@ class Resampled(NamedTuple):
         return np.where(self.mean == 0, 0.0, t)
 
     @property
+    def without_spread(self) -> np.ndarray:
+        """Whether all folds have the same value, and not 0: its error is unknown."""
+        return (self.standard_error == 0) & (self.mean != 0)
+
+    @property
     def p_value(self) -> np.ndarray:
         """Two-sided, for a mean of zero."""
         return 2 * stats.t.sf(np.abs(self.statistic), self.degrees_of_freedom)

@@ -35,6 +35,8 @@ class SplitReport:
         For each fold, the classes that its training rows lack, and that its test rows lack.
     skewed_folds : ndarray of int
         If y is sorted, the folds whose class shares differ much from those of all rows.
+    copies_were_sought : bool
+        Whether X was given, so that ``duplicate_rows`` are known.
     """
 
     n_folds: int
@@ -44,6 +46,7 @@ class SplitReport:
     untrained_classes: tuple[np.ndarray, ...]
     untested_classes: tuple[np.ndarray, ...]
     skewed_folds: np.ndarray
+    copies_were_sought: bool
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -202,6 +205,7 @@ use a stratified splitter
         untrained_classes=tuple(target.lacking(train) for train, _ in splits),
         untested_classes=tuple(target.lacking(test) for _, test in splits),
         skewed_folds=target.skewed_folds([test for _, test in splits]),
+        copies_were_sought=duplicates is not None,
     )
 
 

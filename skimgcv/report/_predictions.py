@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
 from skimgcv.display._history import keras_estimator_in
 
@@ -147,7 +148,10 @@ def classes_of_folds(
     estimators: Sequence[Any], tests: Sequence[np.ndarray], X: Any, y: np.ndarray
 ) -> ClassPredictions:
     """Let each fold's model predict the classes of rows that it was not trained on."""
-    classes = np.unique(y)
+    for fitted in estimators:
+        _check_has_no_threshold(fitted)
+    # A model that was trained elsewhere may know more.
+    classes = np.unique(np.concatenate([y, *(fitted.classes_ for fitted in estimators)]))
 
     def proba_of(fitted: Any, images: Any) -> np.ndarray:
         known = fitted.predict_proba(images)
@@ -157,6 +161,17 @@ def classes_of_folds(
 
     rows, folds, proba = _in_order(estimators, tests, X, proba_of)
     return ClassPredictions(rows, folds, classes, y[rows], proba)
+
+
+def _check_has_no_threshold(fitted: Any) -> None:
+    while inner := getattr(fitted, "best_estimator_", None) or getattr(fitted, "steps", None):
+        fitted = inner[-1][1] if isinstance(inner, list) else inner
+    if isinstance(fitted, (FixedThresholdClassifier, TunedThresholdClassifierCV)):
+        raise ValueError(
+            f"{type(fitted).__name__} decides at a threshold of its own, and the report counts "
+            "the likeliest class: its numbers would contradict the scores. Cross-validate and "
+            "report the classifier that it contains."
+        )
 
 
 def labels_of_folds(

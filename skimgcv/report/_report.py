@@ -112,6 +112,7 @@ class CrossValidationReport:
         names: Sequence[str] | None = None,
         target_names: Sequence[str] | None = None,
         split_report: SplitReport | None = None,
+        groups_are_copies: bool = False,
         notes: Sequence[str] = (),
         title: str = "Cross-validation",
         command: str | None = None,
@@ -139,8 +140,11 @@ class CrossValidationReport:
             Of the columns of a ``y`` of several labels or of numbers. By default those of a
             data frame.
         split_report : SplitReport, optional
-            What ``check_splits(X, y, cv, groups)`` found. By default the folds are checked
-            here, but not for copies of images, which takes longer.
+            What ``check_splits(X, y, cv, groups)`` found in the same folds. By default the folds
+            are checked here, but not for copies of images, which takes longer.
+        groups_are_copies : bool, default=False
+            Whether groups are those of :func:`~skimgcv.model_selection.duplicate_groups`, which
+            keep copies of an image together. Then nothing is known of patients.
         notes : sequence of str, default=()
             More warnings to show, such as of files that could not be read.
         title : str, default="Cross-validation"
@@ -175,6 +179,11 @@ class CrossValidationReport:
         task.check_fitted(estimators)
         groups = getattr(X, "groups", None) if groups is None else np.asarray(groups)
         names = names_in(X) if names is None else names
+        if split_report is not None and split_report.n_folds != len(splits):
+            raise ValueError(
+                f"split_report is of {split_report.n_folds} folds, and cv_results of "
+                f"{len(splits)}; pass the folds of cross_validate to check_splits"
+            )
         found = split_report or check_splits(
             None, targets.y, cv=splits, groups=groups, classifier=targets.kind != "numbers"
         )
@@ -186,7 +195,7 @@ class CrossValidationReport:
         run = CrossValidation(
             X,
             targets,
-            groups,
+            None if groups_are_copies else groups,
             names,
             estimators,
             splits,
@@ -200,7 +209,7 @@ class CrossValidationReport:
             ),
             confidence_level,
             findings,
-            split_report is not None,
+            found.copies_were_sought,
             command,
             settings or {},
             about_network,

@@ -196,6 +196,18 @@ def test_layers_do_what_they_do_alone(small_photos, wrap):
     assert_allclose(augmenter.standardize(small_photos), small_photos / np.float32(255), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_layer_for_values_up_to_1_refuses_others(small_photos, dtype):
+    layer = keras.layers.RandomBrightness(0.2, value_range=(0, 1), seed=0)
+    augmenter = as_augmenter(keras.Sequential([keras.layers.RandomFlip(seed=0), layer]))
+    images = small_photos.astype(dtype)
+    table = augmenter.draw(stream(0, "augment", 0), len(images), images.shape[1:])
+    with pytest.raises(ValueError, match=r"needs to keep the range .* value_range"):
+        augmenter.apply(images, table)
+    small = images / np.float32(255)
+    assert augmenter.apply(small, table).max() <= 1
+
+
 def test_layers_in_their_own_order():
     """Rescaling before a random layer is no reason to scale twice."""
     original = keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.RandomFlip(seed=0)])

@@ -1,6 +1,7 @@
 """Which steps run at prediction: those that do the same to an image whatever the seed."""
 
 import pickle
+import warnings
 
 import albumentations
 import keras
@@ -182,6 +183,34 @@ def test_the_users_own_order_is_kept_in_training(small_photos):
     assert 0.1 < changed.mean() < 0.3
     # Holes of 0 in values that are normalised already.
     assert_array_equal(augmenter.prepare(small_photos, table)[changed], 0)
+
+
+LEVELS = {"noise_std": 0.05, "jpeg_quality_range": (50, 90), "policy": "RandAugment"}
+RANGES = {
+    "12 bits in 16": (lambda x: (x * 16).astype("uint16"), True),
+    "large integers": (lambda x: x.astype("int64") * 100, True),
+    "standardised": (lambda x: (x - x.mean()) / x.std(), True),
+    "-1 to 1": (lambda x: x / 127.5 - 1, True),
+    "above 1": (lambda x: x / 250, True),
+    "16 bits": (lambda x: (x * 257).astype("uint16"), False),
+    "8 bits in 16": (lambda x: x.astype("uint16"), False),
+    "0 to 1": (lambda x: x / 255, False),
+    "0 to 255": (lambda x: x, False),
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("kind", RANGES)
+def test_parameters_that_need_to_know_white_warn_where_it_is_a_guess(name, kind):
+    convert, warned = RANGES[kind]
+    X = convert(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3)).astype("float32"))
+    clf = classifier(linear, augmenter=ImageAugmenter(**{name: LEVELS[name]}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf.fit(X, np.arange(12) % 2)
+    said = [str(w.message) for w in caught if issubclass(w.category, AugmenterStepWarning)]
+    assert len(said) == warned
+    assert all(f"uses {name}, for which white is" in text for text in said)
 
 
 def test_a_random_half_alone_warns_where_the_order_matters():

@@ -14,6 +14,28 @@ def table_of(n=N, shape=(20, 30, 3), seed=0, **parameters):
     return ImageAugmenter(**parameters).draw(np.random.default_rng(seed), n, shape)
 
 
+@pytest.mark.parametrize("kind", ["mixup_alpha", "cutmix_alpha"])
+def test_a_flow_mixes_labels_by_weight_as_an_estimator_does(kind):
+    labels = np.arange(40) % 4
+    x = np.broadcast_to(labels[:, None, None, None], (40, 8, 8, 1)).astype("float32")
+    weights = np.array([1.0, 2.0, 3.0, 0.0])[labels]
+    augmenter = ImageAugmenter(**{kind: 1.0})
+    flow = augmenter.flow(x, np.eye(4)[labels], sample_weight=weights, batch_size=40, seed=0)
+    images, y, found = next(flow)
+    # Images say their own class and their partner's, and mixtures say the shares.
+    own = images.reshape(40, -1)
+    assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
+    # The label of a row of weight 0 counts nowhere, but beside another such row.
+    assert_array_equal(y[found > 0][:, 3], 0)
+    # Weight times label is the mean over the image's parts of weight times label.
+    if kind == "cutmix_alpha":
+        parts = (
+            np.eye(4)[own.astype(int)] * np.array([1.0, 2.0, 3.0, 0.0])[own.astype(int)][..., None]
+        )
+        assert_allclose(found[:, None] * y, parts.mean(axis=1), atol=1e-6)
+    assert len(np.unique(found)) > 4
+
+
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_mixup_shares_are_from_their_beta_distribution(alpha):
     table = table_of(mixup_alpha=alpha)

@@ -318,6 +318,29 @@ def test_a_module_of_the_users_counts_by_what_is_read_of_it(monkeypatch):
         assert names[0] == names[1] != names[2]
 
 
+def test_a_module_that_two_functions_read_counts_by_what_both_read(monkeypatch):
+    helper = types.ModuleType("helper")
+    helper.first, helper.level = 1, 1
+    monkeypatch.setitem(sys.modules, "helper", helper)
+    source = (
+        "import helper\n"
+        "def above(a): return a + helper.level\n"
+        "def read(p): return above(helper.first)"
+    )
+    before = Reader.of(made(source))
+    helper.level = 2
+    assert Reader.of(made(source)) != before
+
+
+@pytest.mark.parametrize("cache", ["cache", "lru_cache(maxsize=2)"])
+def test_a_cached_function_counts_by_its_code(cache):
+    source = (
+        f"import functools\n@functools.{cache}\ndef level(): return 1\ndef read(p): return level()"
+    )
+    assert Reader.of(made(source)) == Reader.of(made(source))
+    assert Reader.of(made(source)) != Reader.of(made(source.replace("return 1", "return 2")))
+
+
 def test_a_reader_that_cannot_be_told_from_others_is_refused():
     with pytest.raises(ValueError, match=r"cannot tell .* an object of builtins\.generator"):
         ImageFiles(["a"], SHAPE, reader=adds(i for i in range(3)))

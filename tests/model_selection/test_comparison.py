@@ -318,6 +318,44 @@ def test_folds_must_be_the_same():
         compare_scores(a, b)
 
 
+def test_folds_must_be_trained_on_the_same_rows():
+    X, y = make_moons(50, noise=0.3, random_state=0)
+    splits = list(KFold(5).split(X))
+    fewer = [(train[::2], test) for train, test in splits]
+    a, b = (
+        cross_validate(RidgeClassifier(), X, y, cv=cv, return_indices=True)
+        for cv in (splits, fewer)
+    )
+    with pytest.raises(ValueError, match="not trained on the same rows in fold 0"):
+        compare_scores(a, b)
+
+
+def test_masks_are_the_rows_that_they_select():
+    X, y = make_moons(50, noise=0.3, random_state=0)
+    splits = list(KFold(5).split(X))
+    masks = [tuple(np.isin(np.arange(50), rows) for rows in split) for split in splits]
+    models = RidgeClassifier(), RidgeClassifier(alpha=100)
+    by_rows, by_masks = (
+        compare_scores(*(cross_validate(m, X, y, cv=cv, return_indices=True) for m in models))
+        for cv in (splits, masks)
+    )
+    assert by_rows.test_train_ratio == by_masks.test_train_ratio == 10 / 40
+    assert by_rows.p_value == by_masks.p_value
+
+
+def test_candidates_without_spread_are_not_called_worse():
+    results = {
+        "params": [{}, {}, {}],
+        "split0_test_score": [0.90, 0.85, 0.2],
+        "split1_test_score": [0.80, 0.75, 0.1],
+        "split2_test_score": [0.85, 0.80, 0.3],
+    }
+    with pytest.warns(UserWarning, match="1 of 2 candidates differ from the best by the same"):
+        table = compare_candidates(results, n_train=40, n_test=20)
+    assert table["p_value_adjusted"][1] == 1
+    assert table["p_value_adjusted"][2] < 0.05
+
+
 def test_equal_scores_show_no_difference():
     found = compare_scores(A, A, n_train=4, n_test=1)
     assert (found.difference, found.p_value, found.interval) == (0, 1, (0, 0))

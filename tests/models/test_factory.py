@@ -628,9 +628,8 @@ def test_a_function_gives_each_fit_callbacks_of_its_own(tmp_path):
         lambda path: keras.callbacks.ModelCheckpoint(f"{path}.weights.h5", save_weights_only=True),
         lambda path: keras.callbacks.CSVLogger(f"{path}.csv"),
         lambda path: keras.callbacks.TensorBoard(path),
-        lambda path: keras.callbacks.BackupAndRestore(path),
     ],
-    ids=["ModelCheckpoint", "CSVLogger", "TensorBoard", "BackupAndRestore"],
+    ids=["ModelCheckpoint", "CSVLogger", "TensorBoard"],
 )
 def test_fits_that_write_to_one_path_warn(writer, tmp_path):
     clf = classifier(linear, callbacks=writer(str(tmp_path / "one")))
@@ -638,6 +637,11 @@ def test_fits_that_write_to_one_path_warn(writer, tmp_path):
     with pytest.warns(SharedPathWarning, match=r"one.*callbacks=lambda: keras.callbacks"):
         clone(clf).fit(X, Y)
     fit(callbacks=writer(str(tmp_path / "other")))
+
+
+def test_a_backup_of_any_fit_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"another fold.*checkpoint_dir"):
+        fit(callbacks=keras.callbacks.BackupAndRestore(str(tmp_path)))
 
 
 def test_each_fit_has_copies_of_its_own():

@@ -355,6 +355,29 @@ def test_log_probabilities_for_a_loss_of_ones_own_become_probabilities():
     np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
 
 
+def focal_of_logits(y_true, logits):
+    p = keras.ops.sigmoid(logits)
+    own = y_true * keras.ops.log(p + 1e-7) + (1 - y_true) * p**2 * keras.ops.log(1 - p + 1e-7)
+    return -keras.ops.mean(own, axis=-1)
+
+
+def squared(y_true, outputs):
+    return keras.ops.mean(keras.ops.square(y_true - outputs), axis=-1)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize(("loss", "convert"), [(focal_of_logits, expit), (squared, np.clip)])
+def test_scores_for_a_loss_of_ones_own_divide_where_the_loss_says(loss, convert, multilabel):
+    X, y = blobs(n_classes=2)
+    build = build_one_unit if not multilabel else build_units
+    clf = classifier(build, model__activation=None, loss=loss, multilabel=multilabel)
+    clf.fit(X, np.column_stack([y, 1 - y]) if multilabel else y)
+    outputs = clf.model_.predict(X, verbose=0).astype(float)
+    expected = convert(outputs, 0, 1) if convert is np.clip else convert(outputs)
+    found = clf.predict_proba(X)
+    np.testing.assert_allclose(found if multilabel else found[:, 1:], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("activation", ["softsign", "hard_tanh"])
 def test_signed_outputs_of_a_hinge_divide_at_0(activation):
     model = model_of(1, activation)

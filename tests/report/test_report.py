@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from builders import dense
 from pages import Page
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 from sklearn.model_selection import (
+    FixedThresholdClassifier,
     KFold,
     RepeatedStratifiedKFold,
     StratifiedKFold,
@@ -290,6 +292,59 @@ def test_copies_are_named():
     )
     assert report.warnings[0].startswith("3 test images have a copy")
     assert "image 0, image 1, image 11" in Page(report.to_html()).text
+
+
+def test_copies_are_looked_for_only_with_images():
+    y = np.tile([0, 1], 6)
+    X = np.random.default_rng(0).normal(size=(12, 2))
+    cv_results = run(LogisticRegression(), X, y, KFold(3), scoring=["accuracy"])
+
+    def text(**found):
+        report = CrossValidationReport.from_cv_results(
+            cv_results, X, y, split_report=check_splits(None, y, cv=KFold(3), **found)
+        )
+        return " ".join(Page(report.to_html()).text.split())
+
+    said = "resized, mirrored, turned or brightened ones: "
+    assert f"{said}not looked for" in text()
+    assert f"{said}looked for" in text(duplicates=np.arange(12))
+    with pytest.raises(ValueError, match="of 2 folds, and cv_results of 3"):
+        CrossValidationReport.from_cv_results(
+            cv_results, X, y, split_report=check_splits(None, y, cv=KFold(2))
+        )
+
+
+def test_groups_of_copies_are_no_groups_of_patients():
+    y = np.tile([0, 1], 6)
+    X = np.random.default_rng(0).normal(size=(12, 2))
+    cv_results = run(LogisticRegression(), X, y, KFold(3), scoring=["accuracy"])
+    for are_copies in (False, True):
+        report = CrossValidationReport.from_cv_results(
+            cv_results, X, y, groups=np.arange(12), groups_are_copies=are_copies
+        )
+        assert ("No groups were given" in Page(report.to_html()).text) == are_copies
+
+
+def test_classes_that_only_the_model_knows_count():
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.tile(["a", "b", "c", "d"], 10)
+    model = LogisticRegression().fit(X, y)
+    known = np.isin(y, ["a", "c"])
+    cv_results = run(FrozenEstimator(model), X[known], y[known], KFold(2), scoring=["accuracy"])
+    report = CrossValidationReport.from_cv_results(cv_results, X[known], y[known])
+    expected = confusion_matrix(y[known], model.predict(X[known]), labels=list("abcd"))
+    np.testing.assert_array_equal(report.confusion_matrix, expected)
+    assert report.classes.tolist() == list("abcd")
+    assert expected[:, [1, 3]].any()
+    assert "NaN" not in report.to_html()
+
+
+@pytest.mark.parametrize("within", [lambda c: c, make_pipeline])
+def test_a_threshold_of_ones_own_is_refused(within):
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.tile([0, 1], 20)
+    classifier = FixedThresholdClassifier(LogisticRegression(), threshold=0.2)
+    cv_results = run(within(classifier), X, y, StratifiedKFold(2), scoring=["accuracy"])
+    with pytest.raises(ValueError, match="FixedThresholdClassifier decides at a threshold"):
+        CrossValidationReport.from_cv_results(cv_results, X, y)
 
 
 def test_an_imbalance_that_is_corrected_twice_is_told():

@@ -8,6 +8,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skimgcv import AugmentedKerasClassifier, ImageAugmenter, clear_compiled_models
+from skimgcv.exceptions import SkimgcvWarning
 from skimgcv.models import pretrained
 
 N = 24
@@ -182,6 +183,14 @@ def test_files_of_callbacks_hold_both_phases(tmp_path):
     est(callbacks=log).fit(X, y)
     lines = (tmp_path / "log.csv").read_text().split()
     assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1", "2", "3"]
+
+
+def test_a_schedule_of_epochs_alone_would_undo_the_second_rate():
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 * 0.9**epoch)
+    with pytest.warns(SkimgcvWarning, match="fine_tune_learning_rate has no effect"):
+        est(callbacks=schedule).fit(X, y)
+    est(callbacks=keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)).fit(X, y)
+    est(callbacks=schedule, fine_tune_epochs=0).fit(X, y)
 
 
 def test_each_phase_is_traced_once_over_all_folds(traces):

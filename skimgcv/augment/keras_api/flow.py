@@ -12,6 +12,7 @@ import numpy as np
 
 from ..._runtime.paging import Pages
 from ..._runtime.random_streams import fresh_seed, stream
+from .._mixing import mix_targets
 from .._ranges import check_choice
 
 if TYPE_CHECKING:
@@ -143,19 +144,21 @@ save_format, ignore_class_split, subset
         at = np.arange(index * self.batch_size, min((index + 1) * self.batch_size, self.n))
         rows = order[at]
         images = self._prepared(order, table, at)
-        y = None if self._y is None else self._y[rows]
-        if self._mixes and table is not None and y is not None:
+        labels = self._labels(rows)
+        if self._mixes and table is not None and labels:
             partners = table["partner"][at]
             images, share = self._augmenter.mix(
                 images, self._prepared(order, table, partners), table[at]
             )
-            share = share[:, np.newaxis]
-            y = share * y + (1 - share) * self._y[order[partners]]  # type: ignore[index]
+            labels = mix_targets(share, labels, self._labels(order[partners]))
         self._save(images, rows, number)
         inputs = [images, *(other[rows] for other in self._others)] if self._others else images
-        if y is None:
-            return inputs
-        return (inputs, y) if self._weights is None else (inputs, y, self._weights[rows])
+        return (inputs, *labels) if labels else inputs
+
+    def _labels(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        if self._y is None:
+            return ()
+        return tuple(a[rows] for a in (self._y, self._weights) if a is not None)
 
     def _prepared(self, order: np.ndarray, table: np.ndarray | None, at: np.ndarray) -> np.ndarray:
         images = np.asarray(self._images[order[at]])
