@@ -58,7 +58,7 @@ class ClassTargets:
         return cls(
             n_classes=n_classes,
             one_unit=one_unit,
-            sparse=_is_sparse(loss, n_classes),
+            sparse=not one_unit and _is_sparse(loss, n_classes),
             logits=_are_scores(model, loss, n_classes),
         )
 
@@ -272,16 +272,52 @@ def units_of(model: keras.Model, n_classes: int) -> int:
 
 
 def _is_sparse(loss: Any, n_classes: int) -> bool:
-    if "sparse" in name_of_loss(loss):
-        return True
+    """Whether a loss takes class numbers of shape (n, 1), and not one-hot rows."""
+    by_name = "sparse" in name_of_loss(loss)
     if not _is_own(loss):
-        return False
-    # The user's own loss: one-hot rows, unless it cannot take them.
+        return by_name
+    # Many functions run on both, so the user's own must prefer right predictions to wrong ones.
+    numbers, rows = np.arange(n_classes, dtype="int32"), np.eye(n_classes, dtype="float32")
+    prefers_numbers, prefers_rows = (
+        _prefers_the_right(loss, targets) for targets in (numbers[:, None], rows)
+    )
+    sparse = prefers_numbers
+    if prefers_numbers == prefers_rows:
+        sparse = by_name or _values(loss, rows, np.full((n_classes,) * 2, 1 / n_classes)) is None
+    n = n_classes + 2
+    values = _values(loss, np.zeros((n, 1), "int32"), np.full((n, n_classes), 1 / n_classes))
+    if sparse and values is not None and values.shape[:2] == (n, n):
+        raise ValueError(
+            f"The loss {name_of_loss(loss)} takes class numbers of shape (n,), and gets them with "
+            "shape (n, 1): it would compare each image with the labels of all others. Let it "
+            "begin with y_true = keras.ops.squeeze(y_true, axis=-1)."
+        )
+    return sparse
+
+
+def _prefers_the_right(loss: Any, targets: np.ndarray) -> bool:
+    """Whether a loss is smaller if the likeliest class is the right one, for each class."""
+    n_classes = len(targets)
+    for row, target in enumerate(targets):
+        right = np.full(n_classes, 0.1 / n_classes)
+        right[row] = 0.9
+        costs = [
+            _values(loss, np.stack([target] * 2), np.stack([predicted] * 2))
+            for predicted in (right, np.roll(right, 1))
+        ]
+        right_cost, wrong_cost = (np.inf if c is None else np.mean(c) for c in costs)
+        if not right_cost < wrong_cost:
+            return False
+    return True
+
+
+def _values(loss: Any, targets: np.ndarray, predicted: np.ndarray) -> np.ndarray | None:
+    """Return the values of the user's own loss, or None if it fails."""
+    given = (keras.ops.convert_to_tensor(a) for a in (targets, predicted.astype("float32")))
     try:
-        loss(np.eye(n_classes, dtype=np.float32), np.full((n_classes,) * 2, 1 / n_classes, "f4"))
+        return np.asarray(keras.ops.convert_to_numpy(loss(*given)))
     except Exception:
-        return True
-    return False
+        return None
 
 
 def _is_own(loss: Any) -> bool:
@@ -304,15 +340,11 @@ def _takes_any_number(loss: Any, n_outputs: int) -> bool:
         return True
     if not _is_own(loss):
         return False
-    ones = keras.ops.ones((2, n_outputs))
-    try:
-        sure, surer = (
-            float(keras.ops.mean(loss(ones, keras.ops.full((2, n_outputs), score))))
-            for score in (1.0, 8.0)
-        )
-    except Exception:  # of the user's own function
+    ones = np.ones((2, n_outputs), "float32")
+    sure, surer = (_values(loss, ones, score * ones) for score in (1, 8))
+    if sure is None or surer is None:
         return False
-    return surer < sure
+    return bool(np.mean(surer) < np.mean(sure))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

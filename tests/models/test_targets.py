@@ -355,6 +355,50 @@ def test_log_probabilities_for_a_loss_of_ones_own_become_probabilities():
     np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-5)
 
 
+def focal_of_numbers(y_true, p):
+    t = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), 3)
+    return -keras.ops.sum(t * (1 - p) ** 2 * keras.ops.log(p + 1e-7), axis=-1)
+
+
+def likelihood_of_numbers(y_true, p):
+    return -keras.ops.log(keras.ops.take_along_axis(p, keras.ops.cast(y_true, "int32"), axis=-1))
+
+
+def ordinal(y_true, p):
+    expected = keras.ops.sum(p * keras.ops.arange(3.0), axis=-1, keepdims=True)
+    return keras.ops.square(keras.ops.cast(y_true, "float32") - expected)
+
+
+def squares_of_rows(y_true, p):
+    assert len(y_true.shape) == len(p.shape)  # as of a tensor
+    return keras.ops.square(y_true - p)
+
+
+def sparsemax_like(y_true, p):
+    return keras.ops.sum(keras.ops.square(y_true - p), axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sparse"),
+    [
+        (likelihood_of_numbers, True),
+        (ordinal, True),
+        (squares_of_rows, False),
+        (sparsemax_like, False),
+        (lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p), True),
+        (lambda y, p: keras.losses.categorical_crossentropy(y, p), False),
+        (lambda y, p: keras.ops.mean(keras.ops.abs(y - p)), False),
+    ],
+)
+def test_a_loss_of_ones_own_gets_the_targets_that_it_takes(loss, sparse):
+    assert targets_of(model_of(3, "softmax"), loss, 3).sparse is sparse
+
+
+def test_a_loss_that_would_pair_all_images_with_all_labels_is_refused():
+    with pytest.raises(ValueError, match=r"focal_of_numbers takes .* shape \(n,\)"):
+        targets_of(model_of(3, "softmax"), focal_of_numbers, 3)
+
+
 def focal_of_logits(y_true, logits):
     p = keras.ops.sigmoid(logits)
     own = y_true * keras.ops.log(p + 1e-7) + (1 - y_true) * p**2 * keras.ops.log(1 - p + 1e-7)
