@@ -72,7 +72,8 @@ class AugmentedKerasRegressor(RegressorMixin, AugmentedKerasEstimator):
     Notes
     -----
     A network learns best from numbers close to 1. Let scikit-learn scale them in each fold:
-    ``TransformedTargetRegressor(regressor, transformer=StandardScaler())``.
+    ``TransformedTargetRegressor(regressor, transformer=StandardScaler())``. It scales
+    ``validation_split``, but not ``validation_data``.
 
     Rows with ``sample_weight`` 0 are ignored, as if they were not in X.
 

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
 from skimgcv import AugmentedKerasClassifier, AugmentedKerasRegressor, ImageAugmenter
+from skimgcv.exceptions import SkimgcvWarning
 
 RNG = np.random.default_rng(0)
 X = RNG.random((40, 4, 4, 1)).astype(np.float32)
@@ -180,3 +181,12 @@ def test_a_search_and_a_model_of_keras():
     trained = search.best_estimator_.model_
     adopted = AugmentedKerasRegressor.from_keras(trained)
     np.testing.assert_array_equal(adopted.predict(X), search.predict(X))
+
+
+def test_validation_data_of_another_scale_is_told_before_training():
+    ages = 40 + 10 * TABLE[:, 0]
+    scaled = TransformedTargetRegressor(regressor(), transformer=StandardScaler())
+    with pytest.warns(SkimgcvWarning, match="more than 10 standard deviations apart"):
+        scaled.fit(X, ages, validation_data=(X, ages))
+    regressor().fit(X, ages, validation_data=(X, ages))
+    regressor().fit(X, ages.astype(int) * 0 + 1.0, validation_data=(X, ages))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from skimgcv._data.labels import refuse_masks
 from skimgcv._data.rows import LabelledRows, Rows
+from skimgcv._runtime.callers import user_stacklevel
 from skimgcv._runtime.random_streams import stream
 from skimgcv._training.holdout import hold_out
 from skimgcv._training.target_readers import TargetReader, reader_of
 from skimgcv._training.weights import rows_that_count
+from skimgcv.exceptions import SkimgcvWarning
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ def check_training_data(
     validation = None
     if validation_data is not None:
         validation = _check_validation_data(estimator, validation_data, images, reader)
+        if estimator._target_kind == "numbers":
+            _warn_of_another_scale(validation.y[validation.rows], encoded[rows])
     elif (share := estimator.validation_split) > 0:
         strata = reader.strata(encoded[rows], share)
         rows, held = _split(rows, strata, share, groups, seed)
@@ -127,6 +132,20 @@ def check_training_data(
         n_rows=n_rows,
         scale=scale,
     )
+
+
+def _warn_of_another_scale(held: np.ndarray, training: np.ndarray) -> None:
+    spread = training.std(axis=0)
+    far = np.abs(held.mean(axis=0) - training.mean(axis=0)) > 10 * spread
+    if (far & (spread > 0)).any():
+        warnings.warn(
+            f"The mean of y is {held.mean():.4g} in validation_data and {training.mean():.4g} in "
+            "training, more than 10 standard deviations apart: val_loss would compare numbers of "
+            "two scales. TransformedTargetRegressor scales y, but not validation_data; use "
+            "validation_split, which is scaled, too.",
+            SkimgcvWarning,
+            stacklevel=user_stacklevel(),
+        )
 
 
 def _readable(images: Rows, rows: np.ndarray, name: str) -> np.ndarray:
