@@ -96,7 +96,7 @@ def fit_model(
     with (
         released(feeds),
         _borrowed(trained, rebuild, feeds[0], callbacks, verbose) as group,
-        lent_steps(trained, model),
+        lent_steps(trained, model),  # drops what callbacks compile, with the twin's variables
         built_once(model),
         explained(model, feeds, "fit", "evaluate"),
         batches_in_groups(model, group) as first,

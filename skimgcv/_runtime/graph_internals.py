@@ -81,7 +81,7 @@ def _says_training(model: keras.Model) -> bool:
 @functools.cache
 def _training_is_obeyed() -> bool:
     inner_input = keras.Input((64,), name="inner_input")
-    inside, after = (keras.layers.Dropout(0.5, seed=seed) for seed in (0, 1))
+    inside, after = (keras.layers.Dropout(0.5, seed=i, name=f"dropout{i}") for i in (0, 1))
     inner = keras.Model(inner_input, inside(inner_input), name="inner")
     outer_input = keras.Input((64,), name="outer_input")
     middle = inner(outer_input, training=False)

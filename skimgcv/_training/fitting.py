@@ -191,8 +191,11 @@ def _warn_of_schedules(callbacks: Sequence[keras.callbacks.Callback], epochs: in
         schedule = getattr(callback, "schedule", None)
         if not isinstance(callback, keras.callbacks.LearningRateScheduler) or schedule is None:
             continue
-        with contextlib.suppress(TypeError, ValueError):  # it has no signature
-            inspect.signature(schedule).bind(0)  # takes the epoch alone
+        try:
+            inspect.signature(schedule).bind(0, 0.1)  # so it may obey the current rate
+        except ValueError:  # it has no signature
+            continue
+        except TypeError:
             warnings.warn(
                 "LearningRateScheduler sets the learning rate of each epoch, also of the "
                 f"fine-tuning ones, which go on from epoch {epochs} (counted from 0): "

@@ -56,10 +56,12 @@ def check_halves(augmenter: ImageAugmenter, images: Any, name: str) -> None:
 
 
 def _check_levels(augmenter: ImageAugmenter, images: Any, name: str) -> None:
-    names = ("noise_std", "jpeg_quality_range", "policy")
-    used = [name for name in names if getattr(augmenter, name)]
+    of_white = ("noise_std", "jpeg_quality_range", "policy")
+    used = [parameter for parameter in of_white if getattr(augmenter, parameter)]
+    if not used:
+        return
     some = np.stack(samples(images, with_noise=False))
-    if not used or some.dtype == np.uint8 or some.dtype.kind not in "uif":
+    if some.dtype == np.uint8 or some.dtype.kind not in "uif":
         return
     least, greatest = float(some.min()), float(some.max())
     if some.dtype.kind == "f":

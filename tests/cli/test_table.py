@@ -123,6 +123,11 @@ def test_copies_are_said_first_and_kept_together_where_asked(cells, tmp_path, ca
     printed = capsys.readouterr().out
     assert "have a copy" not in printed
     assert "3 groups" in printed  # p0 and p1, p0 and p2, p1 and p5 share pictures
+    page = tmp_path / "out" / "index.html"
+    assert "No groups were given" not in page.read_text(encoding="utf-8")
+    # Copies alone say nothing of patients.
+    assert run(path, tmp_path / "out", "--duplicates", "group", "--folds", 2) == 0
+    assert "No groups were given" in page.read_text(encoding="utf-8")
 
 
 def test_an_interrupted_run_goes_on(cells, tmp_path, capsys):

@@ -190,6 +190,7 @@ def test_a_schedule_of_epochs_alone_would_undo_the_second_rate():
     with pytest.warns(SkimgcvWarning, match="fine_tune_learning_rate has no effect"):
         est(callbacks=schedule).fit(X, y)
     est(callbacks=keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)).fit(X, y)
+    est(callbacks=keras.callbacks.LearningRateScheduler(lambda epoch, lr=1: lr / 2)).fit(X, y)
     est(callbacks=schedule, fine_tune_epochs=0).fit(X, y)
 
 
