@@ -27,11 +27,10 @@ test: $(INSTALLED)
 	$(BIN)/python $(PYTEST)
 
 # Apart, since its packages are large (Ray alone 240 MB) and it starts clusters. A test that waits
-# for a worker for five minutes has failed: a fold takes seconds.
+# for a worker for ten minutes has failed: a fold takes seconds.
 test-cluster: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dask,ray,tune]"
-	$(BIN)/python -m pytest -m cluster \
-		-o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+	$(BIN)/python -m pytest -m cluster --timeout 600
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

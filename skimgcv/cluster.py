@@ -39,6 +39,14 @@ _LARGE_BYTES = 1000
 """Larger arguments are sent separately, once. This is joblib's own limit for Dask."""
 _GRAPH_BYTES = 10_000_000
 """Larger arguments do not pass Dask's scheduler, which would warn of them."""
+_SECONDS_BETWEEN_LOOKS = 30.0
+"""A search on a Dask cluster without workers at two looks in a row waits with a warning."""
+_NO_WORKERS = (
+    "The Dask cluster has no workers any more; the folds wait until one joins, for example after "
+    "cluster.scale(n). A LocalCluster gives up a worker that takes more than 15 s to start again. "
+    "On a busy machine, call before you create the cluster: "
+    'dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})'
+)
 
 
 def register_dask() -> None:
@@ -60,7 +68,10 @@ def register_dask() -> None:
     It has joblib's options: ``parallel_config(backend="dask", client=..., retries=...)``.
     The number of folds that run at once is the number of the workers' threads; ``n_jobs``
     has no effect. Start workers with one thread each, because fits in threads of one process
-    wait for each other. As long as one worker lives, others may die. Dask's
+    wait for each other. As long as one worker lives, others may die. A search without workers
+    waits for one, with a warning. ``LocalCluster`` gives up a worker that takes more than 15 s to
+    start again, as on a busy machine. To change that, call before you create the cluster:
+    ``dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})``. Dask's
     ``MALLOC_TRIM_THRESHOLD_`` made training 1.4 to 1.8 times as long (two workers, two
     cores). To avoid this, call before you start workers:
     ``dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})``.
@@ -133,6 +144,7 @@ def _dask_backend() -> type:
             super().__init__(*args, **kwargs)
             self.nesting_level = nesting_level
             self._running: set[Any] = set()
+            self._warned = False
 
         def effective_n_jobs(self, n_jobs: int) -> int:
             """Return the number of threads of the workers, at least 2."""
@@ -165,11 +177,24 @@ def _dask_backend() -> type:
                     **self.submit_kwargs,
                 )
                 self._running.add(sent)
-                out = await self.client.gather(sent, asynchronous=True)
+                gathered = asyncio.ensure_future(self.client.gather(sent, asynchronous=True))
+                out = await self._seen_to_its_end(gathered)
             except BaseException as error:  # the error of a cancelled future is not an Exception
                 out = error
             self._running.discard(sent)
             callback(out)
+
+        async def _seen_to_its_end(self, gathered: asyncio.Future[Any]) -> Any:
+            looks_without = 0
+            try:
+                while not (await asyncio.wait([gathered], timeout=_SECONDS_BETWEEN_LOOKS))[0]:
+                    looks_without = 0 if await self.client.ncores() else looks_without + 1
+                    if looks_without == 2 and not self._warned:
+                        self._warned = True
+                        warnings.warn(_NO_WORKERS, SkimgcvWarning, stacklevel=2)
+                return gathered.result()
+            finally:
+                gathered.cancel()
 
         def abort_everything(self, ensure_ready: bool = True) -> None:
             """Cancel waiting batches; joblib's backend would let workers run them."""

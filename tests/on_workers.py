@@ -48,9 +48,15 @@ class KillOnce(keras.callbacks.Callback):
         self.path = str(path)
 
     def on_epoch_end(self, epoch, logs=None):
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
-            os.kill(os.getpid(), signal.SIGKILL)
+        die_once(self.path)
+
+
+def die_once(path):
+    """End this process unless the file is there; then return "done"."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
 
 
 class Kills(DummyClassifier):

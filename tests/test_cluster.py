@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 import types
+import warnings
+from typing import ClassVar
 
 import cv2
 import joblib
@@ -21,6 +23,7 @@ from on_workers import (
     KillOnce,
     Kills,
     Sees,
+    die_once,
     look,
     n_known,
     n_ready,
@@ -30,9 +33,10 @@ from on_workers import (
 )
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles
+from skimgcv import AugmentedKerasClassifier, ImageAugmenter, ImageFiles, cluster
 from skimgcv._runtime import threads
 from skimgcv.cluster import _map_file, _MapFile, _RayBackend, register_dask, register_ray
+from skimgcv.exceptions import SkimgcvWarning
 
 IN_A_NOTEBOOK = """
 def build(meta, filters=4):
@@ -82,17 +86,25 @@ def alone(digits):
     return search(digits)
 
 
+def local_cluster(**options):
+    # Any free port, since a cluster of the user's may have the usual one.
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", **options}
+    return pytest.importorskip("distributed").LocalCluster(**options)
+
+
 class DaskEngine:
     """Two Dask workers, and what is written to sockets here: scheduler and client."""
 
     name = "dask"
+    options: ClassVar = {"wait_for_workers_timeout": 300}
 
     def __enter__(self):
         distributed = pytest.importorskip("distributed")
         self._stack = contextlib.ExitStack()
-        self.cluster = self._stack.enter_context(
-            distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-        )
+        # On a busy machine a worker takes more than Dask's 15 s to start again.
+        patient = {"distributed.deploy.lost-worker-timeout": "5 minutes"}
+        self._stack.enter_context(importlib.import_module("dask").config.set(patient))
+        self.cluster = self._stack.enter_context(local_cluster(n_workers=2))
         self.client = self._stack.enter_context(distributed.Client(self.cluster))
         register_dask()
         return self
@@ -115,6 +127,7 @@ class RayEngine:
     """A Ray cluster of two CPUs, and what is made into bytes here: tasks and objects."""
 
     name = "ray"
+    options: ClassVar = {}
 
     def __enter__(self):
         self._environment = pytest.MonkeyPatch()
@@ -207,15 +220,57 @@ def test_a_killed_worker_is_replaced_and_its_fold_done_again(engine, digits, alo
 def test_a_cluster_of_one_dask_worker_gets_the_folds():
     distributed = pytest.importorskip("distributed")
     register_dask()
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with (
-        distributed.LocalCluster(**options) as cluster,
+        local_cluster(n_workers=1) as cluster,
         distributed.Client(cluster) as client,
         joblib.parallel_config(backend="dask", client=client),
     ):
         found = look_at(*large(), 3)
         worker = client.submit(os.getpid).result()
     assert set(found["test_pid"]) == {worker}
+
+
+@pytest.fixture
+def loses_its_workers(monkeypatch):
+    """A Dask cluster that gives up a dead worker at once."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "_SECONDS_BETWEEN_LOOKS", 0.2)
+    register_dask()
+    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}
+    with (
+        importlib.import_module("dask").config.set(impatient),
+        local_cluster(n_workers=1) as lost,
+        distributed.Client(lost) as client,
+        joblib.parallel_config(backend="dask", client=client),
+    ):
+        yield lost
+
+
+@pytest.mark.cluster
+def test_a_search_without_workers_says_so_and_goes_on_with_new_ones(
+    loses_its_workers, monkeypatch, tmp_path
+):
+    told = []
+
+    def show(message, category, *_):
+        told.append(str(message))
+        loses_its_workers.scale(1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SkimgcvWarning)
+        monkeypatch.setattr(warnings, "showwarning", show)
+        results = joblib.Parallel()([joblib.delayed(die_once)(tmp_path / "died")] * 2)
+    assert results == ["done", "done"]
+    (message,) = told
+    assert message.startswith("The Dask cluster has no workers any more")
+
+
+@pytest.mark.cluster
+def test_a_search_without_workers_ends_where_warnings_are_errors(loses_its_workers, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SkimgcvWarning)
+        with pytest.raises(SkimgcvWarning, match="no workers any more"):
+            joblib.Parallel()([joblib.delayed(die_once)(tmp_path / "died")] * 2)
 
 
 @pytest.mark.cluster
@@ -235,7 +290,7 @@ def test_an_error_comes_back_as_itself(engine, digits):
 )
 def test_what_no_worker_can_do_ends_with_an_error(engine, estimator, told):
     X, y = np.zeros((40, 2)), np.arange(40) % 2
-    with joblib.parallel_config(backend=engine.name):
+    with joblib.parallel_config(backend=engine.name, **engine.options):
         with pytest.raises(Exception, match=told):
             cross_validate(estimator, X, y, cv=4, error_score="raise")
         assert len(cross_validate(Sees(), X, y, cv=4, error_score="raise")["test_score"]) == 4
@@ -395,9 +450,8 @@ def test_tasks_share_the_threads_of_a_dask_worker_without_a_nanny(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "_cores", lambda: 64)
     monkeypatch.delattr(os, "sched_getaffinity")
-    options = {"n_workers": 1, "threads_per_worker": 6, "dashboard_address": None}
     with (
-        distributed.LocalCluster(processes=False, **options) as cluster,
+        local_cluster(n_workers=1, threads_per_worker=6, processes=False) as cluster,
         distributed.Client(cluster) as client,
     ):
         assert client.submit(threads.thread_count, pure=False).result() == 6
