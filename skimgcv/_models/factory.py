@@ -25,7 +25,7 @@ from skimgcv._models.routing import (
     own_builder,
 )
 from skimgcv._models.targets import TARGETS, Targets, auto_loss, by_label, check_loss, units_of
-from skimgcv._runtime.keras_internals import compile_arguments
+from skimgcv._runtime.keras_internals import compile_arguments, metric_names_begin_anew
 from skimgcv._runtime.scikeras_internals import SciKerasHooks
 
 _BATCH_SIZE = 32
@@ -102,6 +102,10 @@ class ModelFactory(SciKerasHooks):
 
     def build(self) -> tuple[keras.Model, Targets]:
         """Build and compile a new model; return it with its targets."""
+        with metric_names_begin_anew():
+            return self._build()
+
+    def _build(self) -> tuple[keras.Model, Targets]:
         model = self.built()
         if not isinstance(model, keras.Model):
             raise TypeError(
@@ -177,6 +181,10 @@ class ModelFactory(SciKerasHooks):
             Whether its parameters changed. An optimizer of the same class keeps the momenta and
             the step count.
         """
+        with metric_names_begin_anew():
+            return self._compile_again(model, new_optimizer)
+
+    def _compile_again(self, model: keras.Model, new_optimizer: bool) -> Targets:
         arguments = self.compile_arguments()
         old = model.optimizer
         if not new_optimizer:

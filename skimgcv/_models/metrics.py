@@ -97,7 +97,9 @@ def right_metrics(
     right = {}
     for name in ("metrics", "weighted_metrics"):
         given = arguments.get(name)
-        mended = adapted(given, replace(seen, weighted=name == "weighted_metrics"))
+        # Keras would make objects of classes in fit, and number them.
+        made = _objects(given) if type(model).compile is keras.Model.compile else given
+        mended = adapted(made, replace(seen, weighted=name == "weighted_metrics"))
         if not same(mended, given):
             right[name] = mended
     return right
@@ -127,6 +129,10 @@ def adapted(metrics: Any, seen: Seen) -> Any:
     return metrics if as_given else right
 
 
+def _objects(metrics: Any) -> Any:
+    return keras.tree.map_structure(lambda it: it() if inspect.isclass(it) else it, metrics)
+
+
 def check_names(metrics: Any) -> None:
     """Refuse names of unknown metrics."""
     for metric in _flat(metrics):
@@ -140,20 +146,13 @@ def same(metrics: Any, others: Any) -> bool:
 
 
 def named(given: Any, made: Any) -> Any:
-    """Name metrics as Keras does: strings by the string, classes by their name.
-
-    SciKeras makes new objects in each fit, and Keras numbers these: ``auc_1``, ``auc_2``. No
-    callback could monitor such a metric.
-    """
+    """Name the metrics that SciKeras has made of strings as Keras does: by the string."""
     if isinstance(given, dict) and isinstance(made, dict):
         return {name: named(given[name], metric) for name, metric in made.items()}
     if isinstance(given, (list, tuple)) and isinstance(made, (list, tuple)):
         return [named(*pair) for pair in zip(given, made, strict=True)]
-    if isinstance(made, keras.metrics.Metric):
-        if isinstance(given, str):
-            made.name = given
-        elif inspect.isclass(given):
-            made.name = _unnumbered(made)
+    if isinstance(made, keras.metrics.Metric) and isinstance(given, str):
+        made.name = given
     return made
 
 
@@ -226,9 +225,3 @@ def _by_name(name: str) -> keras.metrics.Metric:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _unnumbered(metric: keras.metrics.Metric) -> str:
-    name, _, number = str(metric.name).rpartition("_")
-    is_numbered = number.isdigit() and name.replace("_", "") == type(metric).__name__.lower()
-    return name if is_numbered else str(metric.name)

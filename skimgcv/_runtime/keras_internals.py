@@ -17,6 +17,7 @@ packages.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import importlib
@@ -163,6 +164,56 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     arguments = dict(model._compile_config.config)
     require({"optimizer", "loss", "metrics"} <= set(arguments), "_compile_config lacks arguments")
     return arguments
+
+
+@needed("keras", "to name metrics alike in each fit")
+def _check_metric_names() -> None:
+    with _metric_names_begin_anew():
+        names = [keras.metrics.BinaryIoU(name=None).name for _ in range(2)]
+    require(names == ["binary_io_u", "binary_io_u_1"], f"metrics are named {names}")
+
+
+def metric_names_begin_anew() -> contextlib.AbstractContextManager[None]:
+    """Name metrics that have no name as a new process names its first: ``auc``, ``auc_1``.
+
+    Without it only the first fit would have ``val_auc``, and a callback that monitors it would
+    do nothing in the others: an error. Layers keep their numbers, since a builder may also use
+    layers that exist. Seen in Keras 3.8 to 3.16.
+    """
+    _check_metric_names()
+    return _metric_names_begin_anew()
+
+
+@contextlib.contextmanager
+def _metric_names_begin_anew() -> Iterator[None]:
+    counts = _counts_of_names()
+    _seen_metrics.update(map(_snake, _metrics()))
+    kept = {name: counts.pop(name) for name in _seen_metrics & set(counts)}
+    try:
+        yield
+    finally:
+        # A builder may define a class, which is gone before the next fit.
+        _seen_metrics.update(map(_snake, _metrics()))
+        if counts is _counts_of_names():  # unless the builder has cleared Keras' session
+            for name, count in kept.items():
+                counts[name] += count
+
+
+_seen_metrics: set[str] = set()
+
+
+def _counts_of_names() -> Any:
+    return private("backend.common.global_state", "get_global_attribute")(
+        "object_name_uids", collections.defaultdict(int), set_to_default=True
+    )
+
+
+def _snake(metric: type) -> str:
+    return str(private("utils.naming", "to_snake_case")(metric.__name__))
+
+
+def _metrics(base: type = keras.metrics.Metric) -> set[type]:
+    return {base}.union(*map(_metrics, base.__subclasses__()))
 
 
 @refusing("keras", "to see an optimizer's schedule")

@@ -8,6 +8,8 @@ import pytest
 from samples import classifier
 from scipy.special import expit, logit, rel_entr, softmax
 from sklearn import metrics as sk
+from sklearn.base import clone
+from sklearn.model_selection import cross_validate
 
 from skimgcv import ImageAugmenter, clear_compiled_models
 from skimgcv.exceptions import MetricTargetsWarning
@@ -571,6 +573,62 @@ def test_mixed_labels_are_rows_for_all_metrics():
 def test_a_metric_has_the_name_that_keras_gives_it_in_each_fit(metrics, name):
     # EarlyStopping(monitor="val_auc") would watch nothing from the second fold on.
     assert all(name in fit(metrics).history_ for _ in range(2))
+
+
+def test_metrics_of_a_builder_have_the_same_names_in_each_fit():
+    class Own(km.Mean):
+        def __init__(self, name=None):
+            super().__init__(name)
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            return super().update_state(y_pred)
+
+    def builder(meta):
+        class Inner(Own):
+            pass
+
+        metrics = [km.AUC(), km.AUC(curve="PR"), km.AUC(name="auc_2"), km.Precision]
+        return build_compiled(meta, [*metrics, Own(), Inner(), km.Recall(name="recall_7")])
+
+    names = {"auc", "auc_1", "auc_2", "precision", "own", "inner", "recall_7", "acc", "loss"}
+    clf = classifier(builder)
+    for _ in range(3):
+        assert set(clone(clf).fit(X, labels(3)).history_) == names
+    # Elsewhere Keras goes on counting.
+    assert km.AUC().name not in names
+
+
+def test_early_stopping_by_a_metric_of_the_builder_works_in_each_fold():
+    clf = classifier(
+        lambda meta: build_compiled(meta, [km.AUC()]),
+        epochs=9,
+        callbacks=keras.callbacks.EarlyStopping("val_auc", patience=1, baseline=2.0),
+        validation_split=0.25,
+    )
+    found = cross_validate(clf, X, labels(3), cv=3, return_estimator=True, error_score="raise")
+    assert all(len(fitted.history_["val_auc"]) < 9 for fitted in found["estimator"])
+
+
+def test_a_builder_may_clear_keras_session():
+    def builder(meta):
+        keras.backend.clear_session()
+        return build_compiled(meta, [km.AUC()])
+
+    for _ in range(2):
+        assert "auc" in classifier(builder).fit(X, labels(3)).history_
+
+
+def test_a_class_among_the_metrics_of_ones_own_compile_method_stays():
+    class Own(keras.Sequential):
+        def compile(self, **more):
+            super().compile("sgd", "categorical_crossentropy", **more)
+
+    def builder(meta):
+        model = Own(build(meta).layers)
+        model.compile(metrics=[km.Precision])
+        return model
+
+    assert any("precision" in name for name in classifier(builder).fit(X, labels(3)).history_)
 
 
 def test_a_routed_name_stays():

@@ -49,6 +49,7 @@ OTHERS = {
     "get_next_as_optional",
     "global_seed_generator",
     "is_op_determinism_enabled",
+    "object_name_uids",
     "one_step_on_data",
     "uninitialized_variables",
 }
@@ -281,7 +282,9 @@ REFUSED = {
         "global_seed_generator": draws,
         "initialize_all_variables": saves,
         "is_op_determinism_enabled": lambda *_: keras_internals.op_determinism(),
+        "object_name_uids": builds,
         "set_global_attribute": draws,
+        "to_snake_case": builds,
         "uninitialized_variables": saves,
     },
     step_internals: {"_maybe_symbolic_build": is_spread},
