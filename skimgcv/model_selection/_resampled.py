@@ -62,7 +62,8 @@ def corrected_interval(
     Returns
     -------
     tuple of float
-        Lower and upper limit; NaN for a single fold.
+        Lower and upper limit. NaN for a single fold, and for folds with equal scores: such
+        scores do not tell their error.
 
     Raises
     ------
@@ -97,7 +98,10 @@ def corrected_interval(
         )
     if len(values) == 1:
         return float("nan"), float("nan")
-    low, high = resampled(values, test_train_ratio).interval(confidence_level)
+    summary = resampled(values, test_train_ratio)
+    if summary.standard_error == 0:
+        return float("nan"), float("nan")
+    low, high = summary.interval(confidence_level)
     return float(low), float(high)
 
 

@@ -179,6 +179,9 @@ def test_the_interval_of_one_way_is_a_students_with_the_variance_of_the_paper():
     zero = compare_scores(A, np.zeros(5), n_train=4, n_test=1, confidence_level=0.9)
     assert (low, high) == zero.interval
     assert np.isnan(corrected_interval([0.5], test_train_ratio=1)).all()
+    # Five folds with all images right, or with rounding between them, do not tell their error.
+    for equal in ([1.0] * 5, [0.1 + 0.2, 0.3, 0.3]):
+        assert np.isnan(corrected_interval(equal, test_train_ratio=1 / 4)).all()
 
 
 @pytest.mark.parametrize(
