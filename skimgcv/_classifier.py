@@ -102,7 +102,8 @@ class AugmentedKerasClassifier(ClassifierMixin, AugmentedKerasEstimator):
     fine_tune_epochs : int, default=0
         Number of epochs in a second phase, after ``epochs``. The second phase unfreezes layers,
         compiles the model again, and continues on the same rows. Callbacks start again in each
-        phase, as in two calls of Keras' ``fit``. A ``CSVLogger`` appends to its file.
+        phase, as in two calls of Keras' ``fit``. A ``CSVLogger`` appends to its file, also in a
+        fit that ``checkpoint_dir`` resumes.
     fine_tune_layers : "all", int, str or callable, default="all"
         Only used if ``fine_tune_epochs`` is above 0, so a grid can have both.
         The frozen layers to train in the second phase: all of them; the last ``n``, counted as

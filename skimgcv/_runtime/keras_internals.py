@@ -163,6 +163,9 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """
     arguments = dict(model._compile_config.config)
     require({"optimizer", "loss", "metrics"} <= set(arguments), "_compile_config lacks arguments")
+    scales_loss = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    if model.dtype_policy.name == "mixed_float16" and not scales_loss:
+        arguments["auto_scale_loss"] = False  # Keras forgets it
     return arguments
 
 

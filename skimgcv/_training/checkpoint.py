@@ -43,6 +43,10 @@ class FitState(keras.callbacks.Callback):
         self._kept: list[dict[str, Any]] = []
         if path.exists():
             self._read()
+        if self.epochs:
+            for callback in callbacks:
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    callback.append = True  # its file has the completed epochs
 
     @classmethod
     def of(
@@ -77,7 +81,8 @@ class FitState(keras.callbacks.Callback):
         for variable, value in zip(_variables(model), self._arrays, strict=False):
             variable.assign(value)
         for callback, kept in zip(self._callbacks, self._kept, strict=True):
-            vars(callback).update(kept)
+            if not isinstance(callback, keras.callbacks.CSVLogger):  # its state is its file
+                vars(callback).update(kept)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the current state."""

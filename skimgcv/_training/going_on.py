@@ -154,7 +154,7 @@ def restored_on_error(model: keras.Model) -> Iterator[None]:
         yield
     except BaseException:
         now = compile_arguments(model) | {"optimizer": model.optimizer}
-        if any(now[name] is not value for name, value in arguments.items()):
+        if any(now.get(name) is not value for name, value in arguments.items()):
             model.compile(**arguments | {"metrics": arguments["metrics"] or []})
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

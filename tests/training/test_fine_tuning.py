@@ -185,6 +185,29 @@ def test_files_of_callbacks_hold_both_phases(tmp_path):
     assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize("scales", [True, False])
+def test_a_loss_is_scaled_in_all_phases_or_in_none(scales):
+    def in_halves(meta):
+        kept = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            model = build(meta)
+        finally:
+            keras.config.set_dtype_policy(kept)
+        model.compile("sgd", "sparse_categorical_crossentropy", auto_scale_loss=scales)
+        return model
+
+    class Sees(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(type(self.model.optimizer).__name__)
+
+    ready = in_halves({"image_shape_": (8, 8, 3)})
+    for model in (in_halves, ready):
+        seen = []
+        est(model, callbacks=Sees).fit(X, y)
+        assert seen == ["LossScaleOptimizer" if scales else "SGD"] * 2
+
+
 def test_a_schedule_of_epochs_alone_would_undo_the_second_rate():
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 * 0.9**epoch)
     with pytest.warns(SkimgcvWarning, match="fine_tune_learning_rate has no effect"):
@@ -242,6 +265,23 @@ def test_an_interrupted_fit_resumes_in_either_phase(interrupted, tmp_path, pendi
     assert pending.pop() == interrupted - 1
     assert resumed.history_ == whole.history_
     np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+
+
+# Keras leaves the file of an interrupted fit to Python, which closes it.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("interrupted", [1, 2, 3])
+def test_a_resumed_fit_goes_on_in_the_file_of_a_csv_logger(interrupted, tmp_path, pending):
+    file = tmp_path / "log.csv"
+    clf = est(callbacks=keras.callbacks.CSVLogger(file))
+    clf.fit(X, y)
+    whole = file.read_text()
+    pending.append(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, y, checkpoint_dir=tmp_path)
+    for _ in range(2):  # the second time, no epoch is left
+        clf.fit(X, y, checkpoint_dir=tmp_path)
+        assert file.read_text() == whole
 
 
 def test_another_second_phase_goes_on_from_the_same_first_one(tmp_path, pending):
