@@ -30,7 +30,8 @@ test: $(INSTALLED)
 # for a worker for ten minutes has failed: a fold takes seconds.
 test-cluster: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dask,ray,tune]"
-	$(BIN)/python -m pytest -m cluster --timeout 600
+	$(BIN)/python -m pytest -m cluster --timeout 600 \
+		-o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -68,9 +68,10 @@ def register_dask() -> None:
     It has joblib's options: ``parallel_config(backend="dask", client=..., retries=...)``.
     The number of folds that run at once is the number of the workers' threads; ``n_jobs``
     has no effect. Start workers with one thread each, because fits in threads of one process
-    wait for each other. As long as one worker lives, others may die. A search without workers
-    waits for one, with a warning. ``LocalCluster`` gives up a worker that takes more than 15 s to
-    start again, as on a busy machine. To change that, call before you create the cluster:
+    wait for each other. As long as one worker lives, others may die. A search that has lost all
+    workers waits for one, with a warning. ``LocalCluster`` gives up a worker that takes more
+    than 15 s to start again, as on a busy machine. To change that, call before you create the
+    cluster:
     ``dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})``. Dask's
     ``MALLOC_TRIM_THRESHOLD_`` made training 1.4 to 1.8 times as long (two workers, two
     cores). To avoid this, call before you start workers:
@@ -154,6 +155,7 @@ def _dask_backend() -> type:
         def start_call(self) -> None:
             """Begin a call; joblib's backend would also poll for results, 100 times a second."""
             self.call_data_futures = _WeakKeyDictionary()
+            self._warned = False
 
         def stop_call(self) -> None:
             """Release the arguments that were sent."""
@@ -188,13 +190,19 @@ def _dask_backend() -> type:
             looks_without = 0
             try:
                 while not (await asyncio.wait([gathered], timeout=_SECONDS_BETWEEN_LOOKS))[0]:
-                    looks_without = 0 if await self.client.ncores() else looks_without + 1
+                    looks_without = looks_without + 1 if await self._has_no_workers() else 0
                     if looks_without == 2 and not self._warned:
                         self._warned = True
                         warnings.warn(_NO_WORKERS, SkimgcvWarning, stacklevel=2)
                 return gathered.result()
             finally:
                 gathered.cancel()
+
+        async def _has_no_workers(self) -> bool:
+            try:
+                return not await self.client.ncores()
+            except Exception:  # a busy scheduler, which may answer the next time
+                return False
 
         def abort_everything(self, ensure_ready: bool = True) -> None:
             """Cancel waiting batches; joblib's backend would let workers run them."""

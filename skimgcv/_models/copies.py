@@ -17,7 +17,8 @@ def fresh_copy(model: keras.Model) -> keras.Model:
     with with_code(), keras.saving.custom_object_scope(custom_objects_of(model)):
         fresh = keras.models.clone_model(model)
     # By its own policy, not those of its layers, Keras decides whether to scale the loss.
-    fresh.dtype_policy = model.dtype_policy
+    if fresh.dtype_policy.name != model.dtype_policy.name:
+        fresh.dtype_policy = model.dtype_policy
     if model.compiled:
         fresh.compile(**{k: unshared(v) for k, v in compile_arguments(model).items()})
     return fresh

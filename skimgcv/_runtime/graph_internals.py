@@ -165,7 +165,8 @@ def compile_alike(part: keras.Model, model: keras.Model) -> None:
     """Compile a part of a model like the model: with the same optimizer, loss and metrics."""
     if all(vars(part).get(name) is vars(model)[name] for name in _SHARED) and part.compiled:
         return
-    arguments = compile_arguments(model) | {"optimizer": model.optimizer}
+    # An optimizer that is to scale the loss does so already.
+    arguments = compile_arguments(model) | {"optimizer": model.optimizer, "auto_scale_loss": False}
     part.compile(**arguments)
     # Without Keras' tracking, as its compile sets them.
     vars(part).update({name: vars(model)[name] for name in _SHARED})

@@ -190,13 +190,15 @@ def metric_names_begin_anew() -> contextlib.AbstractContextManager[None]:
 @contextlib.contextmanager
 def _metric_names_begin_anew() -> Iterator[None]:
     counts = _counts_of_names()
-    _seen_metrics.update(map(_snake, _metrics()))
-    kept = {name: counts.pop(name) for name in _seen_metrics & set(counts)}
+    _seen_metrics.update(_names_of(keras.metrics.Metric))
+    # Operations such as ``keras.ops.mean`` count on with the metrics of their name.
+    ours = (_seen_metrics & set(counts)) - _names_of(keras.Operation)
+    kept = {name: counts.pop(name) for name in ours}
     try:
         yield
     finally:
         # A builder may define a class, which is gone before the next fit.
-        _seen_metrics.update(map(_snake, _metrics()))
+        _seen_metrics.update(_names_of(keras.metrics.Metric))
         if counts is _counts_of_names():  # unless the builder has cleared Keras' session
             for name, count in kept.items():
                 counts[name] += count
@@ -211,12 +213,10 @@ def _counts_of_names() -> Any:
     )
 
 
-def _snake(metric: type) -> str:
-    return str(private("utils.naming", "to_snake_case")(metric.__name__))
-
-
-def _metrics(base: type = keras.metrics.Metric) -> set[type]:
-    return {base}.union(*map(_metrics, base.__subclasses__()))
+def _names_of(base: type) -> set[str]:
+    """Return the names that Keras gives to objects of a class and of all its subclasses."""
+    name: str = private("utils.naming", "to_snake_case")(base.__name__)
+    return {name}.union(*map(_names_of, base.__subclasses__()))
 
 
 @refusing("keras", "to see an optimizer's schedule")

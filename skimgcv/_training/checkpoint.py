@@ -41,12 +41,10 @@ class FitState(keras.callbacks.Callback):
         self._metric_names: list[str] = []
         self._arrays: list[np.ndarray] = []
         self._kept: list[dict[str, Any]] = []
+        self._files: list[str | None] = []
         if path.exists():
             self._read()
-        if self.epochs:
-            for callback in callbacks:
-                if isinstance(callback, keras.callbacks.CSVLogger):
-                    callback.append = True  # its file has the completed epochs
+            self._restore_files()
 
     @classmethod
     def of(
@@ -81,8 +79,9 @@ class FitState(keras.callbacks.Callback):
         for variable, value in zip(_variables(model), self._arrays, strict=False):
             variable.assign(value)
         for callback, kept in zip(self._callbacks, self._kept, strict=True):
-            if not isinstance(callback, keras.callbacks.CSVLogger):  # its state is its file
-                vars(callback).update(kept)
+            if isinstance(callback, keras.callbacks.CSVLogger):
+                kept = {k: v for k, v in kept.items() if k not in ("append", "append_header")}
+            vars(callback).update(kept)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the current state."""
@@ -101,6 +100,7 @@ class FitState(keras.callbacks.Callback):
                 {name: value for name, value in vars(c).items() if _is_kept(value)}
                 for c in self._callbacks
             ],
+            "files": [_text_of(c) for c in self._callbacks],
         }
         document = encoder.encode(state, "state")
         write_archive(
@@ -113,6 +113,14 @@ class FitState(keras.callbacks.Callback):
         self.history, self.stopped = state["history"], state["stopped"]
         self._metric_names = state["metrics"]
         self._kept = state["callbacks"]
+        self._files = state["files"]
+
+    def _restore_files(self) -> None:
+        """Let each CSVLogger go on after the completed epochs, whatever its file has now."""
+        for callback, text in zip(self._callbacks, self._files, strict=True):
+            if text is not None:
+                Path(callback.filename).write_bytes(text.encode())
+                callback.append = True
 
     def _rename_metrics(self) -> None:
         """Rename the history's metrics as in this model; Keras numbers metrics without a name."""
@@ -125,6 +133,13 @@ class FitState(keras.callbacks.Callback):
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables]
+
+
+def _text_of(callback: keras.callbacks.Callback) -> str | None:
+    """Return what a CSVLogger has written, to a file on this machine."""
+    if isinstance(callback, keras.callbacks.CSVLogger) and os.path.isfile(callback.filename):
+        return Path(callback.filename).read_bytes().decode()
+    return None
 
 
 def _is_kept(value: Any) -> bool:

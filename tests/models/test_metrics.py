@@ -584,18 +584,32 @@ def test_metrics_of_a_builder_have_the_same_names_in_each_fit():
             return super().update_state(y_pred)
 
     def builder(meta):
-        class Inner(Own):
+        class FromWithin(Own):
             pass
 
         metrics = [km.AUC(), km.AUC(curve="PR"), km.AUC(name="auc_2"), km.Precision]
-        return build_compiled(meta, [*metrics, Own(), Inner(), km.Recall(name="recall_7")])
+        return build_compiled(meta, [*metrics, Own(), FromWithin(), km.Recall(name="recall_7")])
 
-    names = {"auc", "auc_1", "auc_2", "precision", "own", "inner", "recall_7", "acc", "loss"}
+    names = {"auc", "auc_1", "auc_2", "precision", "own", "from_within", "recall_7", "acc", "loss"}
     clf = classifier(builder)
     for _ in range(3):
         assert set(clone(clf).fit(X, labels(3)).history_) == names
     # Elsewhere Keras goes on counting.
     assert km.AUC().name not in names
+
+
+def test_operations_in_a_builder_count_on():
+    outside = keras.Input((4, 4, 1))
+    backbone = keras.Model(outside, outside + keras.ops.mean(outside, (1, 2, 3), keepdims=True))
+
+    def builder(meta):
+        means = keras.ops.mean(backbone.output, (1, 2))
+        model = keras.Model(backbone.input, keras.layers.Dense(3, activation="softmax")(means))
+        model.compile("sgd", "categorical_crossentropy", metrics=[km.Precision()])
+        return model
+
+    for _ in range(2):
+        assert "precision" in classifier(builder).fit(X, labels(3)).history_
 
 
 def test_early_stopping_by_a_metric_of_the_builder_works_in_each_fold():

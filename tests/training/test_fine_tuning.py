@@ -280,8 +280,14 @@ def test_a_resumed_fit_goes_on_in_the_file_of_a_csv_logger(interrupted, tmp_path
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X, y, checkpoint_dir=tmp_path)
     for _ in range(2):  # the second time, no epoch is left
+        with file.open("a") as opened:
+            opened.write("a row whose epoch did not end, or of another fit")
         clf.fit(X, y, checkpoint_dir=tmp_path)
         assert file.read_text() == whole
+    clf.set_params(fine_tune_layers=1).fit(X, y, checkpoint_dir=tmp_path)
+    rows = file.read_text().split()
+    assert rows[:3] == whole.split()[:3]
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
 
 
 def test_another_second_phase_goes_on_from_the_same_first_one(tmp_path, pending):
