@@ -48,14 +48,16 @@ class KillOnce(keras.callbacks.Callback):
         self.path = str(path)
 
     def on_epoch_end(self, epoch, logs=None):
-        die_once(self.path)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_once(path):
-    """End this process unless the file is there; then return "done"."""
+def wait_once(path):
+    """Make the file and wait for the end of this process; where the file is there, return."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-        os.kill(os.getpid(), signal.SIGKILL)
+        threading.Event().wait()
     return "done"
 
 

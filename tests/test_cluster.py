@@ -23,13 +23,13 @@ from on_workers import (
     KillOnce,
     Kills,
     Sees,
-    die_once,
     look,
     n_known,
     n_ready,
     seen,
     threads_of_two,
     wait_for_the_test,
+    wait_once,
 )
 from sklearn.model_selection import GridSearchCV, cross_validate
 
@@ -232,47 +232,54 @@ def test_a_cluster_of_one_dask_worker_gets_the_folds():
 
 
 @pytest.fixture
-def loses_its_workers(monkeypatch):
-    """A Dask cluster that gives up a dead worker at once."""
+def loses_its_worker(monkeypatch, tmp_path):
+    """A Dask cluster, and two tasks that are on their way when it loses its worker."""
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(our_cluster, "_SECONDS_BETWEEN_LOOKS", 0.2)
     register_dask()
-    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}
+    begun = tmp_path / "begun"
+
+    def calls():
+        yield from [joblib.delayed(wait_once)(begun)] * 2
+        patience = time.monotonic() + 300
+        while not begun.exists():
+            client.sync(asyncio.sleep, 0)
+            assert time.monotonic() < patience, "no task has begun"
+        cluster.scale(0)
+
     with (
-        importlib.import_module("dask").config.set(impatient),
-        local_cluster(n_workers=1) as lost,
-        distributed.Client(lost) as client,
+        local_cluster(n_workers=1) as cluster,
+        distributed.Client(cluster) as client,
         joblib.parallel_config(backend="dask", client=client),
     ):
-        yield lost
+        yield cluster, calls()
 
 
 @pytest.mark.cluster
-def test_a_search_without_workers_says_so_and_goes_on_with_new_ones(
-    loses_its_workers, monkeypatch, tmp_path
-):
+def test_a_search_without_workers_says_so_and_goes_on_with_new_ones(loses_its_worker, monkeypatch):
+    cluster, calls = loses_its_worker
     told = []
 
     def show(message, category, *_):
         if issubclass(category, SkimgcvWarning):
             told.append(str(message))
-            loses_its_workers.scale(1)
+            cluster.scale(1)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", SkimgcvWarning)
         monkeypatch.setattr(warnings, "showwarning", show)
-        results = joblib.Parallel()([joblib.delayed(die_once)(tmp_path / "died")] * 2)
-    assert results == ["done", "done"]
+        assert joblib.Parallel(pre_dispatch="all")(calls) == ["done", "done"]
     (message,) = told
     assert message.startswith("The Dask cluster has no workers any more")
 
 
 @pytest.mark.cluster
-def test_a_search_without_workers_ends_where_warnings_are_errors(loses_its_workers, tmp_path):
+def test_a_search_without_workers_ends_where_warnings_are_errors(loses_its_worker):
+    _, calls = loses_its_worker
     with warnings.catch_warnings():
         warnings.simplefilter("error", SkimgcvWarning)
         with pytest.raises(SkimgcvWarning, match="no workers any more"):
-            joblib.Parallel()([joblib.delayed(die_once)(tmp_path / "died")] * 2)
+            joblib.Parallel(pre_dispatch="all")(calls)
 
 
 @pytest.mark.cluster
