@@ -298,9 +298,8 @@ def _is_sparse(loss: Any, n_classes: int) -> bool:
 def _prefers_the_right(loss: Any, targets: np.ndarray) -> bool:
     """Whether a loss is smaller if the likeliest class is the right one, for the first classes."""
     n_classes = len(targets)
-    for row, target in enumerate(
-        targets[:4]
-    ):  # all of many classes would take seconds in each fit
+    # All of many classes would take seconds in each fit.
+    for row, target in enumerate(targets[:4]):
         right = np.full(n_classes, 0.1 / n_classes)
         right[row] = 0.9
         costs = [

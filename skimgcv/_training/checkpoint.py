@@ -118,9 +118,10 @@ class FitState(keras.callbacks.Callback):
     def _restore_files(self) -> None:
         """Let each CSVLogger go on after the completed epochs, whatever its file has now."""
         for callback, text in zip(self._callbacks, self._files, strict=True):
-            if text is not None:
-                Path(callback.filename).write_bytes(text.encode())
+            if isinstance(callback, keras.callbacks.CSVLogger):
                 callback.append = True
+                if text is not None:  # None: the file is on another machine
+                    Path(callback.filename).write_bytes(text.encode())
 
     def _rename_metrics(self) -> None:
         """Rename the history's metrics as in this model; Keras numbers metrics without a name."""
